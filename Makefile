@@ -1,0 +1,61 @@
+# Everything a developer runs. `make demo` and `make test` set up a bare machine by themselves.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv
+
+.PHONY: setup demo test check format lint types protos protos-check lock clean
+
+setup: $(VENV)/.ready
+
+# uv installs the locked, hashed versions; its own version is the locked one too.
+$(VENV)/.ready: requirements.lock build-constraints.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.lock)"
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes --build-constraints build-constraints.txt requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --build-constraints build-constraints.txt --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/gerbang demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: lint types protos-check
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+
+types: setup
+	$(BIN)/mypy
+
+# Generated code is never edited; protos-check regenerates it and compares.
+STUBS ?= clients
+protos: setup
+	$(BIN)/python -m grpc_tools.protoc -I protos \
+	  --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+	  --python_out=$(STUBS) --grpc_python_out=$(STUBS) --mypy_out=$(STUBS) --mypy_grpc_out=$(STUBS) \
+	  $$(cd protos && find gerbang -name '*.proto' | LC_ALL=C sort)
+
+protos-check: setup
+	rm -rf build/stubs && mkdir -p build/stubs
+	$(MAKE) --no-print-directory protos STUBS=build/stubs
+	diff -r -x __pycache__ -x __init__.py build/stubs/gerbang/v1 clients/gerbang/v1
+
+lock:
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
+	  --custom-compile-command 'make lock' --all-extras pyproject.toml --output-file requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make lock' --extra service --constraints requirements.lock pyproject.toml \
+	  --output-file service.lock
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,1 @@
+"""Generated message and service types of the wire. Do not edit: `make protos`."""

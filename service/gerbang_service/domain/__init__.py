@@ -1,0 +1,1 @@
+"""Subjects, watchlists, decisions, errors: pure, and importing nothing of the other packages."""

@@ -1,0 +1,234 @@
+"""Everything that can go wrong, as exceptions that carry a reason a client can act on.
+
+GerbangError
+├── InputError                    the request is wrong and will stay wrong
+│   ├── FieldInvalid              FIELD_INVALID
+│   ├── TemplateInvalid           TEMPLATE_INVALID
+│   ├── ImageUnreadable           IMAGE_UNREADABLE
+│   └── ImageTooLarge             IMAGE_TOO_LARGE
+├── FaceRejected                  the image is fine, the face in it is not usable
+│   ├── NoFace                    NO_FACE
+│   ├── SeveralFaces              SEVERAL_FACES
+│   ├── FaceTooSmall              FACE_TOO_SMALL
+│   ├── FaceBlurred               FACE_BLURRED
+│   ├── FaceTurned                FACE_TURNED
+│   ├── FaceTooDark               FACE_TOO_DARK
+│   └── FaceTooBright             FACE_TOO_BRIGHT
+├── StateError                    the request does not fit what is stored
+│   ├── SubjectNotFound           SUBJECT_NOT_FOUND
+│   ├── TemplateNotFound          TEMPLATE_NOT_FOUND
+│   ├── WatchlistNotFound         WATCHLIST_NOT_FOUND
+│   ├── SubjectExists             SUBJECT_EXISTS
+│   ├── WatchlistExists           WATCHLIST_EXISTS
+│   ├── WatchlistNotEmpty         WATCHLIST_NOT_EMPTY
+│   ├── SubjectHasNoTemplate      SUBJECT_HAS_NO_TEMPLATE
+│   ├── ModelMismatch             MODEL_MISMATCH
+│   └── NoFacePack                NO_FACE_PACK
+├── ServiceError                  the server can't now; later it may
+│   ├── RevisionNotReached        REVISION_NOT_REACHED
+│   ├── Overloaded                OVERLOADED
+│   ├── DeadlineTooShort          DEADLINE_TOO_SHORT
+│   ├── ShuttingDown              SHUTTING_DOWN
+│   └── StoreUnavailable          STORE_UNAVAILABLE
+└── StartupError                  the server refuses to start (never crosses the wire)
+
+Messages never contain a vector, an image or a label.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GerbangError(Exception):
+    """Base of all expected failures.
+
+    `reason` is the constant of the error table; `metadata` says what was measured, what the limit is, which id was
+    meant: short strings that may be sent and logged.
+    """
+
+    reason: ClassVar[str] = ""
+
+    def __init__(self, message: str, **metadata: object) -> None:
+        super().__init__(message)
+        self.metadata: dict[str, str] = {key: str(value) for key, value in metadata.items()}
+
+
+class InputError(GerbangError):
+    """The request is wrong and will stay wrong."""
+
+
+class FieldInvalid(InputError):
+    """A field of the request is missing, out of range or malformed; `metadata["field"]` is its path."""
+
+    reason = "FIELD_INVALID"
+
+    def __init__(self, field: str, message: str, **metadata: object) -> None:
+        super().__init__(f"{field}: {message}", field=field, **metadata)
+        self.description = message
+
+
+class TemplateInvalid(InputError):
+    """A vector of the wrong length, with NaN or infinity, or all zero."""
+
+    reason = "TEMPLATE_INVALID"
+
+
+class ImageUnreadable(InputError):
+    """Not an image, a format that is not supported, or truncated."""
+
+    reason = "IMAGE_UNREADABLE"
+
+
+class ImageTooLarge(InputError):
+    """More bytes or more pixels than the limit."""
+
+    reason = "IMAGE_TOO_LARGE"
+
+
+class FaceRejected(GerbangError):
+    """The image can be read, but the face in it can't be used (failure to acquire)."""
+
+
+class NoFace(FaceRejected):
+    """No face was found."""
+
+    reason = "NO_FACE"
+
+
+class SeveralFaces(FaceRejected):
+    """More than one face where exactly one is needed."""
+
+    reason = "SEVERAL_FACES"
+
+
+class FaceTooSmall(FaceRejected):
+    """The eyes are too few pixels apart."""
+
+    reason = "FACE_TOO_SMALL"
+
+
+class FaceBlurred(FaceRejected):
+    """Out of focus or moved."""
+
+    reason = "FACE_BLURRED"
+
+
+class FaceTurned(FaceRejected):
+    """The head is turned too far to its side."""
+
+    reason = "FACE_TURNED"
+
+
+class FaceTooDark(FaceRejected):
+    """Underexposed."""
+
+    reason = "FACE_TOO_DARK"
+
+
+class FaceTooBright(FaceRejected):
+    """Overexposed."""
+
+    reason = "FACE_TOO_BRIGHT"
+
+
+class StateError(GerbangError):
+    """The request does not fit what is stored."""
+
+
+class SubjectNotFound(StateError):
+    """No subject with that id."""
+
+    reason = "SUBJECT_NOT_FOUND"
+
+
+class TemplateNotFound(StateError):
+    """The subject has no template with that id."""
+
+    reason = "TEMPLATE_NOT_FOUND"
+
+
+class WatchlistNotFound(StateError):
+    """No watchlist with that id."""
+
+    reason = "WATCHLIST_NOT_FOUND"
+
+
+class SubjectExists(StateError):
+    """A subject with that id is already enrolled."""
+
+    reason = "SUBJECT_EXISTS"
+
+
+class WatchlistExists(StateError):
+    """A watchlist with that id is already there."""
+
+    reason = "WATCHLIST_EXISTS"
+
+
+class WatchlistNotEmpty(StateError):
+    """Subjects are on the watchlist that was to be deleted."""
+
+    reason = "WATCHLIST_NOT_EMPTY"
+
+
+class SubjectHasNoTemplate(StateError):
+    """The subject to verify against has no template left."""
+
+    reason = "SUBJECT_HAS_NO_TEMPLATE"
+
+
+class ModelMismatch(StateError):
+    """A template of another recogniser than the server's; never compared."""
+
+    reason = "MODEL_MISMATCH"
+
+
+class NoFacePack(StateError):
+    """An image was sent to a server of templates only."""
+
+    reason = "NO_FACE_PACK"
+
+
+class ServiceError(GerbangError):
+    """The server can't now; later it may."""
+
+
+class RevisionNotReached(ServiceError):
+    """The gallery did not reach `min_revision` in time."""
+
+    reason = "REVISION_NOT_REACHED"
+
+
+class Overloaded(ServiceError):
+    """Too much work is waiting already; `retry_after_s` is when to try again, seconds."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self, message: str, *, retry_after_s: float, **metadata: object) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineTooShort(ServiceError):
+    """The call's deadline passed before its work was started or finished."""
+
+    reason = "DEADLINE_TOO_SHORT"
+
+
+class ShuttingDown(ServiceError):
+    """The server drains and takes no new work; ask another, or this one again in a moment."""
+
+    reason = "SHUTTING_DOWN"
+
+
+class StoreUnavailable(ServiceError):
+    """The database can't be written or read (disk full, damaged); the write was not acknowledged."""
+
+    reason = "STORE_UNAVAILABLE"
+
+
+class StartupError(GerbangError):
+    """The server refuses to start, and says why."""
+
+    reason = "STARTUP_REFUSED"

@@ -1,0 +1,1 @@
+"""Bytes of an image -> a template: decode, detect, choose, check, align, embed."""

@@ -1,0 +1,233 @@
+"""Drawn people: pictures of faces that belong to nobody, for tests and demonstrations.
+
+A person is a mosaic of low-saturation tiles over the face (that is the identity) and five saturated dots, each in
+its own hue, where InsightFace puts its landmarks. The hues let the stand-in detector find a face with plain
+arithmetic; the tiles let the stand-in recogniser tell people apart. Everything is a function of the numbers in a
+`Scene`, so the same scene is the same picture, to the byte.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gerbang_service.faces.standin.portrait import depth_at, paint_person
+
+type Image = NDArray[np.uint8]
+"""Shape (height, width, 3), BGR, 0..255: what OpenCV and InsightFace take."""
+
+LANDMARKS: Final = ((-0.5, 0.0), (0.5, 0.0), (0.0, 0.575), (-0.415, 1.157), (0.415, 1.157))
+"""Left eye, right eye, nose, left and right mouth corner as the picture shows them, in inter-eye distances from the
+point between the eyes; InsightFace's alignment template has the same proportions."""
+
+_FACE_CENTRE: Final = 0.55  # from the eyes down to the middle of the head
+_NOSE_RISE: Final = 0.3  # how far the nose stands out; a turn of the head moves it by this much more than the eyes
+_HEAD_HALF_WIDTH: Final = 1.3  # with hair and ears
+_BACKDROPS: Final = ((206, 200, 192), (190, 196, 200), (198, 204, 196), (214, 208, 204), (178, 182, 190))
+
+
+class Problem(StrEnum):
+    """What can be wrong with the photo of a face that is still found."""
+
+    SMALL = "small"
+    BLURRED = "blurred"
+    DARK = "dark"
+    BRIGHT = "bright"
+    TURNED = "turned"
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnFace:
+    """One person in a scene.
+
+    `identity` is any integer >= 0; `x` and `y` are the middle of the head in pixels; `inter_eye` is the distance
+    between the eyes of the face looking straight ahead, in pixels; `tilt` turns the head in the picture's plane
+    (clockwise) and `yaw` to the picture's right, both in degrees.
+    """
+
+    identity: int
+    x: float
+    y: float
+    inter_eye: float
+    tilt: float = 0.0
+    yaw: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a face that cannot be drawn."""
+        if self.identity < 0:
+            raise ValueError(f"identity must be >= 0, not {self.identity}")
+        if not self.inter_eye > 0:
+            raise ValueError(f"inter_eye must be > 0 pixels, not {self.inter_eye}")
+        if not abs(self.yaw) <= 60:
+            raise ValueError(f"yaw must be within 60 degrees, not {self.yaw}")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One photo: who is in it and how it was taken.
+
+    `width` and `height` are in pixels; `brightness` multiplies the light (1 is a well-exposed photo) before the
+    sensor clips at 255; `blur` is the standard deviation of a Gaussian in pixels; `noise` is the standard deviation
+    of the sensor's noise in grey levels; `seed` (>= 0) chooses backdrop, clothes, side light and noise.
+    """
+
+    faces: tuple[DrawnFace, ...]
+    width: int = 300
+    height: int = 360
+    brightness: float = 1.0
+    blur: float = 0.0
+    noise: float = 2.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a photo that cannot be drawn."""
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"the picture must have pixels, not {self.width}x{self.height}")
+        if min(self.brightness, self.blur, self.noise) < 0:
+            raise ValueError("brightness, blur and noise must be >= 0")
+
+
+def ordinary_scene(identity: int, seed: int, *, width: int = 300, height: int = 360) -> Scene:
+    """A photo of one person such as a gate would accept; everything but the person varies with `seed` (>= 0)."""
+    rng = np.random.default_rng((identity, seed, 1))
+    inter_eye = min(width / 300, height / 360) * rng.uniform(46, 64)
+    face = DrawnFace(
+        identity=identity,
+        x=width * 0.5 + rng.uniform(-0.45, 0.45) * inter_eye,
+        y=height * 0.5 + rng.uniform(-0.4, 0.4) * inter_eye,
+        inter_eye=inter_eye,
+        tilt=float(np.clip(rng.normal(0, 5), -12, 12)),
+        yaw=float(np.clip(rng.normal(0, 5), -10, 10)),
+    )
+    return Scene(
+        faces=(face,),
+        width=width,
+        height=height,
+        brightness=rng.uniform(0.8, 1.12),
+        blur=rng.uniform(0, 0.014) * inter_eye,
+        noise=rng.uniform(1, 4),
+        seed=seed,
+    )
+
+
+def crowd_scene(identities: tuple[int, ...], seed: int, *, inter_eye: float = 40.0, columns: int = 4) -> Scene:
+    """Several people side by side, `columns` in a row, no two heads touching; no identities: an empty room."""
+    rng = np.random.default_rng((*identities, seed, 2))
+    across = max(1, min(columns, len(identities)))
+    down = max(1, math.ceil(len(identities) / columns))
+    step_x, step_y = 3.2 * inter_eye, 4.2 * inter_eye
+    faces = tuple(
+        DrawnFace(
+            identity=identity,
+            x=step_x * (index % columns + 0.5) + rng.uniform(-0.15, 0.15) * inter_eye,
+            y=step_y * (index // columns + 0.5) + rng.uniform(-0.15, 0.15) * inter_eye,
+            inter_eye=inter_eye * rng.uniform(0.9, 1.1),
+            tilt=rng.uniform(-6, 6),
+            yaw=rng.uniform(-6, 6),
+        )
+        for index, identity in enumerate(identities)
+    )
+    return Scene(faces=faces, width=round(step_x * across), height=round(step_y * down), seed=seed)
+
+
+def spoil(scene: Scene, problem: Problem) -> Scene:
+    """The same photo with one thing wrong that a quality check should notice, though the faces are still found."""
+    match problem:
+        case Problem.SMALL:
+            return replace(scene, faces=tuple(replace(face, inter_eye=11.0) for face in scene.faces), blur=0.0)
+        case Problem.BLURRED:
+            return replace(scene, blur=0.11 * max((face.inter_eye for face in scene.faces), default=50.0))
+        case Problem.DARK:
+            return replace(scene, brightness=0.12)
+        case Problem.BRIGHT:
+            return replace(scene, brightness=2.0)
+        case Problem.TURNED:
+            return replace(scene, faces=tuple(replace(face, yaw=math.copysign(42.0, face.yaw)) for face in scene.faces))
+
+
+def landmarks(face: DrawnFace) -> NDArray[np.float64]:
+    """Where the five landmarks of a drawn face are: shape (5, 2), x and y in pixels, in InsightFace's order."""
+    points = np.array(LANDMARKS)
+    rise = np.array([0.0, 0.0, _NOSE_RISE, 0.0, 0.0])
+    turn = math.radians(face.yaw)
+    across = points[:, 0] * math.cos(turn) + (depth_at(points[:, 0], points[:, 1]) + rise) * math.sin(turn)
+    down = points[:, 1] - _FACE_CENTRE
+    tilt = math.radians(face.tilt)
+    x = face.x + face.inter_eye * (across * math.cos(tilt) - down * math.sin(tilt))
+    y = face.y + face.inter_eye * (across * math.sin(tilt) + down * math.cos(tilt))
+    return np.stack([x, y], axis=1)
+
+
+def draw(scene: Scene) -> Image:
+    """The picture of a scene: uint8, shape (height, width, 3), BGR; the same scene always gives the same bytes."""
+    rng = np.random.default_rng((scene.seed, 3))
+    canvas = _backdrop(scene, rng)
+    for face in sorted(scene.faces, key=lambda one: one.inter_eye):  # whoever stands nearer covers the others
+        _place(canvas, face, scene.seed)
+    side_light = rng.uniform(-0.07, 0.07)
+    canvas *= (scene.brightness * (1 + side_light * np.linspace(-1, 1, scene.width)))[None, :, None]
+    if scene.blur > 0:
+        canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), scene.blur), dtype=np.float32)
+    canvas += rng.normal(0, scene.noise, canvas.shape).astype(np.float32)
+    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+
+
+def draw_face(identity: int, seed: int = 0) -> Image:
+    """One ordinary photo of one person: `draw(ordinary_scene(identity, seed))`."""
+    return draw(ordinary_scene(identity, seed))
+
+
+def encode_png(image: Image) -> bytes:
+    """The picture as a PNG file."""
+    return _encode(".png", image, [])
+
+
+def encode_jpeg(image: Image, quality: int = 92) -> bytes:
+    """The picture as a JPEG file of `quality` 0..100."""
+    return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def _encode(suffix: str, image: Image, options: list[int]) -> bytes:
+    done, data = cv2.imencode(suffix, image, options)
+    if not done:
+        raise ValueError(f"the picture of shape {image.shape} could not be encoded as {suffix}")
+    return bytes(data)
+
+
+def _backdrop(scene: Scene, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A wall in a soft pastel, lighter at the top, with a few pale lights out of focus."""
+    y, x = np.mgrid[: scene.height, : scene.width].astype(np.float32)
+    size = max(scene.width, scene.height)
+    colour = np.array(_BACKDROPS[int(rng.integers(len(_BACKDROPS)))], dtype=np.float32)
+    canvas = colour * (1.06 - 0.22 * y / scene.height)[..., None]
+    for _ in range(6):
+        centre_x, centre_y, radius = rng.uniform(0, scene.width), rng.uniform(0, scene.height), rng.uniform(0.05, 0.15)
+        distance = np.hypot(x - centre_x, y - centre_y) / (radius * size)
+        canvas += (rng.uniform(5, 14) * np.clip(4 * (1 - distance), 0, 1))[..., None]
+    return np.asarray(canvas, dtype=np.float32)
+
+
+def _place(canvas: NDArray[np.float32], face: DrawnFace, seed: int) -> None:
+    """Paint a person into the part of the canvas that head and shoulders take up."""
+    height, width = canvas.shape[:2]
+    left = max(0, math.floor(face.x - 2.6 * face.inter_eye))
+    right = min(width, math.ceil(face.x + 2.6 * face.inter_eye))
+    top = max(0, math.floor(face.y - 2.4 * face.inter_eye))
+    bottom = min(height, math.ceil(face.y + 3.4 * face.inter_eye))
+    if left >= right or top >= bottom:
+        return
+    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
+    tilt = math.radians(face.tilt)
+    across = (columns - face.x) / face.inter_eye
+    down = (rows - face.y) / face.inter_eye
+    x = across * math.cos(tilt) + down * math.sin(tilt)
+    y = down * math.cos(tilt) - across * math.sin(tilt) + _FACE_CENTRE
+    upright = replace(face, x=0.0, y=0.0, inter_eye=1.0, tilt=0.0)
+    dots = landmarks(upright) + (0.0, _FACE_CENTRE)
+    paint_person(canvas[top:bottom, left:right], x, y, dots, face.identity, face.yaw, seed)

@@ -1,0 +1,1 @@
+"""Templates in memory, and the search over them."""

@@ -1,0 +1,1 @@
+"""The thin gRPC shell over the service."""
