@@ -28,6 +28,7 @@ GerbangError
 │   ├── RevisionNotReached        REVISION_NOT_REACHED
 │   ├── Overloaded                OVERLOADED
 │   ├── DeadlineTooShort          DEADLINE_TOO_SHORT
+│   ├── NotReady                  NOT_READY
 │   ├── ShuttingDown              SHUTTING_DOWN
 │   └── StoreUnavailable          STORE_UNAVAILABLE
 └── StartupError                  the server refuses to start (never crosses the wire)
@@ -37,7 +38,10 @@ Messages never contain a vector, an image or a label.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from gerbang_service.domain.faces import DetectedFace
 
 
 class GerbangError(Exception):
@@ -87,7 +91,9 @@ class ImageTooLarge(InputError):
 
 
 class FaceRejected(GerbangError):
-    """The image can be read, but the face in it can't be used (failure to acquire)."""
+    """The image can be read, but the face in it can't be used (failure to acquire). `face`: the one found, if any."""
+
+    face: DetectedFace | None = None
 
 
 class NoFace(FaceRejected):
@@ -214,6 +220,12 @@ class DeadlineTooShort(ServiceError):
     """The call's deadline passed before its work was started or finished."""
 
     reason = "DEADLINE_TOO_SHORT"
+
+
+class NotReady(ServiceError):
+    """The server has started and still loads the gallery; it answers nothing rather than from half of it."""
+
+    reason = "NOT_READY"
 
 
 class ShuttingDown(ServiceError):

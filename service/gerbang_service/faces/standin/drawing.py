@@ -1,9 +1,9 @@
 """Drawn people: pictures of faces that belong to nobody, for tests and demonstrations.
 
-A person is a mosaic of low-saturation tiles over the face (that is the identity) and five saturated dots, each in
-its own hue, where InsightFace puts its landmarks. The hues let the stand-in detector find a face with plain
-arithmetic; the tiles let the stand-in recogniser tell people apart. Everything is a function of the numbers in a
-`Scene`, so the same scene is the same picture, to the byte.
+A person is a mosaic of low-saturation tiles over the face (that is the identity) and five saturated dots,
+each in its own hue, where InsightFace puts its landmarks. The hues let the stand-in detector find a face with
+plain arithmetic; the tiles let the stand-in recogniser tell people apart. Everything is a function of the
+numbers in a `Scene`, so the same scene is the same picture, to the byte.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 import cv2
 import numpy as np
@@ -19,16 +19,17 @@ from numpy.typing import NDArray
 
 from gerbang_service.faces.standin.portrait import depth_at, paint_person
 
-type Image = NDArray[np.uint8]
+Image: TypeAlias = NDArray[np.uint8]
 """Shape (height, width, 3), BGR, 0..255: what OpenCV and InsightFace take."""
 
 LANDMARKS: Final = ((-0.5, 0.0), (0.5, 0.0), (0.0, 0.575), (-0.415, 1.157), (0.415, 1.157))
-"""Left eye, right eye, nose, left and right mouth corner as the picture shows them, in inter-eye distances from the
-point between the eyes; InsightFace's alignment template has the same proportions."""
+"""Left eye, right eye, nose, left and right mouth corner as the picture shows them, in inter-eye distances
+from the point between the eyes; InsightFace's alignment template has the same proportions."""
 
 _FACE_CENTRE: Final = 0.55  # from the eyes down to the middle of the head
-_NOSE_RISE: Final = 0.3  # how far the nose stands out; a turn of the head moves it by this much more than the eyes
-_HEAD_HALF_WIDTH: Final = 1.3  # with hair and ears
+_NOSE_RISE: Final = (
+    0.3  # how far the nose stands out of the face: turning the head moves it more than the eyes
+)
 _BACKDROPS: Final = ((206, 200, 192), (190, 196, 200), (198, 204, 196), (214, 208, 204), (178, 182, 190))
 
 
@@ -46,9 +47,11 @@ class Problem(StrEnum):
 class DrawnFace:
     """One person in a scene.
 
-    `identity` is any integer >= 0; `x` and `y` are the middle of the head in pixels; `inter_eye` is the distance
-    between the eyes of the face looking straight ahead, in pixels; `tilt` turns the head in the picture's plane
-    (clockwise) and `yaw` to the picture's right, both in degrees.
+    `identity` is any integer >= 0; `x` and `y` are the middle of the head in pixels; `inter_eye` is the
+    distance between the eyes of the face looking straight ahead, in pixels; `tilt` turns the head in the
+    picture's plane (clockwise) and `yaw` to the picture's right, both in degrees. `aged` is how much the
+    person has changed, 0 (not at all) to 1 (beyond recognition): two photos aged a and b are about sqrt((1 -
+    a**2) * (1 - b**2)) similar.
     """
 
     identity: int
@@ -57,6 +60,7 @@ class DrawnFace:
     inter_eye: float
     tilt: float = 0.0
     yaw: float = 0.0
+    aged: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for a face that cannot be drawn."""
@@ -66,20 +70,23 @@ class DrawnFace:
             raise ValueError(f"inter_eye must be > 0 pixels, not {self.inter_eye}")
         if not abs(self.yaw) <= 60:
             raise ValueError(f"yaw must be within 60 degrees, not {self.yaw}")
+        if not 0 <= self.aged <= 1:
+            raise ValueError(f"aged must be from 0 to 1, not {self.aged}")
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """One photo: who is in it and how it was taken.
 
-    `width` and `height` are in pixels; `brightness` multiplies the light (1 is a well-exposed photo) before the
-    sensor clips at 255; `blur` is the standard deviation of a Gaussian in pixels; `noise` is the standard deviation
-    of the sensor's noise in grey levels; `seed` (>= 0) chooses backdrop, clothes, side light and noise.
+    `width` and `height` are in pixels; `brightness` multiplies the light (1 is a well-exposed photo) before
+    the sensor clips at 255; `blur` is the standard deviation of a Gaussian in pixels; `noise` is the standard
+    deviation of the sensor's noise in grey levels; `seed` (>= 0) chooses backdrop, clothes, side light and
+    noise.
     """
 
     faces: tuple[DrawnFace, ...]
     width: int = 300
-    height: int = 360
+    height: int = 400
     brightness: float = 1.0
     blur: float = 0.0
     noise: float = 2.0
@@ -93,17 +100,18 @@ class Scene:
             raise ValueError("brightness, blur and noise must be >= 0")
 
 
-def ordinary_scene(identity: int, seed: int, *, width: int = 300, height: int = 360) -> Scene:
-    """A photo of one person such as a gate would accept; everything but the person varies with `seed` (>= 0)."""
+def ordinary_scene(identity: int, seed: int, *, width: int = 300, height: int = 400) -> Scene:
+    """Return a photo such as a gate would accept; everything but the person varies with `seed` (>= 0)."""
     rng = np.random.default_rng((identity, seed, 1))
-    inter_eye = min(width / 300, height / 360) * rng.uniform(46, 64)
+    inter_eye = min(width / 300, height / 400) * rng.uniform(46, 66)
     face = DrawnFace(
         identity=identity,
         x=width * 0.5 + rng.uniform(-0.45, 0.45) * inter_eye,
-        y=height * 0.5 + rng.uniform(-0.4, 0.4) * inter_eye,
+        y=height * 0.48 + rng.uniform(-0.4, 0.4) * inter_eye,
         inter_eye=inter_eye,
         tilt=float(np.clip(rng.normal(0, 5), -12, 12)),
         yaw=float(np.clip(rng.normal(0, 5), -10, 10)),
+        aged=rng.uniform(0.2, 0.45),
     )
     return Scene(
         faces=(face,),
@@ -116,8 +124,10 @@ def ordinary_scene(identity: int, seed: int, *, width: int = 300, height: int = 
     )
 
 
-def crowd_scene(identities: tuple[int, ...], seed: int, *, inter_eye: float = 40.0, columns: int = 4) -> Scene:
-    """Several people side by side, `columns` in a row, no two heads touching; no identities: an empty room."""
+def crowd_scene(
+    identities: tuple[int, ...], seed: int, *, inter_eye: float = 40.0, columns: int = 4
+) -> Scene:
+    """Return several people, `columns` in a row, no two faces touching; without identities an empty room."""
     rng = np.random.default_rng((*identities, seed, 2))
     across = max(1, min(columns, len(identities)))
     down = max(1, math.ceil(len(identities) / columns))
@@ -130,6 +140,7 @@ def crowd_scene(identities: tuple[int, ...], seed: int, *, inter_eye: float = 40
             inter_eye=inter_eye * rng.uniform(0.9, 1.1),
             tilt=rng.uniform(-6, 6),
             yaw=rng.uniform(-6, 6),
+            aged=rng.uniform(0.2, 0.45),
         )
         for index, identity in enumerate(identities)
     )
@@ -137,22 +148,25 @@ def crowd_scene(identities: tuple[int, ...], seed: int, *, inter_eye: float = 40
 
 
 def spoil(scene: Scene, problem: Problem) -> Scene:
-    """The same photo with one thing wrong that a quality check should notice, though the faces are still found."""
+    """Return the same photo with one thing wrong that a quality check should notice; faces are still found."""
     match problem:
         case Problem.SMALL:
-            return replace(scene, faces=tuple(replace(face, inter_eye=11.0) for face in scene.faces), blur=0.0)
+            faces = tuple(replace(face, inter_eye=11.0) for face in scene.faces)
+            return replace(scene, faces=faces, blur=0.0)
         case Problem.BLURRED:
-            return replace(scene, blur=0.11 * max((face.inter_eye for face in scene.faces), default=50.0))
+            inter_eye = max((face.inter_eye for face in scene.faces), default=50.0)
+            return replace(scene, blur=0.125 * inter_eye, noise=0.5)
         case Problem.DARK:
-            return replace(scene, brightness=0.12)
+            return replace(scene, brightness=0.16)
         case Problem.BRIGHT:
-            return replace(scene, brightness=2.0)
+            return replace(scene, brightness=2.6)
         case Problem.TURNED:
-            return replace(scene, faces=tuple(replace(face, yaw=math.copysign(42.0, face.yaw)) for face in scene.faces))
+            faces = tuple(replace(face, yaw=math.copysign(60.0, face.yaw)) for face in scene.faces)
+            return replace(scene, faces=faces)
 
 
 def landmarks(face: DrawnFace) -> NDArray[np.float64]:
-    """Where the five landmarks of a drawn face are: shape (5, 2), x and y in pixels, in InsightFace's order."""
+    """Return where the landmarks of a drawn face are: (5, 2) x and y in pixels, in InsightFace's order."""
     points = np.array(LANDMARKS)
     rise = np.array([0.0, 0.0, _NOSE_RISE, 0.0, 0.0])
     turn = math.radians(face.yaw)
@@ -165,10 +179,10 @@ def landmarks(face: DrawnFace) -> NDArray[np.float64]:
 
 
 def draw(scene: Scene) -> Image:
-    """The picture of a scene: uint8, shape (height, width, 3), BGR; the same scene always gives the same bytes."""
+    """Draw a scene: uint8, shape (height, width, 3), BGR; the same scene always gives the same picture."""
     rng = np.random.default_rng((scene.seed, 3))
     canvas = _backdrop(scene, rng)
-    for face in sorted(scene.faces, key=lambda one: one.inter_eye):  # whoever stands nearer covers the others
+    for face in sorted(scene.faces, key=lambda one: one.y):  # the front row covers the one behind it
         _place(canvas, face, scene.seed)
     side_light = rng.uniform(-0.07, 0.07)
     canvas *= (scene.brightness * (1 + side_light * np.linspace(-1, 1, scene.width)))[None, :, None]
@@ -179,17 +193,17 @@ def draw(scene: Scene) -> Image:
 
 
 def draw_face(identity: int, seed: int = 0) -> Image:
-    """One ordinary photo of one person: `draw(ordinary_scene(identity, seed))`."""
+    """Draw an ordinary photo of one person: `draw(ordinary_scene(identity, seed))`."""
     return draw(ordinary_scene(identity, seed))
 
 
 def encode_png(image: Image) -> bytes:
-    """The picture as a PNG file."""
+    """Return the picture as a PNG file."""
     return _encode(".png", image, [])
 
 
 def encode_jpeg(image: Image, quality: int = 92) -> bytes:
-    """The picture as a JPEG file of `quality` 0..100."""
+    """Return the picture as a JPEG file of `quality` 0..100."""
     return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
@@ -201,14 +215,14 @@ def _encode(suffix: str, image: Image, options: list[int]) -> bytes:
 
 
 def _backdrop(scene: Scene, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A wall in a soft pastel, lighter at the top, with a few pale lights out of focus."""
+    """Paint a wall in a soft pastel, lighter at the top, with a few pale lights out of focus."""
     y, x = np.mgrid[: scene.height, : scene.width].astype(np.float32)
     size = max(scene.width, scene.height)
     colour = np.array(_BACKDROPS[int(rng.integers(len(_BACKDROPS)))], dtype=np.float32)
     canvas = colour * (1.06 - 0.22 * y / scene.height)[..., None]
     for _ in range(6):
-        centre_x, centre_y, radius = rng.uniform(0, scene.width), rng.uniform(0, scene.height), rng.uniform(0.05, 0.15)
-        distance = np.hypot(x - centre_x, y - centre_y) / (radius * size)
+        centre_x, centre_y = rng.uniform(0, scene.width), rng.uniform(0, scene.height)
+        distance = np.hypot(x - centre_x, y - centre_y) / (rng.uniform(0.05, 0.15) * size)
         canvas += (rng.uniform(5, 14) * np.clip(4 * (1 - distance), 0, 1))[..., None]
     return np.asarray(canvas, dtype=np.float32)
 
@@ -219,7 +233,7 @@ def _place(canvas: NDArray[np.float32], face: DrawnFace, seed: int) -> None:
     left = max(0, math.floor(face.x - 2.6 * face.inter_eye))
     right = min(width, math.ceil(face.x + 2.6 * face.inter_eye))
     top = max(0, math.floor(face.y - 2.4 * face.inter_eye))
-    bottom = min(height, math.ceil(face.y + 3.4 * face.inter_eye))
+    bottom = height  # shoulders go on until the picture ends
     if left >= right or top >= bottom:
         return
     rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
@@ -229,5 +243,5 @@ def _place(canvas: NDArray[np.float32], face: DrawnFace, seed: int) -> None:
     x = across * math.cos(tilt) + down * math.sin(tilt)
     y = down * math.cos(tilt) - across * math.sin(tilt) + _FACE_CENTRE
     upright = replace(face, x=0.0, y=0.0, inter_eye=1.0, tilt=0.0)
-    dots = landmarks(upright) + (0.0, _FACE_CENTRE)
-    paint_person(canvas[top:bottom, left:right], x, y, dots, face.identity, face.yaw, seed)
+    dots = landmarks(upright) + np.array([0.0, _FACE_CENTRE])
+    paint_person(canvas[top:bottom, left:right], x, y, dots, face.identity, face.yaw, face.aged, seed)

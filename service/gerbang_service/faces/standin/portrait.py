@@ -1,23 +1,25 @@
 """How a drawn person looks: hair, mosaic, eyes, nose and mouth, painted with soft edges into a float canvas.
 
-Coordinates are a face's own: x to the picture's right and y down, in inter-eye distances, (0, 0) between the eyes.
+Coordinates are a face's own: x to the picture's right and y down, in inter-eye distances, (0, 0) between the
+eyes.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-type Plane = NDArray[np.float32]
+Plane: TypeAlias = NDArray[np.float32]
 
-HUES: Final = ((222, 84, 30), (56, 168, 32), (42, 40, 216), (26, 200, 232), (206, 36, 208))
-"""BGR of the five landmarks (blue, green, red, yellow, magenta); nothing else that is drawn is as saturated."""
+HUES: Final = ((222, 84, 30), (46, 174, 24), (42, 40, 216), (24, 214, 230), (206, 36, 208))
+"""BGR of the five landmarks (blue, green, red, yellow, magenta); nothing else that is drawn is as
+saturated."""
 
-_TILE: Final = 0.25
-_GRID: Final = 16
+_TILE: Final = 0.16
+_GRID: Final = 28
 _MIDDLE: Final = 0.55
 _BULGE: Final = 0.75
 _BULGE_X: Final = 1.3
@@ -32,7 +34,7 @@ _CLOTHES: Final = ((120, 108, 98), (96, 98, 108), (104, 112, 100), (140, 134, 12
 
 
 def depth_at(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far the face stands out towards the camera at (x, y), in inter-eye distances: a bulge, not a plate."""
+    """Return how far the face stands out towards the camera at (x, y), in inter-eye distances: it bulges."""
     return np.asarray(_BULGE * (1 - (x / _BULGE_X) ** 2 - ((y - _MIDDLE) / _BULGE_Y) ** 2))
 
 
@@ -43,29 +45,32 @@ def paint_person(
     dots: NDArray[np.float64],
     identity: int,
     yaw: float,
+    aged: float,
     seed: int,
 ) -> None:
     """Paint head and shoulders into `canvas` (height, width, 3; BGR, 0..255), in place.
 
-    `x` and `y` (height, width) are the face coordinates of the canvas's pixels, `dots` (5, 2) those of the landmarks
-    as seen, `yaw` the turn of the head in degrees; `seed` chooses the clothes, `identity` everything else.
+    `x` and `y` (height, width) are the face coordinates of the canvas's pixels, `dots` (5, 2) those of the
+    landmarks as seen, `yaw` the turn of the head in degrees; `identity` chooses the person, `seed` the
+    clothes and the tiles that take the place of the share `aged` (0 to 1) of the person's own.
     """
     pixel = float(np.hypot(x[0, -1] - x[0, 0], y[0, -1] - y[0, 0])) / max(1, x.shape[1] - 1)
     brush = _Brush(canvas, max(pixel, 1e-4))
-    traits = np.random.default_rng((identity, 4))
+    traits, photo = np.random.default_rng((identity, 4)), np.random.default_rng((identity, seed, 5))
     hair = np.array(_HAIR[int(traits.integers(len(_HAIR)))], dtype=np.float64)
     fringe = traits.uniform(-0.6, -0.5)
     parting = traits.uniform(-0.25, 0.25)
     long_hair = traits.random() < 0.5
     skin = traits.uniform(142, 172)
-    tiles = skin * (1 + np.clip(traits.normal(0, 0.16, (_GRID, _GRID)), -0.34, 0.34))
+    own, other = traits.normal(0, 0.17, (_GRID, _GRID)), photo.normal(0, 0.17, (_GRID, _GRID))
+    tiles = skin * (1 + np.clip(own * math.sqrt(1 - aged**2) + other * aged, -0.36, 0.36))
     turned = _unturn(x, y, yaw)
     face = _mosaic(turned, y, tiles)
-    clothes = np.array(_CLOTHES[int(np.random.default_rng((seed, identity, 5)).integers(len(_CLOTHES)))])
+    clothes = np.array(_CLOTHES[int(photo.integers(len(_CLOTHES)))])
 
     if long_hair:
         brush.paint(_box(x, y - 0.95, 1.2, 1.25, 0.5), hair * 0.86)
-    brush.paint(_ellipse(x, y - 3.75, 2.1, 1.45), clothes)
+    brush.paint(_ellipse(x, np.minimum(y - 3.75, 0), 2.1, 1.45), clothes)
     brush.paint(_box(x, y - 2.0, 0.46, 0.75, 0.3), _skin(skin * 0.78))
     brush.paint(_box(x, y - 2.62, 0.62, 0.18, 0.17), clothes * 1.12)
     for side in (-1.12, 1.12):
@@ -84,13 +89,22 @@ class _Brush:
         self._pixel = pixel
 
     def paint(self, outside: Plane, colour: NDArray[np.float64] | NDArray[np.float32]) -> None:
-        """`outside` is the distance from the shape's edge, negative inside it; `colour` is one BGR or one a pixel."""
-        cover = np.clip(0.5 - outside / self._pixel, 0, 1)[..., None].astype(np.float32)
-        self._canvas += cover * (np.asarray(colour, dtype=np.float32) - self._canvas)
+        """Paint where `outside`, the distance from the edge, is negative; `colour`: one BGR, or one a pixel."""
+        touched = outside < 0.5 * self._pixel
+        rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
+        if not rows.size:
+            return
+        part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        cover = np.clip(0.5 - outside[part] / self._pixel, 0, 1)[..., None].astype(np.float32)
+        under = self._canvas[part]
+        paint = np.asarray(colour if colour.ndim == 1 else colour[part], dtype=np.float32)
+        under += cover * (paint - under)
 
 
-def _features(brush: _Brush, x: Plane, y: Plane, dots: NDArray[np.float64], hair: NDArray[np.float64]) -> None:
-    """Brows, eyes, nose and mouth where the landmarks are seen."""
+def _features(
+    brush: _Brush, x: Plane, y: Plane, dots: NDArray[np.float64], hair: NDArray[np.float64]
+) -> None:
+    """Paint brows, eyes, nose and mouth where the landmarks are seen."""
     left, right = dots[3], dots[4]
     along = np.clip((x - left[0]) / (right[0] - left[0]), 0, 1)
     lip_x = left[0] + along * (right[0] - left[0])
@@ -108,9 +122,10 @@ def _features(brush: _Brush, x: Plane, y: Plane, dots: NDArray[np.float64], hair
 
 
 def _mosaic(x: Plane, y: Plane, tiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The face's colour at (x, y): quilted tiles whose edges are soft enough to survive a small misalignment."""
-    column, row = ((x + y) / math.sqrt(2) / _TILE + _GRID / 2 - 2, (y - x) / math.sqrt(2) / _TILE + _GRID / 2 - 2)
-    column, row = np.clip(column, 0, _GRID - 1.001), np.clip(row, 0, _GRID - 1.001)
+    """Return the face's colour at (x, y): diamond tiles with soft edges, which may be a little out of place."""
+    scale, shift = 1 / (math.sqrt(2) * _TILE), _GRID / 2 - 2
+    column = np.clip((x + y) * scale + shift, 0, _GRID - 1.001)
+    row = np.clip((y - x) * scale + shift, 0, _GRID - 1.001)
     left, top = column.astype(np.int64), row.astype(np.int64)
     blend_x, blend_y = _soft_step(column - left), _soft_step(row - top)
     upper = tiles[top, left] * (1 - blend_x) + tiles[top, left + 1] * blend_x
@@ -119,18 +134,18 @@ def _mosaic(x: Plane, y: Plane, tiles: NDArray[np.float64]) -> NDArray[np.float6
 
 
 def _soft_step(part: Plane) -> NDArray[np.float64]:
-    """0 to 1 across the middle of a tile's width, flat on either side."""
+    """Rise from 0 to 1 across the middle of a tile's width, flat on either side."""
     ramp = np.clip((part - 0.5) * 1.6 + 0.5, 0, 1).astype(np.float64)
     return np.asarray(ramp * ramp * (3 - 2 * ramp))
 
 
 def _skin(grey: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """A grey with the hint of warmth that keeps it from looking like stone: BGR on a new last axis."""
-    return np.asarray(grey)[..., None] * np.array((0.93, 0.985, 1.035))
+    """Warm a grey a little, so that it does not look like stone: BGR on a new last axis."""
+    return np.asarray(np.asarray(grey)[..., None] * np.array((0.93, 0.985, 1.035)))
 
 
 def _unturn(x: Plane, y: Plane, yaw: float) -> Plane:
-    """Where on the face that looks straight ahead the point is that is seen at (x, y) once the head has turned."""
+    """Return the x on a face that looks straight ahead of what is seen at (x, y) once the head has turned."""
     cosine, sine = math.cos(math.radians(yaw)), math.sin(math.radians(yaw))
     nearest = _BULGE * (1 - ((y - _MIDDLE) / _BULGE_Y) ** 2)
     inside = cosine**2 - 4 * sine * _BULGE / _BULGE_X**2 * (x - sine * nearest)
@@ -138,14 +153,14 @@ def _unturn(x: Plane, y: Plane, yaw: float) -> Plane:
 
 
 def _ellipse(x: Plane, y: Plane, half_width: float, half_height: float) -> Plane:
-    """About the distance to an ellipse round (0, 0); exact on its edge, which is all that a brush looks at."""
-    radius = np.hypot(x / half_width, y / half_height)
-    slope = np.hypot(x / half_width**2, y / half_height**2)
-    return np.asarray(np.where(radius > 0, radius * (radius - 1) / np.maximum(slope, 1e-6), -half_width))
+    """Return about the distance to an ellipse round (0, 0): right near its edge, where brushes look at it."""
+    across, down = x / half_width**2, y / half_height**2
+    slope = np.sqrt(across * across + down * down)
+    return np.asarray((x * across + y * down - 1) / np.maximum(2 * slope, 1e-6))
 
 
 def _box(x: Plane, y: Plane, half_width: float, half_height: float, corner: float) -> Plane:
-    """The distance to a rectangle round (0, 0) with rounded corners."""
+    """Return the distance to a rectangle round (0, 0) with rounded corners."""
     beyond_x, beyond_y = np.abs(x) - (half_width - corner), np.abs(y) - (half_height - corner)
     outside = np.hypot(np.maximum(beyond_x, 0), np.maximum(beyond_y, 0))
     return np.asarray(outside + np.minimum(np.maximum(beyond_x, beyond_y), 0) - corner)

@@ -1,0 +1,163 @@
+"""Gerbang's client: asks whether the face at a gate is on a watchlist, and whose face it is.
+
+A gate in five lines::
+
+    from pathlib import Path
+    from gerbang import GateClient
+
+    with GateClient("127.0.0.1:50051") as gate:
+        answer = gate.identify(Path("face.jpg"), direction="arrival")
+        print(answer.hit, [(found.subject_id, found.similarity) for found in answer.candidates])
+
+`GateClient` identifies, `CounterClient` verifies, `WatchlistClient` enrols; each has an `Async` twin with the
+same calls. A face is given as an image file, its bytes, a template or a vector of floats (`Probe`). A failed
+call raises a `GerbangError`, whose tree is in `gerbang.errors`. `gerbang.v1` has all messages of the wire.
+"""
+
+from gerbang._choices import Choice
+from gerbang._clients import AsyncClient, Client, SyncClient
+from gerbang._error_mapping import error_of
+from gerbang._options import EnrollOptions, IdentifyOptions, SubjectFields, WatchlistFields
+from gerbang._requests import enroll_request
+from gerbang._samples import Probe, Vector
+from gerbang.counter import AsyncCounterClient, CounterClient
+from gerbang.errors import (
+    AccessDenied,
+    AlreadyExists,
+    Busy,
+    Cancelled,
+    DeadlineExceeded,
+    FaceBlurred,
+    FaceRejected,
+    FaceTooBright,
+    FaceTooDark,
+    FaceTooSmall,
+    FaceTurned,
+    FieldInvalid,
+    FieldViolation,
+    GerbangError,
+    ImageRejected,
+    ImageTooLarge,
+    ImageUnreadable,
+    InvalidRequest,
+    MessageTooLarge,
+    ModelMismatch,
+    NoFace,
+    NoFacePack,
+    NotFound,
+    RevisionNotReached,
+    ServerFault,
+    SeveralFaces,
+    ShuttingDown,
+    StateConflict,
+    StoreUnavailable,
+    SubjectExists,
+    SubjectHasNoTemplate,
+    SubjectNotFound,
+    TemplateInvalid,
+    TemplateNotFound,
+    Unavailable,
+    WatchlistExists,
+    WatchlistNotEmpty,
+    WatchlistNotFound,
+)
+from gerbang.gate import AsyncGateClient, GateClient
+from gerbang.office import WatchlistClient
+from gerbang.office_async import AsyncWatchlistClient
+from gerbang.v1.matching_service_pb2 import (
+    Candidate,
+    EnrollRequest,
+    EnrollResponse,
+    ExtractResponse,
+    IdentifyResponse,
+    OnExisting,
+    SampleResult,
+    VerifyResponse,
+)
+from gerbang.v1.plan_pb2 import Plan
+from gerbang.v1.sample_pb2 import Box, Face, FaceChoice, Point, Quality, Sample, Template
+from gerbang.v1.subject_pb2 import Subject, TemplateInfo
+from gerbang.v1.watchlist_pb2 import Action, Direction, Watchlist
+from gerbang.v1.watchlist_service_pb2 import GetServerInfoResponse, GraphProgress
+
+__all__ = [
+    "AccessDenied",
+    "Action",
+    "AlreadyExists",
+    "AsyncClient",
+    "AsyncCounterClient",
+    "AsyncGateClient",
+    "AsyncWatchlistClient",
+    "Box",
+    "Busy",
+    "Cancelled",
+    "Candidate",
+    "Choice",
+    "Client",
+    "CounterClient",
+    "DeadlineExceeded",
+    "Direction",
+    "EnrollOptions",
+    "EnrollRequest",
+    "EnrollResponse",
+    "ExtractResponse",
+    "Face",
+    "FaceBlurred",
+    "FaceChoice",
+    "FaceRejected",
+    "FaceTooBright",
+    "FaceTooDark",
+    "FaceTooSmall",
+    "FaceTurned",
+    "FieldInvalid",
+    "FieldViolation",
+    "GateClient",
+    "GerbangError",
+    "GetServerInfoResponse",
+    "GraphProgress",
+    "IdentifyOptions",
+    "IdentifyResponse",
+    "ImageRejected",
+    "ImageTooLarge",
+    "ImageUnreadable",
+    "InvalidRequest",
+    "MessageTooLarge",
+    "ModelMismatch",
+    "NoFace",
+    "NoFacePack",
+    "NotFound",
+    "OnExisting",
+    "Plan",
+    "Point",
+    "Probe",
+    "Quality",
+    "RevisionNotReached",
+    "Sample",
+    "SampleResult",
+    "ServerFault",
+    "SeveralFaces",
+    "ShuttingDown",
+    "StateConflict",
+    "StoreUnavailable",
+    "Subject",
+    "SubjectExists",
+    "SubjectFields",
+    "SubjectHasNoTemplate",
+    "SubjectNotFound",
+    "SyncClient",
+    "Template",
+    "TemplateInfo",
+    "TemplateInvalid",
+    "TemplateNotFound",
+    "Unavailable",
+    "Vector",
+    "VerifyResponse",
+    "Watchlist",
+    "WatchlistClient",
+    "WatchlistExists",
+    "WatchlistFields",
+    "WatchlistNotEmpty",
+    "WatchlistNotFound",
+    "enroll_request",
+    "error_of",
+]

@@ -1,0 +1,252 @@
+# ruff: noqa: N818 - the names say what happened, as those of the server's own tree do
+"""What a call can fail with: always one of these, a plain `grpc.RpcError` never escapes.
+
+GerbangError
+├── InvalidRequest                the request is wrong and will stay wrong: fix it, don't repeat it
+│   ├── FieldInvalid              FIELD_INVALID: `violations` name the fields
+│   ├── TemplateInvalid           TEMPLATE_INVALID
+│   ├── ImageRejected             the image can't be used; another photo may be
+│   │   ├── ImageUnreadable       IMAGE_UNREADABLE
+│   │   └── ImageTooLarge         IMAGE_TOO_LARGE
+│   └── MessageTooLarge           the whole message is over a transport limit: fewer or smaller images
+├── FaceRejected                  the image is fine, the face in it is not usable: take another photo
+│   ├── NoFace                    NO_FACE
+│   ├── SeveralFaces              SEVERAL_FACES
+│   ├── FaceTooSmall              FACE_TOO_SMALL
+│   ├── FaceBlurred               FACE_BLURRED
+│   ├── FaceTurned                FACE_TURNED
+│   ├── FaceTooDark               FACE_TOO_DARK
+│   └── FaceTooBright             FACE_TOO_BRIGHT
+├── NotFound                      there is nothing with that id
+│   ├── SubjectNotFound           SUBJECT_NOT_FOUND
+│   ├── TemplateNotFound          TEMPLATE_NOT_FOUND
+│   └── WatchlistNotFound         WATCHLIST_NOT_FOUND
+├── AlreadyExists                 the id is taken
+│   ├── SubjectExists             SUBJECT_EXISTS
+│   └── WatchlistExists           WATCHLIST_EXISTS
+├── StateConflict                 the request does not fit what the server is or holds
+│   ├── WatchlistNotEmpty         WATCHLIST_NOT_EMPTY
+│   ├── SubjectHasNoTemplate      SUBJECT_HAS_NO_TEMPLATE
+│   ├── ModelMismatch             MODEL_MISMATCH
+│   └── NoFacePack                NO_FACE_PACK
+├── AccessDenied                  who called may not
+├── Busy                          OVERLOADED: try again in `retry_after_s`
+├── Unavailable                   the server can't be reached, or can't now; later it may
+│   ├── RevisionNotReached        REVISION_NOT_REACHED
+│   ├── ShuttingDown              SHUTTING_DOWN
+│   └── StoreUnavailable          STORE_UNAVAILABLE
+├── DeadlineExceeded              DEADLINE_TOO_SHORT, or no answer in time: a change may have been made
+├── Cancelled                     the client was closed, or the server gave the call up
+└── ServerFault                   a defect of the server, or an answer that this client does not understand
+
+`FaceRejected` and `ImageRejected` are everyday at a gate; `Busy`, `Unavailable` and `DeadlineExceeded` are
+worth a repeat; the rest asks for a person. A mistake that the client can see by itself (a `str` as probe, an
+unknown direction) is a TypeError or ValueError, raised before anything is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One field of the request and what is wrong with it."""
+
+    #: Path of the field, such as `samples[2].template.vector`.
+    field: str
+    #: What is wrong, for people.
+    description: str
+
+
+class GerbangError(Exception):
+    """Base of all failures of a call.
+
+    Nothing in it, and nothing that `str()` shows of it, is an image, a vector or a label, so it may be
+    logged.
+    """
+
+    #: The gRPC status code.
+    code: grpc.StatusCode
+    #: Constant of the server's error table (`NO_FACE`, ...). Empty when the server did not say, as when it
+    #: can't be reached.
+    reason: str
+    #: What happened, in English, for people.
+    message: str
+    #: What was measured, what the limit is, which id was meant.
+    metadata: Mapping[str, str]
+    #: The fields that are wrong; empty but for INVALID_ARGUMENT.
+    violations: tuple[FieldViolation, ...]
+    #: When to try again, seconds from now, >= 0. None: the server did not say.
+    retry_after_s: float | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode = grpc.StatusCode.UNKNOWN,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        violations: Sequence[FieldViolation] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.reason = reason
+        self.metadata = dict(metadata or {})
+        self.violations = tuple(violations)
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return f"{self.reason or self.code.name}: {self.message}"
+
+
+class InvalidRequest(GerbangError):
+    """The request is wrong and will stay wrong."""
+
+
+class FieldInvalid(InvalidRequest):
+    """A field is missing, out of range or malformed; `violations` say which."""
+
+
+class TemplateInvalid(InvalidRequest):
+    """A vector of the wrong length, with NaN or infinity, or all zero."""
+
+
+class ImageRejected(InvalidRequest):
+    """The image can't be used."""
+
+
+class ImageUnreadable(ImageRejected):
+    """Not an image, a format that is not supported, or truncated."""
+
+
+class ImageTooLarge(ImageRejected):
+    """More bytes or more pixels than the server's limit."""
+
+
+class MessageTooLarge(InvalidRequest):
+    """The request or the answer as a whole is over a transport limit (the server's: 64 MiB by default)."""
+
+
+class FaceRejected(GerbangError):
+    """The image can be read, but the face in it can't be used (failure to acquire)."""
+
+
+class NoFace(FaceRejected):
+    """No face was found."""
+
+
+class SeveralFaces(FaceRejected):
+    """More than one face where exactly one is needed."""
+
+
+class FaceTooSmall(FaceRejected):
+    """The eyes are too few pixels apart."""
+
+
+class FaceBlurred(FaceRejected):
+    """Out of focus or moved."""
+
+
+class FaceTurned(FaceRejected):
+    """The head is turned too far to its side."""
+
+
+class FaceTooDark(FaceRejected):
+    """Underexposed."""
+
+
+class FaceTooBright(FaceRejected):
+    """Overexposed."""
+
+
+class NotFound(GerbangError):
+    """There is nothing with that id."""
+
+
+class SubjectNotFound(NotFound):
+    """No subject with that id."""
+
+
+class TemplateNotFound(NotFound):
+    """The subject has no template with that id."""
+
+
+class WatchlistNotFound(NotFound):
+    """No watchlist with that id."""
+
+
+class AlreadyExists(GerbangError):
+    """The id is taken."""
+
+
+class SubjectExists(AlreadyExists):
+    """A subject with that id is already enrolled."""
+
+
+class WatchlistExists(AlreadyExists):
+    """A watchlist with that id is already there."""
+
+
+class StateConflict(GerbangError):
+    """The request does not fit what the server is or holds."""
+
+
+class WatchlistNotEmpty(StateConflict):
+    """Subjects are on the watchlist that was to be deleted; `force=True` deletes it all the same."""
+
+
+class SubjectHasNoTemplate(StateConflict):
+    """The subject to verify against has no template left."""
+
+
+class ModelMismatch(StateConflict):
+    """A template of another recogniser than the server's; `metadata` names both."""
+
+
+class NoFacePack(StateConflict):
+    """An image was sent to a server of templates only."""
+
+
+class AccessDenied(GerbangError):
+    """The server does not know who called, or who called may not do that."""
+
+
+class Busy(GerbangError):
+    """Too much work is waiting at the server; `retry_after_s` says when to try again."""
+
+
+class Unavailable(GerbangError):
+    """The server can't be reached, or can't now. What may be repeated safely was, up to three times."""
+
+
+class RevisionNotReached(Unavailable):
+    """The gallery did not reach `min_revision` in time."""
+
+
+class ShuttingDown(Unavailable):
+    """The server takes no new work; ask another, or this one again in a moment."""
+
+
+class StoreUnavailable(Unavailable):
+    """The server's database can't be written or read; the change was not acknowledged."""
+
+
+class DeadlineExceeded(GerbangError):
+    """No answer in time. A change may have been made: an enroll repeated with its request_id is safe."""
+
+
+class Cancelled(GerbangError):
+    """The client was closed during the call, or the server gave the call up."""
+
+
+class ServerFault(GerbangError):
+    """A defect of the server, whose message has the id to look for in its log; or an unknown answer."""

@@ -1,0 +1,54 @@
+"""How much work may wait: beyond it a call is refused at once, rather than answered too late to be of use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gerbang_service.domain.errors import DeadlineTooShort, Overloaded
+
+
+class Admission:
+    """Counts work of one kind that waits or runs. Belongs to the event loop."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        self._what = what
+        self._limit = limit
+        self._admitted = 0
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Hold a place for one piece of work; raise Overloaded when there is none."""
+        if self._admitted >= self._limit:
+            raise Overloaded(
+                f"{self._admitted} {self._what} are waiting already", retry_after_s=0.5, limit=self._limit
+            )
+        self._admitted += 1
+        try:
+            yield
+        finally:
+            self._admitted -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When the caller stops waiting; `at` is on the clock of time.monotonic, infinite for never."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Deadline:
+        """Return the deadline `seconds` from now, or none for None."""
+        return cls(float("inf") if seconds is None else time.monotonic() + seconds)
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left, negative when it has passed."""
+        return self.at - time.monotonic()
+
+    def check(self) -> None:
+        """Raise DeadlineTooShort when it has passed: work that nobody waits for is not started."""
+        if self.remaining_s <= 0:
+            raise DeadlineTooShort("the call's deadline passed before its work was done")

@@ -1,0 +1,49 @@
+"""What a person at the command line can do about a failure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gerbang.errors import Busy, Cancelled, DeadlineExceeded, GerbangError, Unavailable
+
+_BY_REASON: Final[dict[str, str]] = {
+    "NO_FACE": "use a photo in which the whole face looks at the camera",
+    "SEVERAL_FACES": "crop the photo to one person, or say --face largest",
+    "FACE_TOO_SMALL": "use a photo taken from nearer, or with more pixels",
+    "FACE_BLURRED": "use a sharper photo",
+    "FACE_TURNED": "use a photo that looks straight at the camera",
+    "FACE_TOO_DARK": "use a photo with more light",
+    "FACE_TOO_BRIGHT": "use a photo with less light",
+    "IMAGE_UNREADABLE": "send a whole JPEG, PNG, WebP, BMP or JPEG 2000 file",
+    "IMAGE_TOO_LARGE": "send a smaller file; 1000 pixels across are plenty",
+    "NO_FACE_PACK": "ask a server that was started with a face pack",
+    "SUBJECT_NOT_FOUND": "'gerbang subject list' shows who is enrolled",
+    "TEMPLATE_NOT_FOUND": "'gerbang subject show' lists the subject's templates",
+    "WATCHLIST_NOT_FOUND": "'gerbang watchlist list' shows those there are, 'gerbang watchlist create' makes one",
+    "WATCHLIST_EXISTS": "'gerbang watchlist update' changes it",
+    "WATCHLIST_NOT_EMPTY": "--force deletes it; its subjects stay enrolled",
+    "SUBJECT_HAS_NO_TEMPLATE": "enrol a photo of the subject first",
+    "OVERLOADED": "try again in a moment",
+    "NOT_READY": "try again in a moment",
+    "SHUTTING_DOWN": "try again in a moment",
+    "DEADLINE_TOO_SHORT": "allow more time with --timeout",
+    "REVISION_NOT_REACHED": "try again, or ask for an earlier --min-revision",
+    "STORE_UNAVAILABLE": "nothing was changed; look at the server's disk and log",
+}
+"""By reason of the error table. Reasons that are missing here say all there is to say in their message."""
+
+
+def advice(error: GerbangError) -> str:
+    """Say what to do about it, or "" when the message says all."""
+    if error.reason:
+        return _BY_REASON.get(error.reason, "")
+    if isinstance(error, Unavailable):
+        return "is 'gerbang serve' running there? --server or GERBANG_SERVER names another"
+    if isinstance(error, DeadlineExceeded):
+        return "allow more time with --timeout"
+    return ""
+
+
+def may_succeed_later(error: GerbangError) -> bool:
+    """Tell whether it lies with the server or the way to it, and not with what was sent."""
+    return isinstance(error, Busy | Unavailable | DeadlineExceeded | Cancelled)

@@ -1,0 +1,188 @@
+"""What an enrolment comes to: counts while it runs, a summary at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rich.text import Text
+
+from gerbang import GerbangError
+from gerbang_service.cli.documents import error_document
+from gerbang_service.cli.exits import ExitCode
+from gerbang_service.cli.output import Output
+from gerbang_service.cli.photos import Found
+from gerbang_service.cli.upload import DELETED_SINCE, Outcome, PhotoResult
+
+_SHOWN: Final = 50  # rows of a table for people; --json has them all
+
+
+@dataclass(slots=True)
+class Tally:
+    """Results so far of enrolling the people of `found`; `broken` when the stream ended before all were answered."""
+
+    found: Found
+    results: list[PhotoResult] = field(default_factory=list)
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    broken: GerbangError | None = None
+    interrupted: bool = False
+    unanswered: int = 0
+
+    def add(self, result: PhotoResult) -> None:
+        """Count one photo."""
+        self.results.append(result)
+        self.counts[result.outcome] += 1
+
+    @property
+    def kept(self) -> int:
+        """Photos that the server has acknowledged, in this run or before."""
+        return self.counts[Outcome.ENROLLED] + self.counts[Outcome.ALREADY_THERE]
+
+    @property
+    def finished(self) -> bool:
+        """Whether every photo was answered for good."""
+        return self.broken is None and not self.interrupted and not self.counts[Outcome.NOT_DONE]
+
+    @property
+    def without_photo(self) -> list[str]:
+        """Ids of people of whom no photo was kept; known only once `finished`."""
+        kept = {r.subject_id for r in self.results if r.outcome in (Outcome.ENROLLED, Outcome.ALREADY_THERE)}
+        return [person.subject_id for person in self.found.people if person.subject_id not in kept]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """YES: all photos are enrolled; NO: some were rejected; ERROR: not finished, or none was kept."""
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        if not self.finished or not self.kept:
+            return ExitCode.ERROR
+        return ExitCode.NO if self.counts[Outcome.REJECTED] else ExitCode.YES
+
+
+def report(tally: Tally, output: Output) -> None:
+    """Print what became of the photos."""
+    if output.as_json:
+        output.document(_document(tally))
+    else:
+        _summary(tally, output)
+        _rejections(tally, output)
+        _duplicates(tally, output)
+    if tally.broken is not None:
+        output.failure(tally.broken)
+    if not tally.finished:
+        output.complain(
+            _unfinished_line(tally), hint="run the same command again: it sends only what is missing"
+        )
+
+
+def _summary(tally: Tally, output: Output) -> None:
+    counts = tally.counts
+    people = len(tally.found.people)
+    output.line(
+        f"{people} {'person' if people == 1 else 'people'}, {tally.found.photo_count} photos: ",
+        Text(f"{counts[Outcome.ENROLLED]} enrolled", style="bold green" if counts[Outcome.ENROLLED] else ""),
+        f", {counts[Outcome.ALREADY_THERE]} already there, ",
+        Text(f"{counts[Outcome.REJECTED]} rejected", style="bold red" if counts[Outcome.REJECTED] else ""),
+    )
+    missing = tally.without_photo if tally.finished else []
+    if missing:
+        output.line(Text(f"No photo was kept of {_first(missing)}", style="bold red"))
+    if tally.found.skipped:
+        output.line(
+            Text(
+                f"Passed over, no photos: {_first([str(path) for path in tally.found.skipped])}", style="dim"
+            )
+        )
+
+
+def _rejections(tally: Tally, output: Output) -> None:
+    bad = [result for result in tally.results if result.outcome in (Outcome.REJECTED, Outcome.NOT_DONE)]
+    if not bad:
+        return
+    reasons = Counter(result.reason for result in bad)
+    if len(bad) > 1:
+        output.table(("reason", ">photos"), [(reason, str(count)) for reason, count in reasons.most_common()])
+    rows = [
+        (_short(result.photo), result.subject_id, result.reason, result.detail) for result in bad[:_SHOWN]
+    ]
+    output.table(("photo", "subject", "reason", "detail"), rows)
+    _and_more(len(bad), output)
+    if reasons[DELETED_SINCE]:
+        output.line("Deleted people are not enrolled again unless you say --again.")
+
+
+def _duplicates(tally: Tally, output: Output) -> None:
+    found = [
+        (_short(result.photo), result.subject_id, other.subject_id, f"{other.similarity:.4f}")
+        for result in tally.results
+        for other in result.duplicates
+    ]
+    if not found:
+        return
+    output.table(
+        ("photo", "enrolled as", "has the face of", ">similarity"),
+        found[:_SHOWN],
+        title="Enrolled twice, perhaps",
+    )
+    _and_more(len(found), output)
+
+
+def _and_more(total: int, output: Output) -> None:
+    if total > _SHOWN:
+        output.line(Text(f"... and {total - _SHOWN} more; --json lists them all", style="dim"))
+
+
+def _unfinished_line(tally: Tally) -> str:
+    left = tally.found.photo_count - len(tally.results) + tally.counts[Outcome.NOT_DONE]
+    line = f"not finished: {tally.kept} of {tally.found.photo_count} photos are kept, {left} are to be sent again"
+    if tally.unanswered:
+        line += (
+            f"; {tally.unanswered} of those were sent, and the server may have kept them without saying so"
+        )
+    return line
+
+
+def _document(tally: Tally) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "finished": tally.finished,
+        "people": len(tally.found.people),
+        "photos": tally.found.photo_count,
+        "counts": {outcome.value: tally.counts[outcome] for outcome in Outcome},
+        "without_photo": tally.without_photo if tally.finished else [],
+        "skipped": [str(path) for path in tally.found.skipped],
+        "results": [_result_document(result) for result in tally.results],
+    }
+    if tally.broken is not None:
+        content["error"] = error_document(tally.broken)
+    return content
+
+
+def _result_document(result: PhotoResult) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "photo": str(result.photo),
+        "subject_id": result.subject_id,
+        "outcome": result.outcome.value,
+    }
+    if result.reason or result.detail:
+        content |= {"reason": result.reason, "detail": result.detail}
+    else:
+        content |= {
+            "template_id": result.template_id,
+            "duplicates": [
+                {"subject_id": other.subject_id, "similarity": round(other.similarity, 6)}
+                for other in result.duplicates
+            ],
+        }
+    return content
+
+
+def _short(photo: Path) -> str:
+    """Folder and name: enough to find it, short enough for a table."""
+    return str(Path(photo.parent.name, photo.name))
+
+
+def _first(names: list[str], count: int = 10) -> str:
+    shown = ", ".join(names[:count])
+    return shown if len(names) <= count else f"{shown} and {len(names) - count} more"

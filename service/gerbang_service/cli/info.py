@@ -1,0 +1,43 @@
+"""`gerbang info`: what the server is and holds."""
+
+from __future__ import annotations
+
+import click
+
+from gerbang import WatchlistClient
+from gerbang_service.cli.documents import document
+from gerbang_service.cli.exits import ExitCode
+from gerbang_service.cli.options import Session, asks_server
+from gerbang_service.cli.output import time_text
+from gerbang_service.cli.words import plan_word
+
+
+@click.command(short_help="What the server is and holds.")
+@asks_server
+def info(session: Session) -> ExitCode:
+    """Tell the server's version, face pack, thresholds, and how much is enrolled."""
+    with WatchlistClient(session.server, timeout=session.timeout) as office:
+        found = office.server_info()
+    output = session.output
+    if output.as_json:
+        output.document(document(found))
+    output.facts(
+        {
+            "server": session.server,
+            "version": found.version,
+            "started": time_text(found, "start_time"),
+            "face pack": found.face_pack,
+            "recogniser": found.model,
+            "dimension": str(found.dimension),
+            "identification threshold": f"{found.identification_threshold:.4f}",
+            "verification threshold": f"{found.verification_threshold:.4f}",
+            "plan": plan_word(found.plan),
+            "subjects": f"{found.subject_count:,}",
+            "templates": f"{found.gallery_size:,}",
+            "watchlists": f"{found.watchlist_count:,}",
+            "revision": f"{found.revision:,}",
+            "graph": f"{found.graph.indexed:,} indexed, {found.graph.pending:,} pending, "
+            f"{found.graph.tombstones:,} deleted",
+        }
+    )
+    return ExitCode.YES

@@ -1,0 +1,138 @@
+"""Options that commands share: how to reach the server, how to print, and the types of their values."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+import gerbang
+from gerbang_service.cli.exits import ExitCode
+from gerbang_service.cli.output import Output
+
+P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_SERVER = "127.0.0.1:50051"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What every command is given: the server to ask, seconds to wait for it (None: the client's default), printer."""
+
+    server: str
+    timeout: float | None
+    output: Output
+
+
+def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callable[..., None]:
+    """Give a command --server, --timeout and --json as a `Session`; turn what it returns or raises into exit codes."""
+
+    @click.option(
+        "--server",
+        envvar="GERBANG_SERVER",
+        default=DEFAULT_SERVER,
+        show_default=True,
+        show_envvar=True,
+        metavar="HOST:PORT",
+        help="The Gerbang server to ask.",
+    )
+    @click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Wait so long for an answer. Default: what suits the call.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
+    @functools.wraps(command)
+    def run(server: str, timeout: float | None, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:  # noqa: FBT001
+        session = Session(server, timeout, Output(as_json=as_json))
+        try:
+            code = command(session, *args, **kwargs)
+        except gerbang.GerbangError as error:
+            session.output.fatal(error)
+            code = ExitCode.ERROR
+        click.get_current_context().exit(code)
+
+    return run
+
+
+class Label(click.ParamType):
+    """`key=value` as a pair."""
+
+    name = "KEY=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:  # noqa: ANN401
+        """Split at the first `=`."""
+        if isinstance(value, tuple):
+            return value
+        key, separator, content = str(value).partition("=")
+        if not key or not separator:
+            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
+        return key, content
+
+
+class Moment(click.ParamType):
+    """A point in time in ISO 8601; without an offset it is UTC."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401
+        """Parse dates and times as `datetime.fromisoformat` does."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a time such as 2027-01-31 or 2027-01-31T08:00:00+07:00", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def threshold_option(text: str) -> Callable[[F], F]:
+    """--threshold, a cosine similarity."""
+    return click.option("--threshold", type=click.FloatRange(-1, 1), metavar="COSINE", help=text)
+
+
+def labels_option(text: str) -> Callable[[F], F]:
+    """--label, repeatable; gives a dict. The last of two with the same key counts."""
+    return click.option(
+        "--label",
+        "labels",
+        type=Label(),
+        multiple=True,
+        callback=lambda _ctx, _param, pairs: dict(pairs),
+        help=text,
+    )
+
+
+def watchlists_option(text: str) -> Callable[[F], F]:
+    """--watchlist, repeatable; gives a tuple of ids."""
+    return click.option("--watchlist", "watchlists", multiple=True, metavar="ID", help=text)
+
+
+def face_option(default: str) -> Callable[[F], F]:
+    """--face; None leaves the choice to the server, whose `default` the help tells."""
+    return click.option(
+        "--face",
+        "face_choice",
+        type=click.Choice(["largest", "only"]),
+        help=f"Which face of a photo is meant; 'only': there must be just one. Default: {default}.",
+    )
+
+
+def valid_from_option(command: F) -> F:
+    """--valid-from."""
+    text = "From when on Identify sees the subject (ISO 8601; UTC unless it has an offset)."
+    return click.option("--valid-from", type=Moment(), help=text)(command)
+
+
+def expires_option(command: F) -> F:
+    """--expires."""
+    text = "From when on Identify no longer sees the subject (ISO 8601)."
+    return click.option("--expires", "expire_time", type=Moment(), help=text)(command)

@@ -1,0 +1,184 @@
+"""`gerbang subject ...`: the people who are enrolled."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import click
+
+from gerbang import WatchlistClient
+from gerbang.v1.subject_pb2 import Subject, TemplateInfo
+from gerbang_service.cli.changes import changes, clearing_option
+from gerbang_service.cli.documents import document
+from gerbang_service.cli.exits import ExitCode
+from gerbang_service.cli.options import (
+    Session,
+    asks_server,
+    expires_option,
+    labels_option,
+    valid_from_option,
+    watchlists_option,
+)
+from gerbang_service.cli.output import NONE, Cell, Output, labels_text, listed, time_text
+
+_PAGE = 1000
+
+
+@click.group(short_help="Show, change and delete enrolled people.")
+def subject() -> None:
+    """Show, change and delete enrolled people; 'gerbang enroll' adds them."""
+
+
+@subject.command(short_help="Show one subject.")
+@click.argument("subject_id", metavar="ID")
+@asks_server
+def show(session: Session, subject_id: str) -> ExitCode:
+    """Show the subject ID: its lists, validity, labels and templates."""
+    with WatchlistClient(session.server, timeout=session.timeout) as office:
+        found = office.get_subject(subject_id)
+    if session.output.as_json:
+        session.output.document({"subject": document(found)})
+    _show(session.output, found)
+    return ExitCode.YES
+
+
+@subject.command("list", short_help="Show subjects.")
+@click.option("--watchlist", default="", metavar="ID", help="Only those on this list.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Show the first N by id; 0: all.",
+)
+@asks_server
+def list_some(session: Session, watchlist: str, limit: int) -> ExitCode:
+    """Show subjects by id."""
+    with WatchlistClient(session.server, timeout=session.timeout) as office:
+        # One more than is shown tells whether there are more.
+        page = min(limit + 1, _PAGE) if limit else _PAGE
+        all_of_them = office.list_subjects(watchlist=watchlist, page_size=page)
+        found = list(islice(all_of_them, limit + 1 if limit else None))
+    shown = found[:limit] if limit else found
+    more = len(found) > len(shown)
+    output = session.output
+    if output.as_json:
+        output.document({"subjects": [document(each) for each in shown], "more": more})
+    elif not shown:
+        output.line(f"Nobody is on {watchlist}." if watchlist else "Nobody is enrolled.")
+    else:
+        columns = ("subject", "watchlists", "valid from", "expires", "labels", ">templates")
+        output.table(columns, [_row(each) for each in shown])
+        if more:
+            output.line(f"... and more; --limit 0 shows all (here the first {limit})")
+    return ExitCode.YES
+
+
+@subject.command(short_help="Change a subject.")
+@click.argument("subject_id", metavar="ID")
+@watchlists_option("Be on this list, and on none that is not named; may be repeated.")
+@clearing_option("--no-watchlists", "Leave all lists.")
+@valid_from_option
+@clearing_option("--no-valid-from", "Be valid from ever.")
+@expires_option
+@clearing_option("--no-expires", "Never expire.")
+@labels_option("In the place of all labels there are; may be repeated.")
+@clearing_option("--no-labels", "Take all labels away.")
+@asks_server
+def update(session: Session, subject_id: str, **given: Any) -> ExitCode:  # noqa: ANN401 - as click parsed them
+    """Change the lists, validity or labels of the subject ID: only what is given is changed."""
+    fields = changes(
+        given,
+        {
+            "no_watchlists": ("watchlists", ()),
+            "no_valid_from": ("valid_from", None),
+            "no_expires": ("expire_time", None),
+            "no_labels": ("labels", {}),
+        },
+    )
+    with WatchlistClient(session.server, timeout=session.timeout) as office:
+        changed = office.update_subject(subject_id, **fields)
+    if session.output.as_json:
+        session.output.document(document(changed))
+    session.output.line(f"changed {subject_id}")
+    _show(session.output, changed.subject)
+    return ExitCode.YES
+
+
+@subject.command(short_help="Erase a subject.")
+@click.argument("subject_id", metavar="ID")
+@asks_server
+def delete(session: Session, subject_id: str) -> ExitCode:
+    """Erase the subject ID with all its templates."""
+    with WatchlistClient(session.server, timeout=session.timeout) as office:
+        gone = office.delete_subject(subject_id)
+    if session.output.as_json:
+        session.output.document(document(gone))
+    session.output.line(f"erased {subject_id}")
+    return ExitCode.YES
+
+
+@subject.command("delete-template", short_help="Erase one template of a subject.")
+@click.argument("subject_id", metavar="ID")
+@click.argument("template_id", metavar="TEMPLATE_ID")
+@asks_server
+def delete_template(session: Session, subject_id: str, template_id: str) -> ExitCode:
+    """Erase TEMPLATE_ID of the subject ID, who stays enrolled, even without any template."""
+    with WatchlistClient(session.server, timeout=session.timeout) as office:
+        changed = office.delete_template(subject_id, template_id)
+    if session.output.as_json:
+        session.output.document(document(changed))
+    session.output.line(
+        f"erased template {template_id} of {subject_id}, {len(changed.subject.templates)} left"
+    )
+    return ExitCode.YES
+
+
+def _row(found: Subject) -> tuple[Cell, ...]:
+    return (
+        found.subject_id,
+        listed(found.watchlists),
+        time_text(found, "valid_from"),
+        time_text(found, "expire_time"),
+        labels_text(found.labels),
+        f"{len(found.templates)}",
+    )
+
+
+def _show(output: Output, found: Subject) -> None:
+    output.facts(
+        {
+            "subject": found.subject_id,
+            "watchlists": listed(found.watchlists),
+            "valid from": time_text(found, "valid_from"),
+            "expires": time_text(found, "expire_time"),
+            "labels": labels_text(found.labels) or NONE,
+            "enrolled": time_text(found, "create_time"),
+            "changed": time_text(found, "update_time"),
+        }
+    )
+    rows = [_template_row(template) for template in found.templates]
+    if rows:
+        output.table(
+            ("template", "enrolled", ">between eyes", ">sharpness", ">brightness", ">yaw", "recogniser"), rows
+        )
+    else:
+        output.line("No templates: this subject can be neither identified nor verified.")
+
+
+def _template_row(template: TemplateInfo) -> tuple[Cell, ...]:
+    model = f"{template.model[:12]}..." if len(template.model) > 15 else template.model
+    if not template.HasField("quality"):
+        return (template.template_id, time_text(template, "create_time"), NONE, NONE, NONE, NONE, model)
+    quality = template.quality
+    return (
+        template.template_id,
+        time_text(template, "create_time"),
+        f"{quality.inter_eye_px:.0f} px",
+        f"{quality.sharpness:.0f}",
+        f"{quality.brightness:.0f}",
+        f"{quality.yaw:+.0f}°",
+        model,
+    )

@@ -1,0 +1,159 @@
+"""`gerbang watchlist ...`: the lists themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gerbang import WatchlistClient
+from gerbang.v1.watchlist_pb2 import Watchlist
+from gerbang_service.cli.changes import changes, clearing_option
+from gerbang_service.cli.documents import document
+from gerbang_service.cli.exits import ExitCode
+from gerbang_service.cli.options import Session, asks_server, labels_option, threshold_option
+from gerbang_service.cli.output import NONE, Cell, Output, labels_text, time_text
+from gerbang_service.cli.words import ACTIONS, DIRECTIONS, action_text, direction_word
+
+_THRESHOLD = "Similarity from which on a candidate is a hit in this list, -1 to 1. Default: the server's."
+
+_title = click.option("--title", help="What officers call it.")
+_direction = click.option(
+    "--direction", type=click.Choice(DIRECTIONS), help="Whom it concerns. Default: both."
+)
+_action = click.option(
+    "--action", type=click.Choice(ACTIONS), help="What a gate does on a hit. Default: refer_to_officer."
+)
+
+
+@click.group(short_help="Create, show and change watchlists.")
+def watchlist() -> None:
+    """Create, show and change watchlists."""
+
+
+@watchlist.command(short_help="Create a watchlist.")
+@click.argument("watchlist_id", metavar="ID")
+@_title
+@_direction
+@_action
+@threshold_option(_THRESHOLD)
+@labels_option("Free text kept with the list; may be repeated.")
+@asks_server
+def create(
+    session: Session,
+    watchlist_id: str,
+    title: str | None,
+    direction: str | None,
+    action: str | None,
+    threshold: float | None,
+    labels: dict[str, str],
+) -> ExitCode:
+    """Create the watchlist ID."""
+    with WatchlistClient(session.server, timeout=session.timeout) as office:
+        made = office.create_watchlist(
+            watchlist_id,
+            title=title or "",
+            direction=direction,
+            action=action,
+            threshold=threshold,
+            labels=labels,
+        )
+    _show_change(session.output, "created", made.watchlist, document(made))
+    return ExitCode.YES
+
+
+@watchlist.command(short_help="Show one watchlist.")
+@click.argument("watchlist_id", metavar="ID")
+@asks_server
+def show(session: Session, watchlist_id: str) -> ExitCode:
+    """Show the watchlist ID."""
+    with WatchlistClient(session.server, timeout=session.timeout) as office:
+        found = office.get_watchlist(watchlist_id)
+    if session.output.as_json:
+        session.output.document({"watchlist": document(found)})
+    _show(session.output, found)
+    return ExitCode.YES
+
+
+@watchlist.command("list", short_help="Show all watchlists.")
+@asks_server
+def list_all(session: Session) -> ExitCode:
+    """Show all watchlists."""
+    with WatchlistClient(session.server, timeout=session.timeout) as office:
+        lists = office.list_watchlists()
+    output = session.output
+    if output.as_json:
+        output.document({"watchlists": [document(each) for each in lists]})
+    elif not lists:
+        output.line("There are no watchlists; 'gerbang watchlist create' makes one.")
+    else:
+        columns = ("watchlist", "title", "direction", "action", ">threshold", ">subjects")
+        output.table(columns, [_row(each) for each in lists])
+    return ExitCode.YES
+
+
+@watchlist.command(short_help="Change a watchlist.")
+@click.argument("watchlist_id", metavar="ID")
+@_title
+@_direction
+@_action
+@threshold_option(_THRESHOLD)
+@clearing_option("--no-threshold", "Take the list's own threshold away.")
+@labels_option("In the place of all labels there are; may be repeated.")
+@clearing_option("--no-labels", "Take all labels away.")
+@asks_server
+def update(session: Session, watchlist_id: str, **given: Any) -> ExitCode:  # noqa: ANN401 - as click parsed them
+    """Change the watchlist ID: only what is given is changed, its subjects stay."""
+    fields = changes(given, {"no_threshold": ("threshold", None), "no_labels": ("labels", {})})
+    with WatchlistClient(session.server, timeout=session.timeout) as office:
+        changed = office.update_watchlist(watchlist_id, **fields)
+    _show_change(session.output, "changed", changed.watchlist, document(changed))
+    return ExitCode.YES
+
+
+@watchlist.command(short_help="Delete a watchlist.")
+@click.argument("watchlist_id", metavar="ID")
+@click.option("--force", is_flag=True, help="Delete it even though subjects are on it.")
+@asks_server
+def delete(session: Session, watchlist_id: str, force: bool) -> ExitCode:  # noqa: FBT001 - click passes it by name
+    """Delete the watchlist ID. Its subjects stay enrolled and leave the list."""
+    with WatchlistClient(session.server, timeout=session.timeout) as office:
+        gone = office.delete_watchlist(watchlist_id, force=force)
+    if session.output.as_json:
+        session.output.document(document(gone))
+    session.output.line(f"deleted {watchlist_id}")
+    return ExitCode.YES
+
+
+def _row(found: Watchlist) -> tuple[Cell, ...]:
+    return (
+        found.watchlist_id,
+        found.title,
+        direction_word(found.direction),
+        action_text(found.action),
+        f"{found.threshold:.4f}" if found.HasField("threshold") else NONE,
+        f"{found.subject_count:,}",
+    )
+
+
+def _show_change(output: Output, verb: str, changed: Watchlist, content: dict[str, Any]) -> None:
+    if output.as_json:
+        output.document(content)
+    output.line(f"{verb} {changed.watchlist_id}")
+    _show(output, changed)
+
+
+def _show(output: Output, found: Watchlist) -> None:
+    output.facts(
+        {
+            "watchlist": found.watchlist_id,
+            "title": found.title or NONE,
+            "direction": direction_word(found.direction),
+            "action": action_text(found.action),
+            "threshold": f"{found.threshold:.4f}" if found.HasField("threshold") else "the server's",
+            "labels": labels_text(found.labels) or NONE,
+            "subjects": f"{found.subject_count:,}",
+            "created": time_text(found, "create_time"),
+            "changed": time_text(found, "update_time"),
+        }
+    )

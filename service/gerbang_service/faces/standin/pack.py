@@ -1,0 +1,24 @@
+"""The stand-in face pack as a folder that InsightFace loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from gerbang_service.faces.standin.detector import build_detector
+from gerbang_service.faces.standin.recogniser import build_recogniser
+
+DETECTOR_FILE: Final = "det_standin.onnx"
+RECOGNISER_FILE: Final = "w_standin.onnx"
+
+STAND_IN_THRESHOLD: Final = 0.5
+
+
+def write_pack(folder: Path) -> None:
+    """Write detector and recogniser into `folder`, which is made if need be; always the same bytes.
+
+    Raises `OSError` if the folder can't be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, model in ((DETECTOR_FILE, build_detector()), (RECOGNISER_FILE, build_recogniser())):
+        (folder / name).write_bytes(model.SerializeToString(deterministic=True))

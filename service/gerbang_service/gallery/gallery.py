@@ -1,0 +1,221 @@
+"""The gallery: all live templates, the lists they are on, and the search over them, at one revision."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
+from gerbang_service.domain.errors import (
+    StartupError,
+    SubjectHasNoTemplate,
+    SubjectNotFound,
+    WatchlistNotFound,
+)
+from gerbang_service.domain.subjects import StoredSubject, Subject
+from gerbang_service.domain.watchlists import Direction, Watchlist
+from gerbang_service.gallery.graph import Graph, GraphProgress
+from gerbang_service.gallery.search import Filter, Search
+from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
+
+
+class Gallery:
+    """Answers from memory. `load` and `apply` belong to one thread; everything else may be called from any."""
+
+    def __init__(self, table: Table, graph: Graph) -> None:
+        self.table = table
+        self.graph = graph
+        self.search = Search(table, graph)
+        self.revision = 0
+        self._owners: dict[str, Owner] = {}
+        self._watchlists: Mapping[str, Watchlist] = {}
+        self._numbers: dict[str, int] = {}
+        self._interned: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    @property
+    def watchlists(self) -> Mapping[str, Watchlist]:
+        """All watchlists, by id. Replaced, never changed, when one changes."""
+        return self._watchlists
+
+    @property
+    def size(self) -> int:
+        """Live templates."""
+        return self.table.live_count
+
+    @property
+    def subject_count(self) -> int:
+        """Subjects, those without templates included."""
+        return len(self._owners)
+
+    def graph_progress(self) -> GraphProgress:
+        """How far the graph follows."""
+        return self.graph.progress()
+
+    # --- asking ---------------------------------------------------------------------------------------------------
+
+    def lists_for(self, names: Sequence[str], direction: Direction) -> list[Watchlist]:
+        """Return the lists to search: those named, else all; only those that concern the direction of travel.
+
+        Raises WatchlistNotFound for a name that is not there: a gate that asks for a list that does not exist must
+        not be told that nobody is on it.
+        """
+        watchlists = self._watchlists
+        for name in names:
+            if name not in watchlists:
+                raise WatchlistNotFound(f"no watchlist {name}", watchlist_id=name)
+        chosen: Iterable[Watchlist] = map(watchlists.__getitem__, names) if names else watchlists.values()
+        return [each for each in chosen if each.direction.concerns(direction)]
+
+    def filter_for(self, lists: Iterable[Watchlist]) -> Filter:
+        """Return the filter that admits subjects on any of these lists and in force now."""
+        numbers = [number for each in lists if (number := self._numbers.get(each.watchlist_id)) is not None]
+        return Filter(lists=_bits(numbers), now_ns=time.time_ns())
+
+    def compare(self, probe: NDArray[np.float32], subject_id: str) -> tuple[float, int]:
+        """Return the best exact similarity of a probe to a subject's templates, and that template's id.
+
+        Raises SubjectNotFound, or SubjectHasNoTemplate.
+        """
+        owner = self._owners.get(subject_id)
+        if owner is None:
+            raise SubjectNotFound(f"no subject {subject_id}", subject_id=subject_id)
+        best = self.search.compare(probe, owner.template_ids)
+        if best is None:
+            raise SubjectHasNoTemplate(f"subject {subject_id} has no template", subject_id=subject_id)
+        return best
+
+    # --- changing -------------------------------------------------------------------------------------------------
+
+    def apply(self, change: Change) -> None:
+        """Make a committed change visible."""
+        match change:
+            case SubjectPut():
+                self._put_subject(change.subject, change.added)
+            case SubjectGone():
+                for template_id in self._owners.pop(change.subject_id).template_ids:
+                    self._remove(template_id)
+            case WatchlistPut():
+                self._put_watchlist(change.watchlist)
+            case WatchlistGone():
+                self._drop_watchlist(change.watchlist_id)
+        self.revision = change.revision
+
+    def _put_subject(self, subject: Subject, added: Mapping[int, NDArray[np.float32]]) -> None:
+        known = self._owners.get(subject.subject_id)
+        before = known.template_ids if known else ()
+        kept = {each.template_id for each in subject.templates}
+        for template_id in before:
+            if template_id not in kept:
+                self._remove(template_id)
+        live = [each for each in before if each in kept]
+        owner = Owner(
+            subject.subject_id,
+            self._intern(subject.watchlists),
+            dict(subject.labels) or NO_LABELS,
+            ALWAYS if subject.valid_from_ns is None else subject.valid_from_ns,
+            NEVER if subject.expire_time_ns is None else subject.expire_time_ns,
+            (*live, *added),
+        )
+        bits = _bits([self._numbers[name] for name in subject.watchlists])
+        for template_id in live:
+            self.table.describe(template_id, owner, bits)
+        self.graph.enqueue([self.table.add(owner, each, vector, bits) for each, vector in added.items()])
+        self._owners[subject.subject_id] = owner
+
+    def _remove(self, template_id: int) -> None:
+        self.graph.remove(self.table.remove(template_id))
+
+    def _put_watchlist(self, watchlist: Watchlist) -> None:
+        self._number(watchlist.watchlist_id)
+        self._watchlists = {**self._watchlists, watchlist.watchlist_id: watchlist}
+
+    def _drop_watchlist(self, watchlist_id: str) -> None:
+        self._watchlists = {name: each for name, each in self._watchlists.items() if name != watchlist_id}
+        # The number is free for another list only after no row carries it any more.
+        self.table.clear_list(self._numbers[watchlist_id])
+        del self._numbers[watchlist_id]
+        for owner in [each for each in self._owners.values() if watchlist_id in each.watchlists]:
+            self._leave(owner, watchlist_id)
+
+    def _leave(self, owner: Owner, watchlist_id: str) -> None:
+        remaining = self._intern(tuple(name for name in owner.watchlists if name != watchlist_id))
+        left = Owner(
+            owner.subject_id,
+            remaining,
+            owner.labels,
+            owner.valid_from_ns,
+            owner.expire_time_ns,
+            owner.template_ids,
+        )
+        bits = _bits([self._numbers[name] for name in remaining])
+        for template_id in owner.template_ids:
+            self.table.describe(template_id, left, bits)
+        self._owners[owner.subject_id] = left
+
+    def _number(self, watchlist_id: str) -> int:
+        if watchlist_id not in self._numbers:
+            taken = set(self._numbers.values())
+            self._numbers[watchlist_id] = next(n for n in range(len(taken) + 1) if n not in taken)
+        return self._numbers[watchlist_id]
+
+    def _intern(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return self._interned.setdefault(names, names)
+
+    # --- starting -------------------------------------------------------------------------------------------------
+
+    def load(
+        self,
+        watchlists: Iterable[Watchlist],
+        subjects: Iterable[StoredSubject],
+        templates: Iterable[Sequence[tuple[int, int, bytes]]],
+        revision: int,
+    ) -> None:
+        """Fill an empty gallery. `templates`: batches of (template_id, subject_key, little-endian float32 bytes).
+
+        Raises StartupError for a vector of the wrong length: the database was damaged or tampered with.
+        """
+        for watchlist in watchlists:
+            self._put_watchlist(watchlist)
+        owners = {stored.subject_key: self._load_subject(stored) for stored in subjects}
+        for batch in templates:
+            self._load_batch(batch, owners)
+        self.revision = revision
+        self.graph.enqueue(range(self.table.columns.rows))
+
+    def _load_subject(self, stored: StoredSubject) -> Owner:
+        owner = Owner(
+            stored.subject_id,
+            self._intern(stored.watchlists),
+            stored.labels or NO_LABELS,
+            ALWAYS if stored.valid_from_ns is None else stored.valid_from_ns,
+            NEVER if stored.expire_time_ns is None else stored.expire_time_ns,
+            stored.template_ids,
+        )
+        self._owners[stored.subject_id] = owner
+        return owner
+
+    def _load_batch(self, batch: Sequence[tuple[int, int, bytes]], owners: Mapping[int, Owner]) -> None:
+        width = 4 * self.table.dimension
+        for template_id, _, vector in batch:
+            if len(vector) != width:
+                raise StartupError(
+                    f"template {template_id} has {len(vector)} bytes instead of {width}: damaged"
+                )
+        vectors = np.frombuffer(b"".join(vector for _, _, vector in batch), "<f4").reshape(len(batch), -1)
+        batch_owners = [owners[key] for _, key, _ in batch]
+        words = max(1, -(-(max(self._numbers.values(), default=0) + 1) // 64))
+        bits = np.zeros((len(batch), words), np.uint64)
+        for row, owner in enumerate(batch_owners):
+            own = _bits([self._numbers[name] for name in owner.watchlists])
+            bits[row, : len(own)] = own
+        self.table.add_many(batch_owners, np.array([each for each, _, _ in batch], np.int64), vectors, bits)
+
+
+def _bits(numbers: Sequence[int]) -> NDArray[np.uint64]:
+    words = np.zeros(max(numbers, default=0) // 64 + 1, np.uint64)
+    for number in numbers:
+        words[number // 64] |= np.uint64(1 << (number % 64))
+    return words

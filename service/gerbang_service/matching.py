@@ -1,0 +1,234 @@
+"""The comparisons: probe in, decision out. What the rpc layer calls, and the only place that knows all stages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gerbang_service.admission import Deadline
+from gerbang_service.domain.decision import Candidate, Comparison, Thresholds, as_float32, decide
+from gerbang_service.domain.errors import NoFacePack
+from gerbang_service.domain.faces import DetectedFace, ExtractedFace
+from gerbang_service.domain.samples import ImageSample, Sample
+from gerbang_service.domain.watchlists import Direction
+from gerbang_service.faces.pipeline import FacePipeline
+from gerbang_service.faces.quality import PROBE, QualityLimits
+from gerbang_service.gallery.gallery import Gallery
+from gerbang_service.gallery.search import Filter, Plan, Query
+from gerbang_service.revisions import Revisions
+from gerbang_service.workers import Workers
+
+# An answer from a later revision is waited for no longer than this, whatever the call's deadline.
+_REVISION_WAIT_S = 5.0
+# Of the time that a call has left, this share may go into waiting, so that the answer still arrives.
+_REVISION_WAIT_SHARE = 0.9
+_DUPLICATES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a sample was reduced to. `face` is None for a sample that came as a template."""
+
+    vector: NDArray[np.float32]
+    face: DetectedFace | None
+
+
+@dataclass(frozen=True, slots=True)
+class Search1N:
+    """A 1:N search as it was asked for; None: the server's default. `max_candidates` is at least 1."""
+
+    probe: Sample
+    watchlists: tuple[str, ...]
+    direction: Direction
+    max_candidates: int
+    threshold: float | None
+    plan: Plan | None
+    min_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """The outcome of a 1:N search."""
+
+    candidates: list[Candidate]
+    threshold: float
+    probe_face: DetectedFace | None
+    plan: Plan
+    gallery_size: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The outcome of a 1:1 comparison. `template_id` is None when the reference was a sample."""
+
+    match: bool
+    similarity: float
+    threshold: float
+    template_id: int | None
+    probe_face: DetectedFace | None
+    reference_face: DetectedFace | None
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What applies where a request does not say. Thresholds are cosines."""
+
+    identification_threshold: float
+    verification_threshold: float
+    plan: Plan
+
+
+class Matching:
+    """Compares faces. Methods belong to the event loop; the work is done in threads."""
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        pipeline: FacePipeline | None,
+        revisions: Revisions,
+        defaults: Defaults,
+        *,
+        images: Workers,
+        searches: Workers,
+    ) -> None:
+        self._gallery = gallery
+        self._pipeline = pipeline
+        self._revisions = revisions
+        self._defaults = defaults
+        self._images = images
+        self._searches = searches
+
+    async def features(self, sample: Sample, limits: QualityLimits, deadline: Deadline) -> Features:
+        """Reduce a sample to a template; raises what FacePipeline.extract raises, and NoFacePack."""
+        if not isinstance(sample, ImageSample):
+            return Features(sample.vector, None)
+        extracted = await self._extract(sample, limits, deadline)
+        return Features(extracted.vector, extracted.face)
+
+    async def extract(self, image: ImageSample, deadline: Deadline) -> ExtractedFace:
+        """Make a template of a traveller's image."""
+        return await self._extract(image, PROBE, deadline)
+
+    async def _extract(self, image: ImageSample, limits: QualityLimits, deadline: Deadline) -> ExtractedFace:
+        if self._pipeline is None:
+            raise NoFacePack("this server has no face pack: send a template instead of an image")
+        work = partial(self._pipeline.extract, image.data, image.choice, limits, deadline.check)
+        return await self._images.run(work, deadline)
+
+    async def identify(self, search: Search1N, deadline: Deadline) -> Identification:
+        """Search the watchlists for a probe."""
+        (answer,) = await self.identify_many([search], deadline)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def identify_many(
+        self, searches: Sequence[Search1N], deadline: Deadline
+    ) -> list[Identification | Exception]:
+        """Search for many probes at once; each is answered, or failed, by itself."""
+        prepared = await asyncio.gather(
+            *(self._prepare(search, deadline) for search in searches), return_exceptions=True
+        )
+        for each in prepared:
+            if isinstance(each, BaseException) and not isinstance(each, Exception):
+                raise each
+        queries = [each for each in prepared if isinstance(each, _Prepared)]
+        revision, size = self._gallery.revision, self._gallery.size
+        work = partial(self._gallery.search.run, [each.query for each in queries])
+        found = iter(await self._searches.run(work, deadline)) if queries else iter(())
+        return [
+            Identification(
+                next(found), each.thresholds.default, each.features.face, each.query.plan, size, revision
+            )
+            if isinstance(each, _Prepared)
+            else each
+            for each in prepared
+            if not isinstance(each, BaseException) or isinstance(each, Exception)
+        ]
+
+    async def _prepare(self, search: Search1N, deadline: Deadline) -> _Prepared:
+        features = await self.features(search.probe, PROBE, deadline)
+        if search.min_revision > 0:
+            wait = min(_REVISION_WAIT_S, _REVISION_WAIT_SHARE * deadline.remaining_s)
+            await self._revisions.reach(search.min_revision, wait)
+        lists = self._gallery.lists_for(search.watchlists, search.direction)
+        thresholds = Thresholds.of(
+            lists, server=self._defaults.identification_threshold, request=search.threshold
+        )
+        watchlists = {each.watchlist_id: each for each in lists}
+        query = Query(
+            probe=features.vector,
+            plan=search.plan or self._defaults.plan,
+            filter=self._gallery.filter_for(lists),
+            floor=thresholds.floor,
+            limit=search.max_candidates,
+            accept=partial(decide, thresholds=thresholds, watchlists=watchlists),
+        )
+        return _Prepared(query, thresholds, features)
+
+    async def duplicates(
+        self, vectors: Sequence[NDArray[np.float32]], subject_id: str, deadline: Deadline
+    ) -> list[Candidate]:
+        """Return other subjects with this face, on a list or not, best first: a hint at double enrolment."""
+        threshold = as_float32(self._defaults.identification_threshold)
+
+        def accept(comparison: Comparison) -> Candidate | None:
+            if comparison.subject_id == subject_id:
+                return None
+            return Candidate(comparison.subject_id, comparison.similarity, threshold, comparison.template_id)
+
+        queries = [
+            Query(vector, self._defaults.plan, Filter(None, 0), threshold, _DUPLICATES, accept)
+            for vector in vectors
+        ]
+        best: dict[str, Candidate] = {}
+        for found in await self._searches.run(partial(self._gallery.search.run, queries), deadline):
+            for each in found:
+                known = best.get(each.subject_id)
+                if known is None or each.similarity > known.similarity:
+                    best[each.subject_id] = each
+        return sorted(best.values(), key=lambda each: (-each.similarity, each.subject_id))[:_DUPLICATES]
+
+    async def verify(
+        self, probe: Sample, reference: Sample | str, threshold: float | None, deadline: Deadline
+    ) -> Verification:
+        """Compare a probe with an enrolled subject (an id) or with another sample."""
+        if isinstance(reference, str):
+            features = await self.features(probe, PROBE, deadline)
+            compare = partial(self._gallery.compare, features.vector, reference)
+            similarity, template_id = await self._searches.run(compare, deadline)
+            return self._decision(similarity, threshold, template_id, features.face, None)
+        features, other = await asyncio.gather(
+            self.features(probe, PROBE, deadline), self.features(reference, PROBE, deadline)
+        )
+        similarity = _cosine(features.vector, other.vector)
+        return self._decision(similarity, threshold, None, features.face, other.face)
+
+    def _decision(
+        self,
+        similarity: float,
+        threshold: float | None,
+        template_id: int | None,
+        probe_face: DetectedFace | None,
+        reference_face: DetectedFace | None,
+    ) -> Verification:
+        limit = as_float32(self._defaults.verification_threshold if threshold is None else threshold)
+        return Verification(similarity >= limit, similarity, limit, template_id, probe_face, reference_face)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    query: Query
+    thresholds: Thresholds
+    features: Features
+
+
+def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    product = float(one.astype(np.float64) @ other.astype(np.float64))
+    return as_float32(min(1.0, max(-1.0, product)))

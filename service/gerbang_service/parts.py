@@ -1,0 +1,172 @@
+"""The parts of the server, made from the settings: everything but gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gerbang_service.admission import Admission
+from gerbang_service.cpu_quota import cpu_quota
+from gerbang_service.domain.errors import StartupError
+from gerbang_service.gallery.gallery import Gallery
+from gerbang_service.gallery.graph import Graph
+from gerbang_service.gallery.search import Plan
+from gerbang_service.gallery.table import Table
+from gerbang_service.matching import Defaults, Matching
+from gerbang_service.revisions import Revisions
+from gerbang_service.settings import NO_PACK, Settings
+from gerbang_service.store import reading
+from gerbang_service.store.store import Store
+from gerbang_service.workers import Workers
+from gerbang_service.writer import Writer
+
+if TYPE_CHECKING:
+    from gerbang_service.faces.packs import FacePack
+    from gerbang_service.faces.pipeline import FacePipeline
+
+log = logging.getLogger(__name__)
+
+# Queries of what is stored are short; two threads keep a slow one from holding up the others.
+_QUERY_THREADS = 2
+_MAX_PENDING_QUERIES = 256
+_UNNAMED_MODEL = "unspecified"
+
+
+@dataclass(frozen=True, slots=True)
+class Recogniser:
+    """Whose templates the server compares. `pipeline` is None for a server of templates only."""
+
+    pack: str
+    model: str
+    dimension: int
+    defaults: Defaults
+    pipeline: FacePipeline | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the rpc layer calls."""
+
+    recogniser: Recogniser
+    store: Store
+    gallery: Gallery
+    matching: Matching
+    writer: Writer
+    queries: Workers
+    images: Workers
+    searches: Workers
+    start_time_ns: int
+
+    def load(self) -> None:
+        """Fill the gallery from the store and start following it; blocks, for seconds with a large gallery."""
+        started = time.monotonic()
+        model = self.recogniser.model
+        with self.store.reading() as connection:
+            self.gallery.load(
+                reading.watchlists(connection),
+                reading.all_subjects(connection, model),
+                reading.all_templates(connection, model),
+                reading.revision(connection),
+            )
+        self.gallery.graph.start()
+        self.writer.start()
+        log.info("loaded %d templates in %.1f s", self.gallery.size, time.monotonic() - started)
+
+    def stop(self, *, loaded: bool) -> None:
+        """Write what was submitted, then end all threads and give the data folder back."""
+        if loaded:
+            self.writer.stop()
+            self.gallery.graph.stop()
+        for workers in (self.images, self.searches, self.queries):
+            workers.stop()
+        self.store.close()
+
+
+def build(settings: Settings, *, on_failure: Callable[[], None]) -> Parts:
+    """Make the parts. Must run in the event loop that will use them. Raises StartupError.
+
+    `on_failure` is called, in the event loop, when memory and disk differ and nothing may be answered any more.
+    """
+    start_time_ns = time.time_ns()
+    store = Store(settings.data)
+    try:
+        recogniser = _recogniser(settings, store)
+        store.bind_model(
+            recogniser.model, recogniser.dimension, ignore_others=settings.other_models == "ignore"
+        )
+        return _assemble(settings, store, recogniser, on_failure, start_time_ns)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _recogniser(settings: Settings, store: Store) -> Recogniser:
+    if settings.pack == NO_PACK:
+        model, dimension = store.model() or (settings.model or _UNNAMED_MODEL, settings.dimension)
+        if settings.model and settings.model != model:
+            raise StartupError(f"{store.folder} is of recogniser {model}, not of {settings.model}")
+        if settings.dimension and settings.dimension != dimension:
+            raise StartupError(f"{store.folder} is of dimension {dimension}, not {settings.dimension}")
+        if not dimension:
+            raise StartupError("a new data folder without a face pack needs --dimension")
+        return Recogniser(NO_PACK, model, dimension, _defaults(settings, None), None)
+    # Imported here: it takes seconds, which a server of templates only does not owe.
+    from gerbang_service.faces.decode import ImageLimits  # noqa: PLC0415
+    from gerbang_service.faces.packs import open_pack  # noqa: PLC0415
+    from gerbang_service.faces.pipeline import InsightFacePipeline  # noqa: PLC0415
+
+    pack = open_pack(settings.pack, settings.det_size)
+    limits = ImageLimits(int(settings.max_image_mb * 1e6), int(settings.max_megapixels * 1e6))
+    pipeline = InsightFacePipeline(pack, limits)
+    return Recogniser(pack.name, pack.fingerprint, pack.dimension, _defaults(settings, pack), pipeline)
+
+
+def _defaults(settings: Settings, pack: FacePack | None) -> Defaults:
+    from gerbang_service.faces.thresholds import thresholds_for  # noqa: PLC0415
+
+    identification, verification = thresholds_for(pack, settings)
+    return Defaults(identification, verification, Plan(settings.plan))
+
+
+def _assemble(
+    settings: Settings,
+    store: Store,
+    recogniser: Recogniser,
+    on_failure: Callable[[], None],
+    start_time_ns: int,
+) -> Parts:
+    loop = asyncio.get_running_loop()
+    quota = cpu_quota()
+    with store.reading() as connection:
+        table = Table(recogniser.dimension, int(1.1 * reading.template_count(connection, recogniser.model)))
+    graph = Graph(
+        table,
+        m=settings.graph_m,
+        ef_construction=settings.graph_ef_construction,
+        ef=settings.graph_ef,
+        threads=quota,
+    )
+    gallery = Gallery(table, graph)
+    revisions = Revisions(0)
+    images = Workers(
+        settings.image_workers or quota, Admission("images", settings.max_pending_images), "image"
+    )
+    searches = Workers(
+        settings.search_workers or quota, Admission("searches", settings.max_pending_searches), "search"
+    )
+    matching = Matching(
+        gallery, recogniser.pipeline, revisions, recogniser.defaults, images=images, searches=searches
+    )
+    writer = Writer(
+        store,
+        gallery,
+        max_pending=settings.max_pending_writes,
+        on_revision=lambda revision: loop.call_soon_threadsafe(revisions.advance, revision),
+        on_failure=lambda: loop.call_soon_threadsafe(on_failure),
+    )
+    queries = Workers(_QUERY_THREADS, Admission("queries", _MAX_PENDING_QUERIES), "query")
+    return Parts(recogniser, store, gallery, matching, writer, queries, images, searches, start_time_ns)

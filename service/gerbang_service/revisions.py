@@ -1,0 +1,41 @@
+"""Waiting for the gallery to reach a revision."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+
+from gerbang_service.domain.errors import RevisionNotReached
+
+
+class Revisions:
+    """Knows the revision that is visible, and wakes who waits for a later one. Belongs to the event loop."""
+
+    def __init__(self, revision: int) -> None:
+        self._revision = revision
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    def advance(self, revision: int) -> None:
+        """Note that `revision` is visible now."""
+        self._revision = max(self._revision, revision)
+        while self._waiting and self._waiting[0][0] <= self._revision:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+    async def reach(self, revision: int, timeout_s: float) -> None:
+        """Return when `revision` is visible; raise RevisionNotReached when it is not within `timeout_s` seconds."""
+        if revision <= self._revision:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (revision, next(self._order), future))
+        try:
+            await asyncio.wait_for(future, max(0.0, timeout_s))
+        except TimeoutError:
+            raise RevisionNotReached(
+                f"the gallery is at revision {self._revision}, {revision} was not reached in {timeout_s:.1f} s",
+                revision=self._revision,
+                min_revision=revision,
+            ) from None

@@ -1,0 +1,123 @@
+"""Enroll: samples in, templates stored, answer out."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gerbang.v1 import matching_service_pb2 as pb
+
+from gerbang_service.admission import Deadline
+from gerbang_service.domain.errors import FaceRejected, GerbangError, InputError, ModelMismatch
+from gerbang_service.domain.faces import FaceChoice
+from gerbang_service.domain.subjects import NewTemplate
+from gerbang_service.faces.quality import ENROLMENT
+from gerbang_service.matching import Features, Matching
+from gerbang_service.operations import Enrolled, Enrolment, earlier_answer, enroll
+from gerbang_service.rpc import mapping
+from gerbang_service.rpc.parsing import Parser, enrolment_subject, on_existing, request_identity
+from gerbang_service.rpc.streams import Turn
+from gerbang_service.store.store import Store
+from gerbang_service.workers import Workers
+from gerbang_service.writer import Writer
+
+# What makes one sample unusable, as opposed to the whole request.
+Rejection: TypeAlias = FaceRejected | InputError | ModelMismatch
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolling:
+    """Enrols subjects. Its method belongs to the event loop."""
+
+    matching: Matching
+    parser: Parser
+    store: Store
+    writer: Writer
+    queries: Workers
+
+    async def enroll(
+        self, request: pb.EnrollRequest, deadline: Deadline, turn: Turn | None = None
+    ) -> pb.EnrollResponse:
+        """Enrol one subject; with a turn, the write is submitted when it comes, so that a stream keeps its order."""
+        subject = enrolment_subject(request)
+        existing = on_existing(request)
+        request_id, digest = request_identity(request)
+        if request_id:
+            stored = await self.queries.run(lambda: self._earlier(request_id, digest), deadline)
+            if stored is not None:
+                return _replayed(stored)
+        samples = await self._features(request, deadline)
+        usable = [each for each in samples if isinstance(each, Features)]
+        duplicates = await self.matching.duplicates(
+            [each.vector for each in usable], subject.subject_id, deadline
+        )
+
+        def response(enrolled: Enrolled) -> pb.EnrollResponse:
+            return pb.EnrollResponse(
+                subject=mapping.subject(enrolled.subject),
+                sample_results=_results(samples, enrolled.template_ids),
+                duplicates=[mapping.candidate(each) for each in duplicates],
+                revision=enrolled.revision,
+            )
+
+        enrolment = Enrolment(
+            subject,
+            [NewTemplate(each.vector, each.face.quality if each.face else None) for each in usable],
+            self.parser.model,
+            existing,
+            request_id,
+            digest,
+            encode=lambda enrolled: response(enrolled).SerializeToString(),
+        )
+        if turn is not None:
+            await turn.comes()
+        deadline.check()
+        written = self.writer.submit(enroll(enrolment))
+        if turn is not None:
+            turn.end()
+        answer = await asyncio.wrap_future(written)
+        return _replayed(answer) if isinstance(answer, bytes) else response(answer)
+
+    def _earlier(self, request_id: str, digest: bytes) -> bytes | None:
+        with self.store.reading() as connection:
+            return earlier_answer(connection, request_id, digest)
+
+    async def _features(self, request: pb.EnrollRequest, deadline: Deadline) -> list[Features | Rejection]:
+        samples = await asyncio.gather(
+            *(self._one(request, index, deadline) for index in range(len(request.samples)))
+        )
+        rejections = [each for each in samples if not isinstance(each, Features)]
+        if rejections and (not request.allow_partial or len(rejections) == len(samples)):
+            first = rejections[0]
+            first.metadata["sample"] = str(samples.index(first))
+            raise first
+        return samples
+
+    async def _one(self, request: pb.EnrollRequest, index: int, deadline: Deadline) -> Features | Rejection:
+        try:
+            sample = self.parser.sample(f"samples[{index}]", request.samples[index], FaceChoice.ONLY)
+            return await self.matching.features(sample, ENROLMENT, deadline)
+        except (FaceRejected, InputError, ModelMismatch) as rejection:
+            return rejection
+
+
+def _results(samples: list[Features | Rejection], template_ids: tuple[int, ...]) -> list[pb.SampleResult]:
+    ids = iter(template_ids)
+    return [
+        pb.SampleResult(template_id=str(next(ids)), face=mapping.face(each.face))
+        if isinstance(each, Features)
+        else _rejected(each)
+        for each in samples
+    ]
+
+
+def _rejected(rejection: GerbangError) -> pb.SampleResult:
+    found = rejection.face if isinstance(rejection, FaceRejected) else None
+    return pb.SampleResult(rejection=rejection.reason, detail=str(rejection), face=mapping.face(found))
+
+
+def _replayed(stored: bytes) -> pb.EnrollResponse:
+    answer = pb.EnrollResponse.FromString(stored)
+    answer.replayed = True
+    return answer

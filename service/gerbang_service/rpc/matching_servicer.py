@@ -1,0 +1,129 @@
+"""MatchingService: parse, call, map."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from functools import partial
+from typing import Any
+
+from gerbang.v1 import matching_service_pb2 as pb
+from gerbang.v1 import matching_service_pb2_grpc, sample_pb2
+from grpc import aio
+
+from gerbang_service.admission import Deadline
+from gerbang_service.domain.errors import FieldInvalid, GerbangError
+from gerbang_service.domain.faces import FaceChoice
+from gerbang_service.matching import Identification, Matching, Search1N
+from gerbang_service.rpc import mapping
+from gerbang_service.rpc.enrolling import Enrolling
+from gerbang_service.rpc.errors import to_status
+from gerbang_service.rpc.parsing import MAX_BATCH, Parser
+from gerbang_service.rpc.streams import Drain, Turn, as_ready, in_order
+
+Context = aio.ServicerContext[Any, Any]
+
+# Items of one stream that are worked on at once.
+_WINDOW = 64
+
+
+class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
+    """The rpcs of gerbang.v1.MatchingService."""
+
+    def __init__(self, matching: Matching, enrolling: Enrolling, parser: Parser, drain: Drain) -> None:
+        self._matching = matching
+        self._enrolling = enrolling
+        self._parser = parser
+        self._drain = drain
+
+    async def Enroll(self, request: pb.EnrollRequest, context: Context) -> pb.EnrollResponse:  # noqa: N802
+        """Enrol one subject."""
+        return await self._enrolling.enroll(request, _deadline(context))
+
+    async def EnrollStream(  # noqa: N802
+        self, requests: AsyncIterable[pb.EnrollRequest], context: Context
+    ) -> AsyncIterator[pb.EnrollResponse]:
+        """Enrol many, one answer an item, in order."""
+        deadline = _deadline(context)
+
+        async def work(request: pb.EnrollRequest, turn: Turn) -> pb.EnrollResponse:
+            try:
+                return await self._enrolling.enroll(request, deadline, turn)
+            except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
+                return pb.EnrollResponse(error=to_status(error))
+            finally:
+                turn.end()
+
+        source = self._drain.until(aiter(requests))
+        async for response in in_order(source, work, window=_WINDOW):
+            yield response
+
+    async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:  # noqa: N802
+        """Compare 1:1."""
+        probe, reference, threshold = self._parser.verification(request)
+        return mapping.verification(
+            await self._matching.verify(probe, reference, threshold, _deadline(context))
+        )
+
+    async def Identify(self, request: pb.IdentifyRequest, context: Context) -> pb.IdentifyResponse:  # noqa: N802
+        """Search 1:N."""
+        outcome = await self._matching.identify(self._parser.search(request), _deadline(context))
+        return mapping.identification(outcome, request.sequence)
+
+    async def IdentifyStream(  # noqa: N802
+        self, requests: AsyncIterable[pb.IdentifyRequest], context: Context
+    ) -> AsyncIterator[pb.IdentifyResponse]:
+        """Search 1:N for every item, answered as each is ready."""
+        work = partial(self._identify_item, deadline=_deadline(context))
+        async for response in as_ready(self._drain.until(aiter(requests)), work, window=_WINDOW):
+            yield response
+
+    async def _identify_item(self, request: pb.IdentifyRequest, deadline: Deadline) -> pb.IdentifyResponse:
+        try:
+            outcome = await self._matching.identify(self._parser.search(request), deadline)
+        except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
+            return _failed(error, request.sequence)
+        return mapping.identification(outcome, request.sequence)
+
+    async def IdentifyBatch(  # noqa: N802
+        self, request: pb.IdentifyBatchRequest, context: Context
+    ) -> pb.IdentifyBatchResponse:
+        """Search 1:N for many probes at once."""
+        if not 1 <= len(request.requests) <= MAX_BATCH:
+            raise FieldInvalid("requests", f"must be 1 to {MAX_BATCH}", count=len(request.requests))
+        parsed = [self._try_parse(each) for each in request.requests]
+        searches = [each for each in parsed if isinstance(each, Search1N)]
+        answers = iter(await self._matching.identify_many(searches, _deadline(context)))
+        outcomes = [next(answers) if isinstance(each, Search1N) else each for each in parsed]
+        return pb.IdentifyBatchResponse(
+            responses=[
+                mapping.identification(outcome, each.sequence)
+                if isinstance(outcome, Identification)
+                else _failed(outcome, each.sequence)
+                for outcome, each in zip(outcomes, request.requests, strict=True)
+            ]
+        )
+
+    def _try_parse(self, request: pb.IdentifyRequest) -> Search1N | Exception:
+        try:
+            return self._parser.search(request)
+        except GerbangError as error:
+            return error
+
+    async def Extract(self, request: pb.ExtractRequest, context: Context) -> pb.ExtractResponse:  # noqa: N802
+        """Make a template of an image."""
+        image = self._parser.image("image", request.image, request.face_choice, FaceChoice.LARGEST)
+        extracted = await self._matching.extract(image, _deadline(context))
+        return pb.ExtractResponse(
+            template=sample_pb2.Template(
+                vector=extracted.vector.astype("<f4").tobytes(), model=self._parser.model
+            ),
+            face=mapping.face(extracted.face),
+        )
+
+
+def _failed(error: Exception, sequence: int) -> pb.IdentifyResponse:
+    return pb.IdentifyResponse(error=to_status(error), sequence=sequence)
+
+
+def _deadline(context: Context) -> Deadline:
+    return Deadline.after(context.time_remaining())

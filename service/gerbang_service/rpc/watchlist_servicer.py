@@ -1,0 +1,200 @@
+"""WatchlistService: parse, call, map."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+from gerbang.v1 import watchlist_service_pb2 as pb
+from gerbang.v1 import watchlist_service_pb2_grpc
+from grpc import aio
+
+from gerbang_service import operations
+from gerbang_service.admission import Deadline
+from gerbang_service.domain.errors import SubjectNotFound, WatchlistNotFound
+from gerbang_service.domain.identifiers import check_id
+from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.gallery.gallery import Gallery
+from gerbang_service.matching import Defaults
+from gerbang_service.rpc import mapping, parsing
+from gerbang_service.rpc.pages import page_token, token_subject
+from gerbang_service.store import reading
+from gerbang_service.store.store import Store
+from gerbang_service.workers import Workers
+from gerbang_service.writer import Operation, Writer
+
+Context = aio.ServicerContext[Any, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What the server is: constant while it runs."""
+
+    face_pack: str
+    model: str
+    dimension: int
+    defaults: Defaults
+    start_time_ns: int
+
+
+class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
+    """The rpcs of gerbang.v1.WatchlistService."""
+
+    def __init__(
+        self, gallery: Gallery, store: Store, writer: Writer, queries: Workers, facts: ServerFacts
+    ) -> None:
+        self._gallery = gallery
+        self._store = store
+        self._writer = writer
+        self._queries = queries
+        self._facts = facts
+
+    async def _write(self, operation: Operation[T], context: Context) -> T:
+        _deadline(context).check()
+        return await asyncio.wrap_future(self._writer.submit(operation))
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T], context: Context) -> T:
+        def work() -> T:
+            with self._store.reading() as connection:
+                return query(connection)
+
+        return await self._queries.run(work, _deadline(context))
+
+    async def _counted(self, watchlist: Watchlist, context: Context) -> Any:  # noqa: ANN401 - a protobuf message
+        count = await self._read(lambda c: reading.subject_count(c, watchlist.watchlist_id), context)
+        return mapping.watchlist(watchlist, count)
+
+    async def CreateWatchlist(  # noqa: N802
+        self, request: pb.CreateWatchlistRequest, context: Context
+    ) -> pb.CreateWatchlistResponse:
+        """Create a watchlist."""
+        operation = operations.create_watchlist(parsing.watchlist(request.watchlist))
+        created, revision = await self._write(operation, context)
+        return pb.CreateWatchlistResponse(watchlist=mapping.watchlist(created, 0), revision=revision)
+
+    async def GetWatchlist(
+        self, request: pb.GetWatchlistRequest, context: Context
+    ) -> pb.GetWatchlistResponse:  # noqa: N802
+        """Return one watchlist."""
+        name = check_id("watchlist_id", request.watchlist_id)
+        return pb.GetWatchlistResponse(watchlist=await self._counted(self._existing(name), context))
+
+    async def ListWatchlists(  # noqa: N802
+        self,
+        request: pb.ListWatchlistsRequest,
+        context: Context,  # noqa: ARG002 - it has no fields
+    ) -> pb.ListWatchlistsResponse:
+        """Return all watchlists."""
+        watchlists = sorted(self._gallery.watchlists.values(), key=lambda each: each.watchlist_id)
+        return pb.ListWatchlistsResponse(
+            watchlists=[await self._counted(each, context) for each in watchlists]
+        )
+
+    async def UpdateWatchlist(  # noqa: N802
+        self, request: pb.UpdateWatchlistRequest, context: Context
+    ) -> pb.UpdateWatchlistResponse:
+        """Change a watchlist."""
+        changes = parsing.watchlist_changes(request.watchlist, request.update_mask)
+        operation = operations.update_watchlist(request.watchlist.watchlist_id, changes)
+        updated, revision = await self._write(operation, context)
+        return pb.UpdateWatchlistResponse(watchlist=await self._counted(updated, context), revision=revision)
+
+    async def DeleteWatchlist(  # noqa: N802
+        self, request: pb.DeleteWatchlistRequest, context: Context
+    ) -> pb.DeleteWatchlistResponse:
+        """Delete a watchlist."""
+        name = check_id("watchlist_id", request.watchlist_id)
+        revision = await self._write(operations.delete_watchlist(name, force=request.force), context)
+        return pb.DeleteWatchlistResponse(revision=revision)
+
+    async def GetSubject(self, request: pb.GetSubjectRequest, context: Context) -> pb.GetSubjectResponse:  # noqa: N802
+        """Return one subject."""
+        name = check_id("subject_id", request.subject_id)
+        stored = await self._read(lambda c: reading.subject(c, name), context)
+        if stored is None:
+            raise SubjectNotFound(f"no subject {name}", subject_id=name)
+        return pb.GetSubjectResponse(subject=mapping.subject(stored))
+
+    async def ListSubjects(
+        self, request: pb.ListSubjectsRequest, context: Context
+    ) -> pb.ListSubjectsResponse:  # noqa: N802
+        """Return a page of subjects."""
+        size = parsing.page_size(request.page_size)
+        after = token_subject(request.page_token)
+        if request.watchlist:
+            self._existing(check_id("watchlist", request.watchlist))
+        # One more than asked for tells whether there is another page.
+        found = await self._read(
+            lambda c: reading.subjects_page(c, after=after, limit=size + 1, watchlist_id=request.watchlist),
+            context,
+        )
+        page = found[:size]
+        return pb.ListSubjectsResponse(
+            subjects=[mapping.subject(each) for each in page],
+            next_page_token=page_token(page[-1].subject_id) if len(found) > size else "",
+        )
+
+    async def UpdateSubject(
+        self, request: pb.UpdateSubjectRequest, context: Context
+    ) -> pb.UpdateSubjectResponse:  # noqa: N802
+        """Change a subject."""
+        changes = parsing.subject_changes(request.subject, request.update_mask)
+        operation = operations.update_subject(request.subject.subject_id, changes)
+        updated, revision = await self._write(operation, context)
+        return pb.UpdateSubjectResponse(subject=mapping.subject(updated), revision=revision)
+
+    async def DeleteSubject(
+        self, request: pb.DeleteSubjectRequest, context: Context
+    ) -> pb.DeleteSubjectResponse:  # noqa: N802
+        """Delete a subject."""
+        name = check_id("subject_id", request.subject_id)
+        return pb.DeleteSubjectResponse(revision=await self._write(operations.delete_subject(name), context))
+
+    async def DeleteTemplate(
+        self, request: pb.DeleteTemplateRequest, context: Context
+    ) -> pb.DeleteTemplateResponse:  # noqa: N802
+        """Delete one template."""
+        name = check_id("subject_id", request.subject_id)
+        operation = operations.delete_template(name, parsing.template_id(request.template_id))
+        left, revision = await self._write(operation, context)
+        return pb.DeleteTemplateResponse(subject=mapping.subject(left), revision=revision)
+
+    async def GetServerInfo(  # noqa: N802
+        self,
+        request: pb.GetServerInfoRequest,
+        context: Context,  # noqa: ARG002 - it has no fields
+    ) -> pb.GetServerInfoResponse:
+        """Tell what the server is and holds."""
+        facts, progress = self._facts, self._gallery.graph_progress()
+        return pb.GetServerInfoResponse(
+            version=version("gerbang"),
+            face_pack=facts.face_pack,
+            model=facts.model,
+            dimension=facts.dimension,
+            verification_threshold=facts.defaults.verification_threshold,
+            identification_threshold=facts.defaults.identification_threshold,
+            gallery_size=self._gallery.size,
+            subject_count=self._gallery.subject_count,
+            watchlist_count=len(self._gallery.watchlists),
+            revision=self._gallery.revision,
+            plan=mapping.PLAN[facts.defaults.plan],
+            graph=pb.GraphProgress(
+                indexed=progress.indexed, pending=progress.pending, tombstones=progress.tombstones
+            ),
+            start_time=mapping.timestamp(facts.start_time_ns),
+        )
+
+    def _existing(self, watchlist_id: str) -> Watchlist:
+        watchlist = self._gallery.watchlists.get(watchlist_id)
+        if watchlist is None:
+            raise WatchlistNotFound(f"no watchlist {watchlist_id}", watchlist_id=watchlist_id)
+        return watchlist
+
+
+def _deadline(context: Context) -> Deadline:
+    return Deadline.after(context.time_remaining())

@@ -1,0 +1,134 @@
+"""The server's life: bind, load, serve, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from gerbang.v1 import matching_service_pb2, watchlist_service_pb2
+from gerbang.v1.matching_service_pb2_grpc import add_MatchingServiceServicer_to_server
+from gerbang.v1.watchlist_service_pb2_grpc import add_WatchlistServiceServicer_to_server
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from gerbang_service.domain.errors import StartupError
+from gerbang_service.parts import Parts, build
+from gerbang_service.rpc.enrolling import Enrolling
+from gerbang_service.rpc.guard import Guard
+from gerbang_service.rpc.matching_servicer import MatchingServicer
+from gerbang_service.rpc.parsing import Parser
+from gerbang_service.rpc.streams import Drain
+from gerbang_service.rpc.watchlist_servicer import ServerFacts, WatchlistServicer
+from gerbang_service.settings import Settings, split_address
+
+log = logging.getLogger(__name__)
+
+SERVICES = (
+    matching_service_pb2.DESCRIPTOR.services_by_name["MatchingService"].full_name,
+    watchlist_service_pb2.DESCRIPTOR.services_by_name["WatchlistService"].full_name,
+)
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Server:
+    """One server, from `start` to `stop`. Belongs to one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ready = False
+        self._failed = False
+        self._stopping = asyncio.Event()
+        self._drain = Drain()
+        self._health = health.aio.HealthServicer()
+
+    async def run(self, say: Callable[[str], None]) -> None:
+        """Serve until `stop`; `say` is told the bound address, and when the server is ready.
+
+        Raises StartupError when it can't start, or had to stop because memory and disk differ.
+        """
+        parts = build(self._settings, on_failure=self._fail)
+        try:
+            await self._set_health(_NOT_SERVING)
+            server, address = self._bind(parts)
+            await server.start()
+            say(f"listening on {address}")
+            try:
+                await self._serve(parts, say)
+            finally:
+                await self._drain_and_stop(server)
+        finally:
+            await asyncio.to_thread(parts.stop, loaded=self._ready)
+        if self._failed:
+            raise StartupError("stopped: a committed change could not be applied, see the log")
+
+    def stop(self) -> None:
+        """Begin to drain: no new calls, those in flight are finished, then `run` returns."""
+        self._stopping.set()
+
+    def _fail(self) -> None:
+        self._failed = True
+        self.stop()
+
+    async def _serve(self, parts: Parts, say: Callable[[str], None]) -> None:
+        await asyncio.to_thread(parts.load)
+        self._ready = True
+        await self._set_health(_SERVING)
+        say("ready")
+        await self._stopping.wait()
+
+    async def _drain_and_stop(self, server: aio.Server) -> None:
+        # Load balancers and clients see NOT_SERVING first, streams end after what they took, and calls in flight have
+        # the grace to finish.
+        await self._health.enter_graceful_shutdown()
+        self._drain.begin()
+        log.info("draining")
+        await server.stop(self._settings.drain_grace_s)
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        # The empty name is the server as a whole; grpc's servicer starts with it SERVING.
+        for name in ("", *SERVICES):
+            await self._health.set(name, status)
+
+    def _bind(self, parts: Parts) -> tuple[aio.Server, str]:
+        megabytes = self._settings.max_message_mb * 1024 * 1024
+        server = aio.server(
+            interceptors=(Guard(lambda: self._ready),),
+            options=(
+                # On by default, it would let a second server bind the same port without a word.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", megabytes),
+                ("grpc.max_send_message_length", megabytes),
+                # Gates keep idle connections through firewalls with pings; the default calls that abuse.
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ),
+        )
+        self._add_services(server, parts)
+        host, port = split_address(self._settings.listen)
+        shown = f"[{host}]" if ":" in host else host
+        try:
+            bound = server.add_insecure_port(f"{shown}:{port}")
+        except RuntimeError as error:
+            raise StartupError(f"can't listen on {self._settings.listen}: is the port taken?") from error
+        return server, f"{shown}:{bound}"
+
+    def _add_services(self, server: aio.Server, parts: Parts) -> None:
+        recogniser = parts.recogniser
+        parser = Parser(recogniser.model, recogniser.dimension)
+        enrolling = Enrolling(parts.matching, parser, parts.store, parts.writer, parts.queries)
+        facts = ServerFacts(
+            recogniser.pack, recogniser.model, recogniser.dimension, recogniser.defaults, parts.start_time_ns
+        )
+        add_MatchingServiceServicer_to_server(
+            MatchingServicer(parts.matching, enrolling, parser, self._drain), server
+        )
+        add_WatchlistServiceServicer_to_server(
+            WatchlistServicer(parts.gallery, parts.store, parts.writer, parts.queries, facts), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if self._settings.reflection:
+            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)

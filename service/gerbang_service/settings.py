@@ -1,0 +1,138 @@
+"""Every setting of the server: one place for its name, type, default, meaning and check.
+
+A setting is taken from the command line (`--det-size`), else from the environment (`GERBANG_DET_SIZE`), else from a
+TOML file (`det_size = 320`), else its default. All of them are fields of `Settings`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gerbang_service.domain.errors import StartupError
+
+PLANS = ("graph", "exact")
+STAND_IN = "stand-in"
+NO_PACK = "none"
+
+
+def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - any field type
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the server was told. Immutable; made and checked before anything starts."""
+
+    data: Path = dataclasses.field(metadata={"help": "Folder of the database. Created when missing."})
+    pack: str = dataclasses.field(
+        metadata={
+            "help": f"Face pack: a name, a folder, '{STAND_IN}' (drawn faces) or '{NO_PACK}' (templates only)."
+        }
+    )
+    listen: str = _setting("127.0.0.1:50051", "Address to listen on; port 0 takes a free one.")
+    insecure: bool = _setting(False, "Listen on other than loopback addresses although nothing is encrypted.")
+    reflection: bool = _setting(True, "Offer gRPC server reflection.")
+    drain_grace_s: float = _setting(30.0, "Seconds that calls in flight have to finish after SIGTERM.")
+    max_message_mb: int = _setting(64, "Largest message taken, MiB: an Enroll of several photos must fit.")
+
+    threshold: float | None = _setting(None, "Identification threshold, a cosine. Default: the pack's own.")
+    verification_threshold: float | None = _setting(
+        None, "Verification threshold, a cosine. Default: the pack's own, else that of identification."
+    )
+    det_size: int = _setting(320, "Side of the detector's square input, pixels, a multiple of 32.")
+    max_image_mb: float = _setting(10.0, "Largest image file, MB.")
+    max_megapixels: float = _setting(25.0, "Largest image, megapixels.")
+    image_workers: int = _setting(0, "Threads that process images. 0: the CPU quota.")
+    dimension: int = _setting(0, "With pack 'none' and a new data folder: dimension of a template.")
+    model: str = _setting(
+        "", "With pack 'none' and a new data folder: fingerprint of the clients' recogniser."
+    )
+    other_models: str = _setting(
+        "refuse",
+        "Stored templates of another recogniser: refuse to start, or ignore them.",
+        ("refuse", "ignore"),
+    )
+
+    plan: str = _setting("graph", "How Identify searches when the request does not say.", PLANS)
+    graph_m: int = _setting(16, "HNSW: links a node (hnswlib's M).")
+    graph_ef_construction: int = _setting(200, "HNSW: width of the walk that inserts.")
+    graph_ef: int = _setting(64, "HNSW: width of the walk that searches.")
+    search_workers: int = _setting(0, "Threads that search. 0: the CPU quota.")
+
+    max_pending_images: int = _setting(
+        64, "Calls with images waiting or running, at most; more are OVERLOADED."
+    )
+    max_pending_searches: int = _setting(2048, "Calls without images waiting or running, at most.")
+    max_pending_writes: int = _setting(4096, "Changes waiting to be written, at most.")
+
+    def __post_init__(self) -> None:
+        """Refuse values that can't work, with StartupError."""
+        for name in ("max_image_mb", "max_megapixels", "max_message_mb", "graph_m", "graph_ef"):
+            self._require(name, getattr(self, name) > 0, "must be positive")
+        for name in (
+            "max_pending_images",
+            "max_pending_searches",
+            "max_pending_writes",
+            "graph_ef_construction",
+        ):
+            self._require(name, getattr(self, name) > 0, "must be positive")
+        for name in ("image_workers", "search_workers", "drain_grace_s", "dimension"):
+            self._require(name, getattr(self, name) >= 0, "must not be negative")
+        for name in ("threshold", "verification_threshold"):
+            value = getattr(self, name)
+            self._require(name, value is None or -1 <= value <= 1, "must be between -1 and 1")
+        self._require("det_size", self.det_size > 0 and self.det_size % 32 == 0, "must be a multiple of 32")
+        for field in dataclasses.fields(self):
+            choices = field.metadata.get("choices")
+            if choices:
+                self._require(field.name, getattr(self, field.name) in choices, f"must be one of {choices}")
+        self._require(
+            "listen",
+            self.insecure or is_loopback(self.listen),
+            f"{self.listen} is no loopback address, and nothing is encrypted: say insecure if that is meant",
+        )
+
+    @staticmethod
+    def _require(name: str, holds: bool, message: str) -> None:  # noqa: FBT001 - a condition
+        if not holds:
+            raise StartupError(f"setting {name}: {message}")
+
+
+def split_address(listen: str) -> tuple[str, int]:
+    """Split `HOST:PORT` (an IPv6 host in brackets); raise StartupError for anything else."""
+    host, _, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise StartupError(f"setting listen: {listen!r} is not HOST:PORT")
+    return host, int(port)
+
+
+def is_loopback(listen: str) -> bool:
+    """Tell whether only this machine can reach `listen`."""
+    host, _ = split_address(listen)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read settings from a TOML file; raise StartupError when it can't be read or names an unknown setting."""
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise StartupError(f"configuration {path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise StartupError(f"configuration {path}: {error}") from error
+    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(Settings)})
+    if unknown:
+        raise StartupError(f"configuration {path}: unknown settings {', '.join(unknown)}")
+    return values

@@ -1,0 +1,122 @@
+"""The durable side of the service: one writer, any number of readers, on SQLite."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from gerbang_service.domain.errors import StartupError, StoreUnavailable
+from gerbang_service.store import reading
+from gerbang_service.store.database import DataFolder
+from gerbang_service.store.transaction import Transaction
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """An open data folder. `write_group` belongs to one thread; everything else may be called from any."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open or create `folder`; raise StartupError when that can't be."""
+        self._folder = DataFolder(folder)
+        self._writer = self._folder.connect()
+        self._readers = threading.local()
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return self._folder.folder
+
+    def model(self) -> tuple[str, int] | None:
+        """Return the (fingerprint, dimension) that the folder was made for, or None for a new one."""
+        with self.reading() as connection:
+            rows = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        return (rows["model"], rows["dimension"]) if "model" in rows else None
+
+    def bind_model(self, model: str, dimension: int, *, ignore_others: bool) -> None:
+        """Record the recogniser that this folder's templates are of.
+
+        Raises StartupError when templates of another are stored, naming both, unless `ignore_others`: then those stay
+        stored and are never compared.
+        """
+        with self.reading() as connection:
+            others = reading.other_models(connection, model)
+        if others and not ignore_others:
+            named = ", ".join(f"{count} of recogniser {name}" for name, count in others.items())
+            raise StartupError(
+                f"{self.folder} holds templates: {named}; the face pack's recogniser is {model}. Templates of different "
+                "recognisers are never compared: start with the pack they were made with, or enrol again in a new "
+                "folder, or say other_models=ignore to leave them unused"
+            )
+        if others:
+            log.warning("ignoring stored templates of other recognisers: %s", others)
+        self._writer.execute("BEGIN IMMEDIATE")
+        for key, value in (("model", model), ("dimension", dimension)):
+            self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        self._writer.execute("COMMIT")
+
+    def write_group(self, operations: Sequence[Callable[[Transaction], T]]) -> list[T | Exception]:
+        """Run operations in order in one transaction and commit it durably; return each one's result or exception.
+
+        An operation that raises is rolled back alone. When the database itself fails, none is kept and every one of
+        them gets StoreUnavailable.
+        """
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            results = self._run(operations)
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            log.error("write failed, nothing of it is kept: %s", error)  # noqa: TRY400 - the text says it all
+            with suppress(sqlite3.Error):
+                self._writer.execute("ROLLBACK")
+            failure = StoreUnavailable(f"the change could not be written: {error}")
+            return [failure] * len(operations)
+        return results
+
+    def _run(self, operations: Sequence[Callable[[Transaction], T]]) -> list[T | Exception]:
+        transaction = Transaction(self._writer, reading.revision(self._writer))
+        results: list[T | Exception] = []
+        for operation in operations:
+            before = transaction.revision
+            self._writer.execute("SAVEPOINT operation")
+            try:
+                results.append(operation(transaction))
+            except sqlite3.Error:
+                raise
+            except Exception as error:  # noqa: BLE001 - handed to its caller; the others of the group go on
+                self._writer.execute("ROLLBACK TO operation")
+                transaction.revision = before
+                results.append(error)
+            self._writer.execute("RELEASE operation")
+        self._writer.execute("UPDATE meta SET value = ? WHERE key = 'revision'", (transaction.revision,))
+        return results
+
+    def erase_deleted(self) -> None:
+        """Move the write-ahead log into the database and empty it, so that deleted content is in neither."""
+        try:
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            log.error("checkpoint failed, deleted content may still be in the log file: %s", error)  # noqa: TRY400
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend this thread's connection for queries of `reading`; sqlite3.Error becomes StoreUnavailable."""
+        try:
+            connection: sqlite3.Connection | None = getattr(self._readers, "connection", None)
+            if connection is None:
+                connection = self._folder.connect(readonly=True)
+                self._readers.connection = connection
+            yield connection
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the database can't be read: {error}") from error
+
+    def close(self) -> None:
+        """Close the writer and give the folder back; readers' connections end with their threads."""
+        self._writer.close()
+        self._folder.close()

@@ -1,0 +1,117 @@
+"""The primitives of a write: what an operation may do inside a transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from gerbang_service.domain.subjects import NewTemplate, Subject
+from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.store import reading
+from gerbang_service.store.rows import WATCHLIST_COLUMNS, labels_text, quality_text, watchlist_values
+
+
+class Transaction:
+    """A write transaction in progress; used by the writer's thread only.
+
+    Every change of the gallery takes the next revision through `next_revision`. sqlite3.Error passes through: the
+    store turns it into StoreUnavailable and rolls back.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, revision: int) -> None:
+        self.connection = connection
+        self.revision = revision
+
+    def next_revision(self) -> int:
+        """Count one change and return its revision."""
+        self.revision += 1
+        return self.revision
+
+    def watchlist(self, watchlist_id: str) -> Watchlist | None:
+        """Return one watchlist, or None."""
+        return reading.watchlist(self.connection, watchlist_id)
+
+    def subject(self, subject_id: str) -> Subject | None:
+        """Return one subject, or None."""
+        return reading.subject(self.connection, subject_id)
+
+    def subject_count(self, watchlist_id: str) -> int:
+        """Return how many subjects are on a watchlist."""
+        return reading.subject_count(self.connection, watchlist_id)
+
+    def put_watchlist(self, watchlist: Watchlist) -> None:
+        """Insert a watchlist, or overwrite the one of its id."""
+        columns = WATCHLIST_COLUMNS.split(", ")
+        updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
+        self.connection.execute(
+            f"INSERT INTO watchlists ({WATCHLIST_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+            f"ON CONFLICT (watchlist_id) DO UPDATE SET {updates}",
+            watchlist_values(watchlist),
+        )
+
+    def delete_watchlist(self, watchlist_id: str) -> None:
+        """Delete a watchlist; its subjects leave it."""
+        self.connection.execute("DELETE FROM watchlists WHERE watchlist_id = ?", (watchlist_id,))
+
+    def put_subject(self, subject: Subject) -> None:
+        """Insert a subject, or overwrite the one of its id; its templates are left as they are."""
+        self.connection.execute(
+            "INSERT INTO subjects (subject_id, valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns) "
+            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (subject_id) DO UPDATE SET valid_from_ns = excluded.valid_from_ns, "
+            "expire_time_ns = excluded.expire_time_ns, labels = excluded.labels, "
+            "update_time_ns = excluded.update_time_ns",
+            (
+                subject.subject_id,
+                subject.valid_from_ns,
+                subject.expire_time_ns,
+                labels_text(subject.labels),
+                subject.create_time_ns,
+                subject.update_time_ns,
+            ),
+        )
+        key = reading.subject_key(self.connection, subject.subject_id)
+        self.connection.execute("DELETE FROM memberships WHERE subject_key = ?", (key,))
+        self.connection.executemany(
+            "INSERT INTO memberships VALUES (?, ?)", ((key, name) for name in subject.watchlists)
+        )
+
+    def add_templates(
+        self, subject_id: str, templates: Sequence[NewTemplate], model: str, create_time_ns: int
+    ) -> list[int]:
+        """Insert templates of a stored subject and return their ids, in order."""
+        key = reading.subject_key(self.connection, subject_id)
+        ids: list[int] = []
+        for template in templates:
+            cursor = self.connection.execute(
+                "INSERT INTO templates (subject_key, model, quality, create_time_ns, vector) VALUES (?, ?, ?, ?, ?)",
+                (
+                    key,
+                    model,
+                    quality_text(template.quality),
+                    create_time_ns,
+                    template.vector.astype("<f4").tobytes(),
+                ),
+            )
+            assert cursor.lastrowid is not None  # noqa: S101 - an INSERT of one row has one
+            ids.append(cursor.lastrowid)
+        return ids
+
+    def delete_template(self, template_id: int) -> None:
+        """Delete one template."""
+        self.connection.execute("DELETE FROM templates WHERE template_id = ?", (template_id,))
+
+    def delete_templates(self, subject_id: str) -> None:
+        """Delete all templates of a subject."""
+        key = reading.subject_key(self.connection, subject_id)
+        self.connection.execute("DELETE FROM templates WHERE subject_key = ?", (key,))
+
+    def delete_subject(self, subject_id: str) -> None:
+        """Delete a subject with all that is stored of it; its request ids stay, without their answers."""
+        self.connection.execute("DELETE FROM subjects WHERE subject_id = ?", (subject_id,))
+        self.connection.execute("UPDATE requests SET answer = NULL WHERE subject_id = ?", (subject_id,))
+
+    def keep_request(self, request_id: str, digest: bytes, subject_id: str, answer: bytes) -> None:
+        """Remember the answer to a request, for its repeats."""
+        self.connection.execute(
+            "INSERT INTO requests VALUES (?, ?, ?, ?)", (request_id, digest, subject_id, answer)
+        )
