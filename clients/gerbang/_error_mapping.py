@@ -38,6 +38,7 @@ BY_REASON: dict[str, type[errors.GerbangError]] = {
     "MODEL_MISMATCH": errors.ModelMismatch,
     "NO_FACE_PACK": errors.NoFacePack,
     "REVISION_NOT_REACHED": errors.RevisionNotReached,
+    "NOT_READY": errors.NotReady,
     "OVERLOADED": errors.Busy,
     "DEADLINE_TOO_SHORT": errors.DeadlineExceeded,
     "SHUTTING_DOWN": errors.ShuttingDown,
@@ -115,7 +116,7 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> errors.GerbangError:
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return errors.MessageTooLarge(f"{target}: {details}", code=code)
     if code is grpc.StatusCode.UNAVAILABLE:
-        return errors.Unavailable(f"{target} can't be reached: {details}", code=code)
+        return errors.Unavailable(f"{target} is unavailable: {details}", code=code)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.DeadlineExceeded(f"{target} did not answer in time", code=code)
     return BY_CODE.get(code, errors.ServerFault)(f"{target}: {details or code.name}", code=code)

@@ -33,6 +33,7 @@ GerbangError
 ├── Busy                          OVERLOADED: try again in `retry_after_s`
 ├── Unavailable                   the server can't be reached, or can't now; later it may
 │   ├── RevisionNotReached        REVISION_NOT_REACHED
+│   ├── NotReady                  NOT_READY
 │   ├── ShuttingDown              SHUTTING_DOWN
 │   └── StoreUnavailable          STORE_UNAVAILABLE
 ├── DeadlineExceeded              DEADLINE_TOO_SHORT, or no answer in time: a change may have been made
@@ -230,6 +231,10 @@ class Unavailable(GerbangError):
 
 class RevisionNotReached(Unavailable):
     """The gallery did not reach `min_revision` in time."""
+
+
+class NotReady(Unavailable):
+    """The server has started and still loads the gallery."""
 
 
 class ShuttingDown(Unavailable):

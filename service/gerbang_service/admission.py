@@ -22,9 +22,7 @@ class Admission:
     def admit(self) -> Iterator[None]:
         """Hold a place for one piece of work; raise Overloaded when there is none."""
         if self._admitted >= self._limit:
-            raise Overloaded(
-                f"{self._admitted} {self._what} are waiting already", retry_after_s=0.5, limit=self._limit
-            )
+            raise Overloaded(f"{self._admitted} {self._what} are waiting already", retry_after_s=0.5, limit=self._limit)
         self._admitted += 1
         try:
             yield

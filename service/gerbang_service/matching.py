@@ -128,9 +128,7 @@ class Matching:
             raise answer
         return answer
 
-    async def identify_many(
-        self, searches: Sequence[Search1N], deadline: Deadline
-    ) -> list[Identification | Exception]:
+    async def identify_many(self, searches: Sequence[Search1N], deadline: Deadline) -> list[Identification | Exception]:
         """Search for many probes at once; each is answered, or failed, by itself."""
         prepared = await asyncio.gather(
             *(self._prepare(search, deadline) for search in searches), return_exceptions=True
@@ -143,9 +141,7 @@ class Matching:
         work = partial(self._gallery.search.run, [each.query for each in queries])
         found = iter(await self._searches.run(work, deadline)) if queries else iter(())
         return [
-            Identification(
-                next(found), each.thresholds.default, each.features.face, each.query.plan, size, revision
-            )
+            Identification(next(found), each.thresholds.default, each.features.face, each.query.plan, size, revision)
             if isinstance(each, _Prepared)
             else each
             for each in prepared
@@ -158,9 +154,7 @@ class Matching:
             wait = min(_REVISION_WAIT_S, _REVISION_WAIT_SHARE * deadline.remaining_s)
             await self._revisions.reach(search.min_revision, wait)
         lists = self._gallery.lists_for(search.watchlists, search.direction)
-        thresholds = Thresholds.of(
-            lists, server=self._defaults.identification_threshold, request=search.threshold
-        )
+        thresholds = Thresholds.of(lists, server=self._defaults.identification_threshold, request=search.threshold)
         watchlists = {each.watchlist_id: each for each in lists}
         query = Query(
             probe=features.vector,
@@ -184,8 +178,7 @@ class Matching:
             return Candidate(comparison.subject_id, comparison.similarity, threshold, comparison.template_id)
 
         queries = [
-            Query(vector, self._defaults.plan, Filter(None, 0), threshold, _DUPLICATES, accept)
-            for vector in vectors
+            Query(vector, self._defaults.plan, Filter(None, 0), threshold, _DUPLICATES, accept) for vector in vectors
         ]
         best: dict[str, Candidate] = {}
         for found in await self._searches.run(partial(self._gallery.search.run, queries), deadline):

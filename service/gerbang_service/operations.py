@@ -133,9 +133,7 @@ def update_subject(subject_id: str, changed: Mapping[str, Any]) -> Operation[tup
     """Change fields of a subject (watchlists, valid_from_ns, expire_time_ns, labels); answers it and the revision."""
 
     def operation(transaction: Transaction) -> Outcome[tuple[Subject, int]]:
-        subject = dataclasses.replace(
-            _stored(transaction, subject_id), **changed, update_time_ns=time.time_ns()
-        )
+        subject = dataclasses.replace(_stored(transaction, subject_id), **changed, update_time_ns=time.time_ns())
         _check_lists(transaction, subject.watchlists)
         check_validity(subject)
         transaction.put_subject(subject)

@@ -95,9 +95,7 @@ def build(settings: Settings, *, on_failure: Callable[[], None]) -> Parts:
     store = Store(settings.data)
     try:
         recogniser = _recogniser(settings, store)
-        store.bind_model(
-            recogniser.model, recogniser.dimension, ignore_others=settings.other_models == "ignore"
-        )
+        store.bind_model(recogniser.model, recogniser.dimension, ignore_others=settings.other_models == "ignore")
         return _assemble(settings, store, recogniser, on_failure, start_time_ns)
     except BaseException:
         store.close()
@@ -152,15 +150,9 @@ def _assemble(
     )
     gallery = Gallery(table, graph)
     revisions = Revisions(0)
-    images = Workers(
-        settings.image_workers or quota, Admission("images", settings.max_pending_images), "image"
-    )
-    searches = Workers(
-        settings.search_workers or quota, Admission("searches", settings.max_pending_searches), "search"
-    )
-    matching = Matching(
-        gallery, recogniser.pipeline, revisions, recogniser.defaults, images=images, searches=searches
-    )
+    images = Workers(settings.image_workers or quota, Admission("images", settings.max_pending_images), "image")
+    searches = Workers(settings.search_workers or quota, Admission("searches", settings.max_pending_searches), "search")
+    matching = Matching(gallery, recogniser.pipeline, revisions, recogniser.defaults, images=images, searches=searches)
     writer = Writer(
         store,
         gallery,

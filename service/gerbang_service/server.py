@@ -87,7 +87,7 @@ class Server:
         log.info("draining")
         await server.stop(self._settings.drain_grace_s)
 
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    async def _set_health(self, status: int) -> None:
         # The empty name is the server as a whole; grpc's servicer starts with it SERVING.
         for name in ("", *SERVICES):
             await self._health.set(name, status)
@@ -122,9 +122,7 @@ class Server:
         facts = ServerFacts(
             recogniser.pack, recogniser.model, recogniser.dimension, recogniser.defaults, parts.start_time_ns
         )
-        add_MatchingServiceServicer_to_server(
-            MatchingServicer(parts.matching, enrolling, parser, self._drain), server
-        )
+        add_MatchingServiceServicer_to_server(MatchingServicer(parts.matching, enrolling, parser, self._drain), server)
         add_WatchlistServiceServicer_to_server(
             WatchlistServicer(parts.gallery, parts.store, parts.writer, parts.queries, facts), server
         )

@@ -30,9 +30,7 @@ class Settings:
 
     data: Path = dataclasses.field(metadata={"help": "Folder of the database. Created when missing."})
     pack: str = dataclasses.field(
-        metadata={
-            "help": f"Face pack: a name, a folder, '{STAND_IN}' (drawn faces) or '{NO_PACK}' (templates only)."
-        }
+        metadata={"help": f"Face pack: a name, a folder, '{STAND_IN}' (drawn faces) or '{NO_PACK}' (templates only)."}
     )
     listen: str = _setting("127.0.0.1:50051", "Address to listen on; port 0 takes a free one.")
     insecure: bool = _setting(False, "Listen on other than loopback addresses although nothing is encrypted.")
@@ -49,9 +47,7 @@ class Settings:
     max_megapixels: float = _setting(25.0, "Largest image, megapixels.")
     image_workers: int = _setting(0, "Threads that process images. 0: the CPU quota.")
     dimension: int = _setting(0, "With pack 'none' and a new data folder: dimension of a template.")
-    model: str = _setting(
-        "", "With pack 'none' and a new data folder: fingerprint of the clients' recogniser."
-    )
+    model: str = _setting("", "With pack 'none' and a new data folder: fingerprint of the clients' recogniser.")
     other_models: str = _setting(
         "refuse",
         "Stored templates of another recogniser: refuse to start, or ignore them.",
@@ -64,9 +60,7 @@ class Settings:
     graph_ef: int = _setting(64, "HNSW: width of the walk that searches.")
     search_workers: int = _setting(0, "Threads that search. 0: the CPU quota.")
 
-    max_pending_images: int = _setting(
-        64, "Calls with images waiting or running, at most; more are OVERLOADED."
-    )
+    max_pending_images: int = _setting(64, "Calls with images waiting or running, at most; more are OVERLOADED.")
     max_pending_searches: int = _setting(2048, "Calls without images waiting or running, at most.")
     max_pending_writes: int = _setting(4096, "Changes waiting to be written, at most.")
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 
-_BASE_CLIENT_ONLY = (
-    "gerbang: {module} is not installed; the command line needs the service: install gerbang[service]\n"
-)
+_BASE_CLIENT_ONLY = "gerbang: {module} is not installed; the command line needs the service: install gerbang[service]\n"
 _ERROR = 3  # ExitCode.ERROR; that module may be as much out of reach as this message's cause
 
 

@@ -22,9 +22,7 @@ def changes(given: Mapping[str, Any], cleared: Mapping[str, tuple[str, Any]]) ->
     flag in `given` the field that it clears, and what it sets it to. Raises click.UsageError for a field that is both
     set and cleared, and when there is nothing to change.
     """
-    fields = {
-        name: value for name, value in given.items() if name not in cleared and value not in (None, (), {})
-    }
+    fields = {name: value for name, value in given.items() if name not in cleared and value not in (None, (), {})}
     for flag, (name, empty) in cleared.items():
         if not given[flag]:
             continue

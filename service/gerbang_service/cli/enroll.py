@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 import click
+from gerbang import GerbangError, WatchlistClient
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gerbang import GerbangError, WatchlistClient
 from gerbang_service.cli.enrolment_report import Tally, report
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import (
@@ -34,22 +34,14 @@ class _Options(TypedDict):
 
 @click.command(short_help="Enrol photos of one or many people.")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
-@watchlists_option(
-    "A watchlist that the people go on; may be repeated. None: they can be verified, not identified."
-)
-@click.option(
-    "--subject", metavar="ID", help="Id of the person, where PATH holds one. Default: made of the name."
-)
+@watchlists_option("A watchlist that the people go on; may be repeated. None: they can be verified, not identified.")
+@click.option("--subject", metavar="ID", help="Id of the person, where PATH holds one. Default: made of the name.")
 @valid_from_option
 @expires_option
 @labels_option("Returned with every candidate; may be repeated.")
 @face_option("only")
-@click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="Take at most N photos of each person."
-)
-@click.option(
-    "--again", is_flag=True, help="Enrol those again who were enrolled from these photos and deleted since."
-)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take at most N photos of each person.")
+@click.option("--again", is_flag=True, help="Enrol those again who were enrolled from these photos and deleted since.")
 @asks_server
 def enroll(
     session: Session,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from gerbang import GerbangError
 from rich.text import Text
 
-from gerbang import GerbangError
 from gerbang_service.cli.documents import error_document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
@@ -72,9 +72,7 @@ def report(tally: Tally, output: Output) -> None:
     if tally.broken is not None:
         output.failure(tally.broken)
     if not tally.finished:
-        output.complain(
-            _unfinished_line(tally), hint="run the same command again: it sends only what is missing"
-        )
+        output.complain(_unfinished_line(tally), hint="run the same command again: it sends only what is missing")
 
 
 def _summary(tally: Tally, output: Output) -> None:
@@ -90,11 +88,7 @@ def _summary(tally: Tally, output: Output) -> None:
     if missing:
         output.line(Text(f"No photo was kept of {_first(missing)}", style="bold red"))
     if tally.found.skipped:
-        output.line(
-            Text(
-                f"Passed over, no photos: {_first([str(path) for path in tally.found.skipped])}", style="dim"
-            )
-        )
+        output.line(Text(f"Passed over, no photos: {_first([str(path) for path in tally.found.skipped])}", style="dim"))
 
 
 def _rejections(tally: Tally, output: Output) -> None:
@@ -104,9 +98,7 @@ def _rejections(tally: Tally, output: Output) -> None:
     reasons = Counter(result.reason for result in bad)
     if len(bad) > 1:
         output.table(("reason", ">photos"), [(reason, str(count)) for reason, count in reasons.most_common()])
-    rows = [
-        (_short(result.photo), result.subject_id, result.reason, result.detail) for result in bad[:_SHOWN]
-    ]
+    rows = [(_short(result.photo), result.subject_id, result.reason, result.detail) for result in bad[:_SHOWN]]
     output.table(("photo", "subject", "reason", "detail"), rows)
     _and_more(len(bad), output)
     if reasons[DELETED_SINCE]:
@@ -138,9 +130,7 @@ def _unfinished_line(tally: Tally) -> str:
     left = tally.found.photo_count - len(tally.results) + tally.counts[Outcome.NOT_DONE]
     line = f"not finished: {tally.kept} of {tally.found.photo_count} photos are kept, {left} are to be sent again"
     if tally.unanswered:
-        line += (
-            f"; {tally.unanswered} of those were sent, and the server may have kept them without saying so"
-        )
+        line += f"; {tally.unanswered} of those were sent, and the server may have kept them without saying so"
     return line
 
 

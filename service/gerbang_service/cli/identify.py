@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import click
-from rich.text import Text
-
 from gerbang import GateClient, GerbangError
 from gerbang.v1.matching_service_pb2 import IdentifyResponse
+from rich.text import Text
+
 from gerbang_service.cli.documents import document, error_document
 from gerbang_service.cli.exits import EXIT_HELP, ExitCode, overall
 from gerbang_service.cli.options import Session, asks_server, face_option, threshold_option, watchlists_option
@@ -39,9 +39,7 @@ class _Options(TypedDict):
     required=True,
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
 )
-@click.option(
-    "--direction", type=click.Choice(DIRECTIONS), help="Search only the lists that concern this direction."
-)
+@click.option("--direction", type=click.Choice(DIRECTIONS), help="Search only the lists that concern this direction.")
 @watchlists_option("Search this list; may be repeated. Default: all.")
 @click.option(
     "--max-candidates",
@@ -51,9 +49,7 @@ class _Options(TypedDict):
     metavar="N",
     help="Show at most N subjects.",
 )
-@threshold_option(
-    "Similarity from which on it is a hit, -1 to 1. Default: the list's own, else the server's."
-)
+@threshold_option("Similarity from which on it is a hit, -1 to 1. Default: the list's own, else the server's.")
 @click.option(
     "--plan",
     type=click.Choice(PLANS),
@@ -67,9 +63,7 @@ class _Options(TypedDict):
     help="Answer only from a gallery at this revision or later.",
 )
 @face_option("largest")
-@click.option(
-    "-v", "--verbose", is_flag=True, help="Show what was measured of the face, and how the search was done."
-)
+@click.option("-v", "--verbose", is_flag=True, help="Show what was measured of the face, and how the search was done.")
 @asks_server
 def identify(
     session: Session,

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
-
 import gerbang
+
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 
@@ -66,9 +66,7 @@ class Label(click.ParamType):
 
     name = "KEY=VALUE"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:  # noqa: ANN401
         """Split at the first `=`."""
         if isinstance(value, tuple):
             return value

@@ -58,9 +58,7 @@ def find_people(path: Path, *, subject_id: str | None = None, limit: int | None 
             f"{path} holds photos and folders: of one person ({photos[0].name}) or of several ({folders[0].name})?"
         )
     if folders and subject_id:
-        raise UnclearPhotosError(
-            f"--subject names one person, and {path} holds {len(folders)} folders, one a person"
-        )
+        raise UnclearPhotosError(f"--subject names one person, and {path} holds {len(folders)} folders, one a person")
     people: list[Person] = []
     if photos:
         people.append(Person(subject_id or id_of(path.resolve().name), tuple(photos[:limit])))
@@ -108,6 +106,4 @@ def _refuse_collisions(folders: Iterable[Path]) -> None:
         names[id_of(folder.name)].append(folder.name)
     for subject_id, same in names.items():
         if len(same) > 1:
-            raise UnclearPhotosError(
-                f"the folders {', '.join(map(repr, same))} would both be the subject {subject_id}"
-            )
+            raise UnclearPhotosError(f"the folders {', '.join(map(repr, same))} would both be the subject {subject_id}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-import gerbang_service.cli.demo
+from gerbang_service.cli.demo.command import demo
 from gerbang_service.cli.enroll import enroll
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.identify import identify
@@ -34,7 +34,7 @@ def root() -> None:
     """Face matching against watchlists for border gates and immigration counters."""
 
 
-for _command in (serve, enroll, identify, verify, watchlist, subject, info, gerbang_service.cli.demo.demo):
+for _command in (serve, enroll, identify, verify, watchlist, subject, info, demo):
     root.add_command(_command)
 
 

@@ -29,9 +29,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         name = "--" + field.name.replace("_", "-")
         command = click.option(
             f"{name}/--no-{name[2:]}" if kind is bool else name,
-            type=click.Choice(field.metadata["choices"])
-            if field.metadata.get("choices")
-            else _click_type(kind),
+            type=click.Choice(field.metadata["choices"]) if field.metadata.get("choices") else _click_type(kind),
             default=None if required else field.default,
             required=required,
             show_default=not required and field.default not in (None, "", 0),
@@ -79,9 +77,7 @@ def serve(**values: Any) -> None:  # noqa: ANN401 - checked by Settings
     Prints the bound address, and "ready" once everyone enrolled can be found.
     Exit status: 0 after an orderly stop, 3 when it refuses to start.
     """
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         asyncio.run(_run(Settings(**values)))
     except StartupError as error:
@@ -96,4 +92,4 @@ async def _run(settings: Settings) -> None:
     server = Server(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
-    await server.run(lambda line: print(line, flush=True))  # noqa: T201 - what a caller waits for
+    await server.run(lambda line: print(line, flush=True))

@@ -6,9 +6,9 @@ from itertools import islice
 from typing import Any
 
 import click
-
 from gerbang import WatchlistClient
 from gerbang.v1.subject_pb2 import Subject, TemplateInfo
+
 from gerbang_service.cli.changes import changes, clearing_option
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
@@ -130,9 +130,7 @@ def delete_template(session: Session, subject_id: str, template_id: str) -> Exit
         changed = office.delete_template(subject_id, template_id)
     if session.output.as_json:
         session.output.document(document(changed))
-    session.output.line(
-        f"erased template {template_id} of {subject_id}, {len(changed.subject.templates)} left"
-    )
+    session.output.line(f"erased template {template_id} of {subject_id}, {len(changed.subject.templates)} left")
     return ExitCode.YES
 
 
@@ -161,9 +159,7 @@ def _show(output: Output, found: Subject) -> None:
     )
     rows = [_template_row(template) for template in found.templates]
     if rows:
-        output.table(
-            ("template", "enrolled", ">between eyes", ">sharpness", ">brightness", ">yaw", "recogniser"), rows
-        )
+        output.table(("template", "enrolled", ">between eyes", ">sharpness", ">brightness", ">yaw", "recogniser"), rows)
     else:
         output.line("No templates: this subject can be neither identified nor verified.")
 

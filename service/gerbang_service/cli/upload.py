@@ -24,6 +24,7 @@ from gerbang import (
     enroll_request,
     error_of,
 )
+
 from gerbang_service.cli.advice import may_succeed_later
 from gerbang_service.cli.photos import Person
 
@@ -92,9 +93,7 @@ class Upload:
         again: bool = False,
     ) -> None:
         self._office = office
-        self._photos: Sequence[_Owned] = [
-            (person.subject_id, photo) for person in people for photo in person.photos
-        ]
+        self._photos: Sequence[_Owned] = [(person.subject_id, photo) for person in people for photo in person.photos]
         self._terms = terms
         self._timeout = timeout
         self._again = again
@@ -118,9 +117,7 @@ class Upload:
         try:
             for generation in itertools.count():
                 deleted: list[_Owned] = []
-                for response in self._office.enroll_stream(
-                    self._requests(photos, generation), timeout=self._timeout
-                ):
+                for response in self._office.enroll_stream(self._requests(photos, generation), timeout=self._timeout):
                     self._free.release()
                     owned = self._sent.popleft()
                     if self._again and was_deleted(response):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
-
 from gerbang import WatchlistClient
 from gerbang.v1.watchlist_pb2 import Watchlist
+
 from gerbang_service.cli.changes import changes, clearing_option
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
@@ -18,9 +18,7 @@ from gerbang_service.cli.words import ACTIONS, DIRECTIONS, action_text, directio
 _THRESHOLD = "Similarity from which on a candidate is a hit in this list, -1 to 1. Default: the server's."
 
 _title = click.option("--title", help="What officers call it.")
-_direction = click.option(
-    "--direction", type=click.Choice(DIRECTIONS), help="Whom it concerns. Default: both."
-)
+_direction = click.option("--direction", type=click.Choice(DIRECTIONS), help="Whom it concerns. Default: both.")
 _action = click.option(
     "--action", type=click.Choice(ACTIONS), help="What a gate does on a hit. Default: refer_to_officer."
 )

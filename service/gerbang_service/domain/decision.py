@@ -54,9 +54,7 @@ class Thresholds:
         """Resolve the thresholds for a search in `lists`. All are cosines, -1 to 1."""
         default = as_float32(server if request is None else request)
         by_list = {
-            each.watchlist_id: default
-            if request is not None or each.threshold is None
-            else as_float32(each.threshold)
+            each.watchlist_id: default if request is not None or each.threshold is None else as_float32(each.threshold)
             for each in lists
         }
         return cls(default, by_list)
@@ -67,9 +65,7 @@ class Thresholds:
         return min(self.by_list.values(), default=self.default)
 
 
-def decide(
-    comparison: Comparison, thresholds: Thresholds, watchlists: Mapping[str, Watchlist]
-) -> Candidate | None:
+def decide(comparison: Comparison, thresholds: Thresholds, watchlists: Mapping[str, Watchlist]) -> Candidate | None:
     """Decide whether a compared subject is a candidate; None when it passes no threshold of a searched list."""
     passed = [
         name

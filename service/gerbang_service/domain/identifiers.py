@@ -42,9 +42,7 @@ def check_labels(field: str, labels: Mapping[str, str]) -> dict[str, str]:
             raise FieldInvalid(field, "a label's key must not be empty")
         longest = max(len(key), len(value))
         if longest > MAX_LABEL_CHARACTERS:
-            raise FieldInvalid(
-                field, f"a label has at most {MAX_LABEL_CHARACTERS} characters", length=longest
-            )
+            raise FieldInvalid(field, f"a label has at most {MAX_LABEL_CHARACTERS} characters", length=longest)
     return dict(labels)
 
 

@@ -81,9 +81,7 @@ class InsightFacePipeline:
             raise NoFace(f"no face was found in the image of {width} x {height} pixels")
         boxes, landmarks = self._pack.detector.detect(pixels)
         if not len(boxes):
-            raise NoFace(
-                f"no face was found in the image of {width} x {height} pixels", width=width, height=height
-            )
+            raise NoFace(f"no face was found in the image of {width} x {height} pixels", width=width, height=height)
         return boxes, landmarks
 
     def _align(self, pixels: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -106,9 +104,7 @@ def choose(boxes: NDArray[np.float32], choice: FaceChoice) -> int:
     return int(np.argmax(areas))
 
 
-def describe(
-    box: NDArray[np.float32], landmarks: NDArray[np.float32], aligned: NDArray[np.uint8]
-) -> DetectedFace:
+def describe(box: NDArray[np.float32], landmarks: NDArray[np.float32], aligned: NDArray[np.uint8]) -> DetectedFace:
     """Make a DetectedFace of the detector's rows and measure it. `box`: (5,), the last its score."""
     left, top, right, bottom, score = (float(each) for each in box)
     points = tuple((float(x), float(y)) for x, y in landmarks)

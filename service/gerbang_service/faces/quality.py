@@ -82,13 +82,9 @@ def check(quality: Quality, limits: QualityLimits) -> None:
 
 def _at_least(rejection: type[FaceRejected], what: str, measured: float, limit: float) -> None:
     if not measured >= limit:
-        raise rejection(
-            f"{what}: {measured:.1f}, at least {limit:g}", measured=f"{measured:.1f}", limit=f"{limit:g}"
-        )
+        raise rejection(f"{what}: {measured:.1f}, at least {limit:g}", measured=f"{measured:.1f}", limit=f"{limit:g}")
 
 
 def _at_most(rejection: type[FaceRejected], what: str, measured: float, limit: float) -> None:
     if not measured <= limit:
-        raise rejection(
-            f"{what}: {measured:.1f}, at most {limit:g}", measured=f"{measured:.1f}", limit=f"{limit:g}"
-        )
+        raise rejection(f"{what}: {measured:.1f}, at most {limit:g}", measured=f"{measured:.1f}", limit=f"{limit:g}")

@@ -27,9 +27,7 @@ _BY_PACK = {
     "buffalo_l": DefaultThresholds(
         0.4078, 0.4078, "FAR 1e-6 on ICCV21-MFR MR-ALL, as the README of InsightFace Server gives it"
     ),
-    STAND_IN: DefaultThresholds(
-        STAND_IN_THRESHOLD, STAND_IN_THRESHOLD, "measured on drawn faces, see standin"
-    ),
+    STAND_IN: DefaultThresholds(STAND_IN_THRESHOLD, STAND_IN_THRESHOLD, "measured on drawn faces, see standin"),
 }
 
 _BY_FINGERPRINT = {
@@ -57,11 +55,7 @@ def thresholds_for(pack: FacePack | None, settings: Settings) -> tuple[float, fl
     if verification is None:
         verification = settings.threshold if known is None else known.verification
     if identification is None or verification is None:
-        what = (
-            "without a face pack"
-            if pack is None
-            else f"for recogniser {pack.fingerprint} of pack {pack.name}"
-        )
+        what = "without a face pack" if pack is None else f"for recogniser {pack.fingerprint} of pack {pack.name}"
         raise StartupError(
             f"no threshold is known {what}: give --threshold (a cosine), measured on that recogniser for the false "
             "positive identification rate that you accept"

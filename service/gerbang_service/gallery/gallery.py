@@ -201,9 +201,7 @@ class Gallery:
         width = 4 * self.table.dimension
         for template_id, _, vector in batch:
             if len(vector) != width:
-                raise StartupError(
-                    f"template {template_id} has {len(vector)} bytes instead of {width}: damaged"
-                )
+                raise StartupError(f"template {template_id} has {len(vector)} bytes instead of {width}: damaged")
         vectors = np.frombuffer(b"".join(vector for _, _, vector in batch), "<f4").reshape(len(batch), -1)
         batch_owners = [owners[key] for _, key, _ in batch]
         words = max(1, -(-(max(self._numbers.values(), default=0) + 1) // 64))

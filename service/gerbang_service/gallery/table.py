@@ -97,9 +97,7 @@ class Table:
         """Return the row of a live template."""
         return self._row_of.get(template_id)
 
-    def add(
-        self, owner: Owner, template_id: int, vector: NDArray[np.float32], bits: NDArray[np.uint64]
-    ) -> int:
+    def add(self, owner: Owner, template_id: int, vector: NDArray[np.float32], bits: NDArray[np.uint64]) -> int:
         """Add a template and return its row. `vector`: float32 (dimension,), unit; `bits`: as in Columns.lists."""
         row = self._take_row()
         columns = self._columns

@@ -49,9 +49,7 @@ class Enrolling:
                 return _replayed(stored)
         samples = await self._features(request, deadline)
         usable = [each for each in samples if isinstance(each, Features)]
-        duplicates = await self.matching.duplicates(
-            [each.vector for each in usable], subject.subject_id, deadline
-        )
+        duplicates = await self.matching.duplicates([each.vector for each in usable], subject.subject_id, deadline)
 
         def response(enrolled: Enrolled) -> pb.EnrollResponse:
             return pb.EnrollResponse(
@@ -84,9 +82,7 @@ class Enrolling:
             return earlier_answer(connection, request_id, digest)
 
     async def _features(self, request: pb.EnrollRequest, deadline: Deadline) -> list[Features | Rejection]:
-        samples = await asyncio.gather(
-            *(self._one(request, index, deadline) for index in range(len(request.samples)))
-        )
+        samples = await asyncio.gather(*(self._one(request, index, deadline) for index in range(len(request.samples))))
         rejections = [each for each in samples if not isinstance(each, Features)]
         if rejections and (not request.allow_partial or len(rejections) == len(samples)):
             first = rejections[0]

@@ -35,11 +35,11 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
         self._parser = parser
         self._drain = drain
 
-    async def Enroll(self, request: pb.EnrollRequest, context: Context) -> pb.EnrollResponse:  # noqa: N802
+    async def Enroll(self, request: pb.EnrollRequest, context: Context) -> pb.EnrollResponse:
         """Enrol one subject."""
         return await self._enrolling.enroll(request, _deadline(context))
 
-    async def EnrollStream(  # noqa: N802
+    async def EnrollStream(
         self, requests: AsyncIterable[pb.EnrollRequest], context: Context
     ) -> AsyncIterator[pb.EnrollResponse]:
         """Enrol many, one answer an item, in order."""
@@ -57,19 +57,17 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
         async for response in in_order(source, work, window=_WINDOW):
             yield response
 
-    async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:  # noqa: N802
+    async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:
         """Compare 1:1."""
         probe, reference, threshold = self._parser.verification(request)
-        return mapping.verification(
-            await self._matching.verify(probe, reference, threshold, _deadline(context))
-        )
+        return mapping.verification(await self._matching.verify(probe, reference, threshold, _deadline(context)))
 
-    async def Identify(self, request: pb.IdentifyRequest, context: Context) -> pb.IdentifyResponse:  # noqa: N802
+    async def Identify(self, request: pb.IdentifyRequest, context: Context) -> pb.IdentifyResponse:
         """Search 1:N."""
         outcome = await self._matching.identify(self._parser.search(request), _deadline(context))
         return mapping.identification(outcome, request.sequence)
 
-    async def IdentifyStream(  # noqa: N802
+    async def IdentifyStream(
         self, requests: AsyncIterable[pb.IdentifyRequest], context: Context
     ) -> AsyncIterator[pb.IdentifyResponse]:
         """Search 1:N for every item, answered as each is ready."""
@@ -84,9 +82,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
             return _failed(error, request.sequence)
         return mapping.identification(outcome, request.sequence)
 
-    async def IdentifyBatch(  # noqa: N802
-        self, request: pb.IdentifyBatchRequest, context: Context
-    ) -> pb.IdentifyBatchResponse:
+    async def IdentifyBatch(self, request: pb.IdentifyBatchRequest, context: Context) -> pb.IdentifyBatchResponse:
         """Search 1:N for many probes at once."""
         if not 1 <= len(request.requests) <= MAX_BATCH:
             raise FieldInvalid("requests", f"must be 1 to {MAX_BATCH}", count=len(request.requests))
@@ -109,14 +105,12 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
         except GerbangError as error:
             return error
 
-    async def Extract(self, request: pb.ExtractRequest, context: Context) -> pb.ExtractResponse:  # noqa: N802
+    async def Extract(self, request: pb.ExtractRequest, context: Context) -> pb.ExtractResponse:
         """Make a template of an image."""
         image = self._parser.image("image", request.image, request.face_choice, FaceChoice.LARGEST)
         extracted = await self._matching.extract(image, _deadline(context))
         return pb.ExtractResponse(
-            template=sample_pb2.Template(
-                vector=extracted.vector.astype("<f4").tobytes(), model=self._parser.model
-            ),
+            template=sample_pb2.Template(vector=extracted.vector.astype("<f4").tobytes(), model=self._parser.model),
             face=mapping.face(extracted.face),
         )
 

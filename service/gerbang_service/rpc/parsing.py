@@ -93,9 +93,7 @@ class Parser:
     def search(self, request: matching_pb.IdentifyRequest) -> Search1N:
         """Read an IdentifyRequest."""
         if not 0 <= request.max_candidates <= MAX_CANDIDATES:
-            raise FieldInvalid(
-                "max_candidates", f"must be 0 to {MAX_CANDIDATES}", value=request.max_candidates
-            )
+            raise FieldInvalid("max_candidates", f"must be 0 to {MAX_CANDIDATES}", value=request.max_candidates)
         if request.min_revision < 0:
             raise FieldInvalid("min_revision", "must not be negative", value=request.min_revision)
         return Search1N(
@@ -148,9 +146,7 @@ def subject(message: subject_pb2.Subject, *, id_required: bool = True) -> Subjec
         check_id("subject.subject_id", message.subject_id)
     names = tuple(sorted({check_id("subject.watchlists", name) for name in message.watchlists}))
     if len(names) > MAX_WATCHLISTS_PER_SUBJECT:
-        raise FieldInvalid(
-            "subject.watchlists", f"at most {MAX_WATCHLISTS_PER_SUBJECT} lists", count=len(names)
-        )
+        raise FieldInvalid("subject.watchlists", f"at most {MAX_WATCHLISTS_PER_SUBJECT} lists", count=len(names))
     parsed = Subject(
         subject_id=message.subject_id,
         watchlists=names,
@@ -165,9 +161,7 @@ def subject(message: subject_pb2.Subject, *, id_required: bool = True) -> Subjec
 def subject_changes(message: subject_pb2.Subject, mask: field_mask_pb2.FieldMask) -> dict[str, Any]:
     """Return the fields of a Subject that an update changes, with their new values."""
     # The validity as a whole is checked against what is stored, by the operation.
-    bare = subject_pb2.Subject(
-        subject_id=message.subject_id, watchlists=message.watchlists, labels=message.labels
-    )
+    bare = subject_pb2.Subject(subject_id=message.subject_id, watchlists=message.watchlists, labels=message.labels)
     parsed = subject(bare)
     values = {
         "watchlists": ("watchlists", lambda: parsed.watchlists),
@@ -185,9 +179,7 @@ def watchlist(message: watchlist_pb2.Watchlist) -> Watchlist:
         title=check_title("watchlist.title", message.title),
         direction=_enum("watchlist.direction", message.direction, DIRECTIONS),
         action=_enum("watchlist.action", message.action, ACTIONS),
-        threshold=check_threshold("watchlist.threshold", message.threshold)
-        if message.HasField("threshold")
-        else None,
+        threshold=check_threshold("watchlist.threshold", message.threshold) if message.HasField("threshold") else None,
         labels=check_labels("watchlist.labels", message.labels),
     )
 
@@ -213,9 +205,7 @@ def template_id(value: str) -> int:
     return int(value)
 
 
-def _masked(
-    mask: field_mask_pb2.FieldMask, values: dict[str, tuple[str, Callable[[], Any]]]
-) -> dict[str, Any]:
+def _masked(mask: field_mask_pb2.FieldMask, values: dict[str, tuple[str, Callable[[], Any]]]) -> dict[str, Any]:
     paths: Iterable[str] = mask.paths or values
     unknown = [path for path in paths if path not in values]
     if unknown:

@@ -45,9 +45,7 @@ class ServerFacts:
 class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
     """The rpcs of gerbang.v1.WatchlistService."""
 
-    def __init__(
-        self, gallery: Gallery, store: Store, writer: Writer, queries: Workers, facts: ServerFacts
-    ) -> None:
+    def __init__(self, gallery: Gallery, store: Store, writer: Writer, queries: Workers, facts: ServerFacts) -> None:
         self._gallery = gallery
         self._store = store
         self._writer = writer
@@ -69,50 +67,40 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         count = await self._read(lambda c: reading.subject_count(c, watchlist.watchlist_id), context)
         return mapping.watchlist(watchlist, count)
 
-    async def CreateWatchlist(  # noqa: N802
-        self, request: pb.CreateWatchlistRequest, context: Context
-    ) -> pb.CreateWatchlistResponse:
+    async def CreateWatchlist(self, request: pb.CreateWatchlistRequest, context: Context) -> pb.CreateWatchlistResponse:
         """Create a watchlist."""
         operation = operations.create_watchlist(parsing.watchlist(request.watchlist))
         created, revision = await self._write(operation, context)
         return pb.CreateWatchlistResponse(watchlist=mapping.watchlist(created, 0), revision=revision)
 
-    async def GetWatchlist(
-        self, request: pb.GetWatchlistRequest, context: Context
-    ) -> pb.GetWatchlistResponse:  # noqa: N802
+    async def GetWatchlist(self, request: pb.GetWatchlistRequest, context: Context) -> pb.GetWatchlistResponse:
         """Return one watchlist."""
         name = check_id("watchlist_id", request.watchlist_id)
         return pb.GetWatchlistResponse(watchlist=await self._counted(self._existing(name), context))
 
-    async def ListWatchlists(  # noqa: N802
+    async def ListWatchlists(
         self,
         request: pb.ListWatchlistsRequest,
-        context: Context,  # noqa: ARG002 - it has no fields
+        context: Context,
     ) -> pb.ListWatchlistsResponse:
         """Return all watchlists."""
         watchlists = sorted(self._gallery.watchlists.values(), key=lambda each: each.watchlist_id)
-        return pb.ListWatchlistsResponse(
-            watchlists=[await self._counted(each, context) for each in watchlists]
-        )
+        return pb.ListWatchlistsResponse(watchlists=[await self._counted(each, context) for each in watchlists])
 
-    async def UpdateWatchlist(  # noqa: N802
-        self, request: pb.UpdateWatchlistRequest, context: Context
-    ) -> pb.UpdateWatchlistResponse:
+    async def UpdateWatchlist(self, request: pb.UpdateWatchlistRequest, context: Context) -> pb.UpdateWatchlistResponse:
         """Change a watchlist."""
         changes = parsing.watchlist_changes(request.watchlist, request.update_mask)
         operation = operations.update_watchlist(request.watchlist.watchlist_id, changes)
         updated, revision = await self._write(operation, context)
         return pb.UpdateWatchlistResponse(watchlist=await self._counted(updated, context), revision=revision)
 
-    async def DeleteWatchlist(  # noqa: N802
-        self, request: pb.DeleteWatchlistRequest, context: Context
-    ) -> pb.DeleteWatchlistResponse:
+    async def DeleteWatchlist(self, request: pb.DeleteWatchlistRequest, context: Context) -> pb.DeleteWatchlistResponse:
         """Delete a watchlist."""
         name = check_id("watchlist_id", request.watchlist_id)
         revision = await self._write(operations.delete_watchlist(name, force=request.force), context)
         return pb.DeleteWatchlistResponse(revision=revision)
 
-    async def GetSubject(self, request: pb.GetSubjectRequest, context: Context) -> pb.GetSubjectResponse:  # noqa: N802
+    async def GetSubject(self, request: pb.GetSubjectRequest, context: Context) -> pb.GetSubjectResponse:
         """Return one subject."""
         name = check_id("subject_id", request.subject_id)
         stored = await self._read(lambda c: reading.subject(c, name), context)
@@ -120,9 +108,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
             raise SubjectNotFound(f"no subject {name}", subject_id=name)
         return pb.GetSubjectResponse(subject=mapping.subject(stored))
 
-    async def ListSubjects(
-        self, request: pb.ListSubjectsRequest, context: Context
-    ) -> pb.ListSubjectsResponse:  # noqa: N802
+    async def ListSubjects(self, request: pb.ListSubjectsRequest, context: Context) -> pb.ListSubjectsResponse:
         """Return a page of subjects."""
         size = parsing.page_size(request.page_size)
         after = token_subject(request.page_token)
@@ -139,32 +125,26 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
             next_page_token=page_token(page[-1].subject_id) if len(found) > size else "",
         )
 
-    async def UpdateSubject(
-        self, request: pb.UpdateSubjectRequest, context: Context
-    ) -> pb.UpdateSubjectResponse:  # noqa: N802
+    async def UpdateSubject(self, request: pb.UpdateSubjectRequest, context: Context) -> pb.UpdateSubjectResponse:
         """Change a subject."""
         changes = parsing.subject_changes(request.subject, request.update_mask)
         operation = operations.update_subject(request.subject.subject_id, changes)
         updated, revision = await self._write(operation, context)
         return pb.UpdateSubjectResponse(subject=mapping.subject(updated), revision=revision)
 
-    async def DeleteSubject(
-        self, request: pb.DeleteSubjectRequest, context: Context
-    ) -> pb.DeleteSubjectResponse:  # noqa: N802
+    async def DeleteSubject(self, request: pb.DeleteSubjectRequest, context: Context) -> pb.DeleteSubjectResponse:
         """Delete a subject."""
         name = check_id("subject_id", request.subject_id)
         return pb.DeleteSubjectResponse(revision=await self._write(operations.delete_subject(name), context))
 
-    async def DeleteTemplate(
-        self, request: pb.DeleteTemplateRequest, context: Context
-    ) -> pb.DeleteTemplateResponse:  # noqa: N802
+    async def DeleteTemplate(self, request: pb.DeleteTemplateRequest, context: Context) -> pb.DeleteTemplateResponse:
         """Delete one template."""
         name = check_id("subject_id", request.subject_id)
         operation = operations.delete_template(name, parsing.template_id(request.template_id))
         left, revision = await self._write(operation, context)
         return pb.DeleteTemplateResponse(subject=mapping.subject(left), revision=revision)
 
-    async def GetServerInfo(  # noqa: N802
+    async def GetServerInfo(
         self,
         request: pb.GetServerInfoRequest,
         context: Context,  # noqa: ARG002 - it has no fields
@@ -183,9 +163,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
             watchlist_count=len(self._gallery.watchlists),
             revision=self._gallery.revision,
             plan=mapping.PLAN[facts.defaults.plan],
-            graph=pb.GraphProgress(
-                indexed=progress.indexed, pending=progress.pending, tombstones=progress.tombstones
-            ),
+            graph=pb.GraphProgress(indexed=progress.indexed, pending=progress.pending, tombstones=progress.tombstones),
             start_time=mapping.timestamp(facts.start_time_ns),
         )
 

@@ -49,9 +49,7 @@ def subject_count(connection: sqlite3.Connection, watchlist_id: str) -> int:
 
 def subject_key(connection: sqlite3.Connection, subject_id: str) -> int | None:
     """Return the database's key of a subject, or None."""
-    row = connection.execute(
-        "SELECT subject_key FROM subjects WHERE subject_id = ?", (subject_id,)
-    ).fetchone()
+    row = connection.execute("SELECT subject_key FROM subjects WHERE subject_id = ?", (subject_id,)).fetchone()
     return None if row is None else int(row[0])
 
 
@@ -76,9 +74,7 @@ def _subject_by_key(connection: sqlite3.Connection, key: int) -> Subject:
     return subject_from(row, (name for (name,) in lists), map(template_from, templates))
 
 
-def subjects_page(
-    connection: sqlite3.Connection, *, after: str, limit: int, watchlist_id: str = ""
-) -> list[Subject]:
+def subjects_page(connection: sqlite3.Connection, *, after: str, limit: int, watchlist_id: str = "") -> list[Subject]:
     """Return up to `limit` subjects with an id greater than `after`, by id; only those of a list if one is named."""
     if watchlist_id:
         query = (

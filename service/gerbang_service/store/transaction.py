@@ -112,6 +112,4 @@ class Transaction:
 
     def keep_request(self, request_id: str, digest: bytes, subject_id: str, answer: bytes) -> None:
         """Remember the answer to a request, for its repeats."""
-        self.connection.execute(
-            "INSERT INTO requests VALUES (?, ?, ?, ?)", (request_id, digest, subject_id, answer)
-        )
+        self.connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?)", (request_id, digest, subject_id, answer))

@@ -15,10 +15,7 @@ _NAMES: Final = (
 
 def drawn_cast() -> Cast:
     """Draw everyone: always the same people and the same photos."""
-    return {
-        part: _player(part, number, name)
-        for number, (part, name) in enumerate(zip(Part, _NAMES, strict=True))
-    }
+    return {part: _player(part, number, name) for number, (part, name) in enumerate(zip(Part, _NAMES, strict=True))}
 
 
 def _player(part: Part, identity: int, name: str) -> Player:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from gerbang import FaceRejected, GateClient, ImageRejected
+
 from gerbang_service.cli.demo.cast import ONE_PHOTO, TWO_PHOTOS, Cast, Player
 from gerbang_service.cli.photos import Person, find_people
 

@@ -14,57 +14,52 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One call and its answer.
+class Question:
+    """A call about to be made: which one, by whom, about whom, what is true of them, and the right answers in words."""
 
-    `at_s`: seconds since the demo's beginning; `kind`: the call; `similarity`: None where there was none to tell;
-    `expected`: what would have been right, in the words of `answer`.
-    """
-
-    at_s: float
-    kind: str
+    call: str
     place: str
     who: str
     truth: str
-    answer: str
-    expected: str
-    similarity: float | None
-    ms: float
-    right: bool
+    right: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer in words, to be compared with the words of the right one."""
+    """An answer in words, to be compared with the words of the right one; and the score, where there is one to tell."""
 
-    answer: str
+    words: str
     similarity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A question and what it was answered. `at_s`: seconds since the demo's beginning."""
+
+    question: Question
+    verdict: Verdict
+    at_s: float
+    ms: float
+
+    @property
+    def right(self) -> bool:
+        """Whether the answer was one of the right ones."""
+        return self.verdict.words in self.question.right
 
 
 @dataclass(slots=True)
 class Record:
-    """All events so far, in chapters. Calls are made and timed through `ask`."""
+    """All events so far."""
 
     events: list[Event] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
 
-    def ask(
-        self,
-        kind: str,
-        place: str,
-        who: tuple[str, str],
-        call: Callable[[], T],
-        judge: Callable[[T], Verdict],
-        expected: Iterable[str],
-    ) -> T | None:
-        """Make a call, note what `judge` makes of its answer, and return the answer; None when it failed.
+    def ask(self, question: Question, call: Callable[[], T], judge: Callable[[T], Verdict]) -> None:
+        """Make a call, and note what `judge` makes of its answer. A failure's words are its reason.
 
-        `who`: a name and what is true of them. A failure's words are its reason: right where that is `expected`.
         gerbang.Unavailable passes through: without a server, the story is over.
         """
-        allowed = list(expected)
         began = time.perf_counter()
-        answer: T | None = None
         try:
             answer = call()
         except Unavailable:
@@ -75,21 +70,11 @@ class Record:
         else:
             ms = (time.perf_counter() - began) * 1000
             verdict = judge(answer)
-        self.events.append(
-            Event(
-                at_s=began - self.began,
-                kind=kind,
-                place=place,
-                who=who[0],
-                truth=who[1],
-                answer=verdict.answer,
-                expected=" or ".join(allowed),
-                similarity=verdict.similarity,
-                ms=ms,
-                right=verdict.answer in allowed,
-            )
-        )
-        return answer
+        self.note(question, verdict, began, ms)
+
+    def note(self, question: Question, verdict: Verdict, began: float, ms: float) -> None:
+        """Add an event that began at `began` (of time.perf_counter) and took `ms`."""
+        self.events.append(Event(question, verdict, began - self.began, ms))
 
     @property
     def wrong(self) -> list[Event]:
@@ -98,6 +83,6 @@ class Record:
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The smallest value that `share` (0 to 1) of the values do not exceed; values must not be empty."""
+    """The smallest of the values (at least one) that `share` of them, 0 to 1, do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

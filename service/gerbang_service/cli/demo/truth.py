@@ -60,15 +60,17 @@ class Truth:
     def __init__(self, enrolled: Mapping[Part, Entry], now: datetime) -> None:
         self._in_force = {part: entry.watchlists for part, entry in enrolled.items() if _valid(entry, now)}
 
+    def put(self, part: Part, entry: Entry) -> None:
+        """From now on the entry, whose validity has begun, is in force against the player of this part."""
+        self._in_force[part] = entry.watchlists
+
     def over(self, part: Part) -> None:
         """Nothing is in force any more against the player of this part."""
         self._in_force.pop(part, None)
 
     def lists(self, part: Part, direction: str) -> list[str]:
         """The lists in force that must be hit at a gate of this direction, sorted."""
-        return sorted(
-            name for name in self._in_force.get(part, ()) if LISTS[name].direction in (direction, "both")
-        )
+        return sorted(name for name in self._in_force.get(part, ()) if LISTS[name].direction in (direction, "both"))
 
 
 def gravest(lists: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from gerbang_service.faces.standin.drawing import LANDMARKS
 from gerbang_service.faces.standin.graph import GraphBuilder
+from gerbang_service.faces.standin.moments import merging_kernel, pixel_moments, windows
 
 if TYPE_CHECKING:
     import onnx
@@ -37,7 +38,6 @@ distance."""
 
 _SATURATION: Final = 0.13  # of the brightest channel: tiles, hair and clothes stay below it
 _FLOOR: Final = 5.0  # grey levels: what noise may add in the dark
-_REACH: Final = 1.0  # radius of the window around a landmark's place, in the anchor's inter-eye distances
 _NOTHING: Final = 1e-3  # keeps division by an empty mass finite; one pixel's is a thousand times as much
 _MIDDLE: Final = 0.55  # from the eyes down to the middle of the face's box
 
@@ -99,66 +99,12 @@ def _masks(graph: GraphBuilder) -> str:
 def _pyramid(graph: GraphBuilder) -> dict[int, str]:
     """Moments of the masks in cells of 4, 8, 16 and 32 pixels: each (1, 20, rows, columns), hue by hue."""
     first = _CELLS[0][0]
-    kernel = graph.constant(_pixel_moments(first))
+    kernel = graph.constant(pixel_moments(first))
     cells = {first: graph.node("Conv", [_masks(graph), kernel], strides=[first, first], group=5)}
     for size in (8, 16, 32):
-        merge = _merging_kernel(2, size / 2, np.ones((5, 2, 2), dtype=bool))
+        merge = merging_kernel(2, size / 2, np.ones((5, 2, 2), dtype=bool))
         cells[size] = graph.node("Conv", [cells[size // 2], graph.constant(merge)], strides=[2, 2], group=5)
     return cells
-
-
-def _pixel_moments(size: int) -> NDArray[np.float32]:
-    """Return the kernel (20, 1, size, size) that makes a cell of pixels.
-
-    Per hue: mass, first moments and squared radius.
-
-    Moments are about the cell's middle, which lies between its middle pixels.
-    """
-    offsets = np.arange(size) - (size - 1) / 2
-    x, y = np.meshgrid(offsets, offsets)
-    one = np.stack([np.ones_like(x), x, y, x * x + y * y])
-    return np.tile(one, (5, 1, 1))[:, None].astype(np.float32)
-
-
-def _merging_kernel(
-    count: int, cell: float, support: NDArray[np.bool_], shift: float = 0.0
-) -> NDArray[np.float32]:
-    """Kernel (20, 4, count, count) that adds up the moments of the cells in `support` (5, count, count).
-
-    The sum is about a point `shift` pixels left of and above the middle of the kernel: moving a cell's
-    moments by (dx, dy) is linear in them, so one convolution does it exactly.
-    """
-    offsets = (np.arange(count) - (count - 1) / 2) * cell + shift
-    x, y = np.meshgrid(offsets, offsets)
-    move = np.zeros((4, 4, count, count))
-    move[0, 0] = move[1, 1] = move[2, 2] = move[3, 3] = 1
-    move[1, 0], move[2, 0] = x, y
-    move[3, 0], move[3, 1], move[3, 2] = x * x + y * y, 2 * x, 2 * y
-    return (support[:, None, None] * move[None]).reshape(20, 4, count, count).astype(np.float32)
-
-
-def _windows(stride: int, expected: float, cell: int) -> NDArray[np.float32]:
-    """Return the kernel of the windows in which an anchor looks for landmarks.
-
-    `expected` is the inter-eye distance that the anchor is for.
-
-    The window of the nose only has to hold the nose of a face whose anchor this is; the others leave room for
-    size, tilt and turn, but not so much that a neighbour's landmark of the same hue gets in.
-    """
-    # The anchor is the first pixel of its stride, half a pixel after the border between cells.
-    half = int(np.ceil((1.16 + _REACH) * expected / cell)) + 1
-    offsets = (np.arange(2 * half) - half + 0.5) * cell
-    x, y = np.meshgrid(offsets, offsets)
-    support = np.zeros((5, 2 * half, 2 * half), dtype=bool)
-    nose_x, nose_y = LANDMARKS[2]
-    for index, (point_x, point_y) in enumerate(LANDMARKS):
-        reach = 0.4 * expected + 0.75 * stride if index == 2 else _REACH * expected
-        away = np.hypot(x - (point_x - nose_x) * expected, y - (point_y - nose_y) * expected)
-        support[index] = away <= max(reach, cell)
-    keep = np.flatnonzero(support.any(axis=(0, 1)) | support.any(axis=(0, 2)))
-    trim = min(int(keep[0]), 2 * half - 1 - int(keep[-1]))
-    support = support[:, trim : 2 * half - trim, trim : 2 * half - trim]
-    return _merging_kernel(support.shape[1], cell, support, shift=-0.5)
 
 
 def _level(graph: GraphBuilder, cells: dict[int, str], stride: int, index: int) -> tuple[str, str, str]:
@@ -166,7 +112,7 @@ def _level(graph: GraphBuilder, cells: dict[int, str], stride: int, index: int) 
     sizes = [SMALLEST * _STEP ** (2 * index + half + 0.5) for half in range(2)]
     sums = []
     for size, cell in zip(sizes, _CELLS[index], strict=True):
-        kernel = _windows(stride, size, cell)
+        kernel = windows(stride, size, cell)
         half, step = kernel.shape[2] // 2, stride // cell
         inputs, pads = [cells[cell], graph.constant(kernel)], [half, half, half - step, half - step]
         seen = graph.node("Conv", inputs, strides=[step, step], pads=pads, group=5)
@@ -252,9 +198,7 @@ _MASS: Final = _Condition(0.2, 1e9, 0.2)  # grey levels of hue, averaged over a 
 _NEAR: Final = _Condition(-0.75, 0.75, 0.2)  # of a stride: the anchor is the nose's
 
 
-def _score(
-    graph: GraphBuilder, frame: _Frame, mass: str, spread: str, stride: int, sizes: NDArray[np.float64]
-) -> str:
+def _score(graph: GraphBuilder, frame: _Frame, mass: str, spread: str, stride: int, sizes: NDArray[np.float64]) -> str:
     """(2, 1, anchors) in [0, 1]: 0.5 where the worst condition is just met."""
     squared = _square(graph, frame.unit)
     grainy = graph.node("Add", [squared, graph.constant(_GRAIN)])
@@ -289,9 +233,7 @@ def _box(graph: GraphBuilder, frame: _Frame, stride: int) -> str:
     """(2, 4, anchors): distances from the anchor to left, top, right and bottom of the face, in strides."""
     lower = graph.constant(_MIDDLE)
     middle_x, middle_y = (
-        graph.node(
-            "Add", [_row(graph, value, _EYES_PLACE), graph.node("Mul", [_row(graph, value, _AXIS), lower])]
-        )
+        graph.node("Add", [_row(graph, value, _EYES_PLACE), graph.node("Mul", [_row(graph, value, _AXIS), lower])])
         for value in (frame.x, frame.y)
     )
     half_width = graph.node("Mul", [frame.unit, graph.constant(1.1)])

@@ -27,9 +27,7 @@ LANDMARKS: Final = ((-0.5, 0.0), (0.5, 0.0), (0.0, 0.575), (-0.415, 1.157), (0.4
 from the point between the eyes; InsightFace's alignment template has the same proportions."""
 
 _FACE_CENTRE: Final = 0.55  # from the eyes down to the middle of the head
-_NOSE_RISE: Final = (
-    0.3  # how far the nose stands out of the face: turning the head moves it more than the eyes
-)
+_NOSE_RISE: Final = 0.3  # how far the nose stands out of the face: turning the head moves it more than the eyes
 _BACKDROPS: Final = ((206, 200, 192), (190, 196, 200), (198, 204, 196), (214, 208, 204), (178, 182, 190))
 
 
@@ -124,9 +122,7 @@ def ordinary_scene(identity: int, seed: int, *, width: int = 300, height: int = 
     )
 
 
-def crowd_scene(
-    identities: tuple[int, ...], seed: int, *, inter_eye: float = 40.0, columns: int = 4
-) -> Scene:
+def crowd_scene(identities: tuple[int, ...], seed: int, *, inter_eye: float = 40.0, columns: int = 4) -> Scene:
     """Return several people, `columns` in a row, no two faces touching; without identities an empty room."""
     rng = np.random.default_rng((*identities, seed, 2))
     across = max(1, min(columns, len(identities)))
@@ -148,7 +144,7 @@ def crowd_scene(
 
 
 def spoil(scene: Scene, problem: Problem) -> Scene:
-    """Return the same photo with one thing wrong that a quality check should notice; faces are still found."""
+    """Return the same photo with one thing wrong that a quality check should notice; its faces are found."""
     match problem:
         case Problem.SMALL:
             faces = tuple(replace(face, inter_eye=11.0) for face in scene.faces)
@@ -159,7 +155,7 @@ def spoil(scene: Scene, problem: Problem) -> Scene:
         case Problem.DARK:
             return replace(scene, brightness=0.16)
         case Problem.BRIGHT:
-            return replace(scene, brightness=2.6)
+            return replace(scene, brightness=3.0)
         case Problem.TURNED:
             faces = tuple(replace(face, yaw=math.copysign(60.0, face.yaw)) for face in scene.faces)
             return replace(scene, faces=faces)

@@ -44,7 +44,7 @@ class GraphBuilder:
         result: str | None = None,
         **options: int | Sequence[int],
     ) -> str:
-        """Add a node with one result and return the result's name; `options` are the operation's attributes."""
+        """Add a node with one result and return its name; `options` are the operation's attributes."""
         name = result or f"value_{len(self._nodes)}"
         node = helper.make_node(operation, list(inputs), [name], name=f"node_{name}")
         node.attribute.extend(helper.make_attribute(key, value) for key, value in options.items())

@@ -11,7 +11,8 @@ from gerbang_service.faces.standin.recogniser import build_recogniser
 DETECTOR_FILE: Final = "det_standin.onnx"
 RECOGNISER_FILE: Final = "w_standin.onnx"
 
-STAND_IN_THRESHOLD: Final = 0.5
+STAND_IN_THRESHOLD: Final = 0.55
+"""Cosine from which on two drawn faces are taken for the same person. THRESHOLD_NOTE"""
 
 
 def write_pack(folder: Path) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Plane: TypeAlias = NDArray[np.float32]
 
-HUES: Final = ((222, 84, 30), (46, 174, 24), (42, 40, 216), (24, 214, 230), (206, 36, 208))
+HUES: Final = ((224, 60, 34), (46, 174, 24), (42, 40, 216), (24, 214, 230), (206, 36, 208))
 """BGR of the five landmarks (blue, green, red, yellow, magenta); nothing else that is drawn is as
 saturated."""
 
@@ -29,7 +29,7 @@ _LIP: Final = np.array((70.0, 66.0, 74.0))
 _LID: Final = np.array((66.0, 66.0, 70.0))
 _EYE_WHITE: Final = np.array((240.0, 242.0, 242.0))
 _PUPIL: Final = np.array((30.0, 28.0, 28.0))
-_HAIR: Final = ((38, 42, 50), (62, 72, 84), (92, 98, 104), (124, 142, 152), (158, 160, 162), (46, 48, 62))
+_HAIR: Final = ((40, 43, 48), (66, 72, 79), (94, 99, 104), (128, 142, 151), (158, 160, 162), (50, 51, 55))
 _CLOTHES: Final = ((120, 108, 98), (96, 98, 108), (104, 112, 100), (140, 134, 128), (84, 80, 78))
 
 
@@ -89,7 +89,7 @@ class _Brush:
         self._pixel = pixel
 
     def paint(self, outside: Plane, colour: NDArray[np.float64] | NDArray[np.float32]) -> None:
-        """Paint where `outside`, the distance from the edge, is negative; `colour`: one BGR, or one a pixel."""
+        """Paint where `outside`, the distance from the edge, is negative; `colour`: one BGR or one a pixel."""
         touched = outside < 0.5 * self._pixel
         rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
         if not rows.size:
@@ -101,9 +101,7 @@ class _Brush:
         under += cover * (paint - under)
 
 
-def _features(
-    brush: _Brush, x: Plane, y: Plane, dots: NDArray[np.float64], hair: NDArray[np.float64]
-) -> None:
+def _features(brush: _Brush, x: Plane, y: Plane, dots: NDArray[np.float64], hair: NDArray[np.float64]) -> None:
     """Paint brows, eyes, nose and mouth where the landmarks are seen."""
     left, right = dots[3], dots[4]
     along = np.clip((x - left[0]) / (right[0] - left[0]), 0, 1)
@@ -122,7 +120,7 @@ def _features(
 
 
 def _mosaic(x: Plane, y: Plane, tiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the face's colour at (x, y): diamond tiles with soft edges, which may be a little out of place."""
+    """Return the face's colour at (x, y): diamond tiles with soft edges, that may be a bit out of place."""
     scale, shift = 1 / (math.sqrt(2) * _TILE), _GRID / 2 - 2
     column = np.clip((x + y) * scale + shift, 0, _GRID - 1.001)
     row = np.clip((y - x) * scale + shift, 0, _GRID - 1.001)
