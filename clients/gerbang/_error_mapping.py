@@ -124,6 +124,4 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> errors.GerbangError:
 
 def closed_during_call(target: str) -> errors.Cancelled:
     """Make the exception of a call whose client was closed while it waited."""
-    return errors.Cancelled(
-        f"{target}: the client was closed during the call", code=grpc.StatusCode.CANCELLED
-    )
+    return errors.Cancelled(f"{target}: the client was closed during the call", code=grpc.StatusCode.CANCELLED)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypedDict
 
-from gerbang._choices import Choice  # noqa: TC001 - typing.get_type_hints reads it at run time
+from gerbang._choices import Choice
 
 
 class IdentifyOptions(TypedDict, total=False):

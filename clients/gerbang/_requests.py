@@ -83,9 +83,7 @@ def verify_request(
     return request
 
 
-def enroll_request(
-    subject_id: str, samples: Iterable[Probe], **options: Unpack[EnrollOptions]
-) -> EnrollRequest:
+def enroll_request(subject_id: str, samples: Iterable[Probe], **options: Unpack[EnrollOptions]) -> EnrollRequest:
     """Make an EnrollRequest for `enroll_stream`.
 
     subject_id: 1 to 128 of [A-Za-z0-9._:-], opaque: no personal data, it is logged. Empty: the server makes

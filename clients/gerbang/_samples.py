@@ -74,9 +74,7 @@ def image_of(probe: object) -> bytes | None:
     if view is None or view.format.lstrip("@=<>!") not in _BYTES:
         return None
     if view.ndim != 1:
-        raise TypeError(
-            f"decoded pixels of shape {view.shape} are no image file: encode them (JPEG, PNG) first"
-        )
+        raise TypeError(f"decoded pixels of shape {view.shape} are no image file: encode them (JPEG, PNG) first")
     return view.tobytes()
 
 
@@ -110,17 +108,13 @@ def _numbers(vector: object) -> bytes | list[object] | tuple[object, ...]:
     if isinstance(vector, memoryview):
         kind = vector.format.lstrip("@=<>!")
         if kind not in _FLOATS:
-            raise TypeError(
-                f"a buffer of '{vector.format}' is no face: use float32 for a vector, bytes for an image"
-            )
+            raise TypeError(f"a buffer of '{vector.format}' is no face: use float32 for a vector, bytes for an image")
         # Unpacked by struct and not by memoryview, which reads no byte order but the machine's own.
         order = vector.format[0] if len(vector.format) > 1 else "="
         little = struct.pack(f"{order}h", 1) == struct.pack("<h", 1)
         raw = vector.tobytes()
         return raw if kind == "f" and little else struct.unpack(f"{order}{len(vector)}{kind}", raw)
-    if isinstance(vector, Mapping | AbstractSet) or not (
-        hasattr(vector, "__len__") and hasattr(vector, "__iter__")
-    ):
+    if isinstance(vector, Mapping | AbstractSet) or not (hasattr(vector, "__len__") and hasattr(vector, "__iter__")):
         raise TypeError(
             f"{type(vector).__name__} is no face: use bytes, a Path, a Template, a Sample or a float vector"
         )

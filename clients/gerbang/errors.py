@@ -1,4 +1,3 @@
-# ruff: noqa: N818 - the names say what happened, as those of the server's own tree do
 """What a call can fail with: always one of these, a plain `grpc.RpcError` never escapes.
 
 GerbangError

@@ -40,12 +40,10 @@ class GateClient(SyncClient):
         """Search for 1 to 256 faces in one call: a passenger list, a crowd. As many answers, in order.
 
         An item that could not be answered has its `error` set: ask `gerbang.error_of`. timeout: seconds for
-        all together; photos take a server's core about 20 ms each.
+        all together; photos take a server's core about 15 ms each.
         Raises GerbangError only when the call as a whole fails.
         """
-        return list(
-            self._call(self._matching.IdentifyBatch, Search(options).batch(probes), timeout).responses
-        )
+        return list(self._call(self._matching.IdentifyBatch, Search(options).batch(probes), timeout).responses)
 
     def identify_stream(
         self, probes: Iterable[Probe], *, timeout: float | None = None, **options: Unpack[IdentifyOptions]
@@ -102,9 +100,7 @@ class AsyncGateClient(AsyncClient):
         return self._stream(self._matching.IdentifyStream, _numbered(Search(options), probes), timeout)
 
 
-async def _numbered(
-    search: Search, probes: AsyncIterable[Probe] | Iterable[Probe]
-) -> AsyncIterator[IdentifyRequest]:
+async def _numbered(search: Search, probes: AsyncIterable[Probe] | Iterable[Probe]) -> AsyncIterator[IdentifyRequest]:
     number = 0
     async for probe in as_async(probes):
         yield search.request(probe, number)

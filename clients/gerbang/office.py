@@ -122,9 +122,7 @@ class WatchlistClient(SyncClient):
         watchlist: only those on it. Default: all. page_size: subjects a call, 0 to 1000. Default 0: 100.
         timeout: seconds a page. Raises WatchlistNotFound at the first subject.
         """
-        request: pb.ListSubjectsRequest | None = pb.ListSubjectsRequest(
-            watchlist=watchlist, page_size=page_size
-        )
+        request: pb.ListSubjectsRequest | None = pb.ListSubjectsRequest(watchlist=watchlist, page_size=page_size)
         while request is not None:
             page = self._call(self._watchlists.ListSubjects, request, timeout)
             yield from page.subjects

@@ -102,9 +102,7 @@ class AsyncWatchlistClient(AsyncClient):
         self, *, watchlist: str = "", page_size: int = 0, timeout: float | None = None
     ) -> AsyncIterator[Subject]:
         """Yield all subjects by id, page after page; see WatchlistClient.list_subjects."""
-        request: pb.ListSubjectsRequest | None = pb.ListSubjectsRequest(
-            watchlist=watchlist, page_size=page_size
-        )
+        request: pb.ListSubjectsRequest | None = pb.ListSubjectsRequest(watchlist=watchlist, page_size=page_size)
         while request is not None:
             page = await self._call(self._watchlists.ListSubjects, request, timeout)
             for subject in page.subjects:
@@ -118,9 +116,7 @@ class AsyncWatchlistClient(AsyncClient):
         request = requests.update_subject_request(subject_id, fields)
         return await self._call(self._watchlists.UpdateSubject, request, timeout)
 
-    async def delete_subject(
-        self, subject_id: str, *, timeout: float | None = None
-    ) -> pb.DeleteSubjectResponse:
+    async def delete_subject(self, subject_id: str, *, timeout: float | None = None) -> pb.DeleteSubjectResponse:
         """Erase a subject with all its templates; see WatchlistClient.delete_subject."""
         request = pb.DeleteSubjectRequest(subject_id=subject_id)
         return await self._call(self._watchlists.DeleteSubject, request, timeout)

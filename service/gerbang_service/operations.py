@@ -217,9 +217,9 @@ def delete_watchlist(watchlist_id: str, *, force: bool) -> Operation[int]:
 
 def check_validity(subject: Subject) -> None:
     """Raise FieldInvalid unless the validity has a beginning before its end."""
-    if subject.valid_from_ns is not None and subject.expire_time_ns is not None:
-        if subject.valid_from_ns >= subject.expire_time_ns:
-            raise FieldInvalid("subject.expire_time", "must be after subject.valid_from")
+    begin, end = subject.valid_from_ns, subject.expire_time_ns
+    if begin is not None and end is not None and begin >= end:
+        raise FieldInvalid("subject.expire_time", "must be after subject.valid_from")
 
 
 def _put(transaction: Transaction, watchlist: Watchlist) -> Outcome[tuple[Watchlist, int]]:

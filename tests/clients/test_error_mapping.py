@@ -45,9 +45,7 @@ class Server:
     def __init__(self, **options: int) -> None:
         self.calls = 0
         self.answer: Callable[[Any, Context], Any] = lambda _request, _context: None
-        self._server = grpc.server(
-            ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0), *options.items()]
-        )
+        self._server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0), *options.items()])
         self._server.add_generic_rpc_handlers(
             (
                 self._handlers("gerbang.v1.MatchingService", matching, ("Identify", "Enroll", "Extract"), ()),
@@ -208,9 +206,7 @@ def test_other_codes(server: Server, gate: gerbang.GateClient, code: grpc.Status
 
 def test_reason_of_another_domain(server: Server, gate: gerbang.GateClient) -> None:
     """A proxy's reason that happens to be spelled like one of ours is not taken for it."""
-    server.fail_richly(
-        grpc.StatusCode.NOT_FOUND, error_details_pb2.ErrorInfo(domain="proxy.example", reason="NO_FACE")
-    )
+    server.fail_richly(grpc.StatusCode.NOT_FOUND, error_details_pb2.ErrorInfo(domain="proxy.example", reason="NO_FACE"))
     with pytest.raises(errors.NotFound):
         gate.identify(PROBE)
 
@@ -516,11 +512,7 @@ def test_errors_survive_pickling(kind: type[errors.GerbangError]) -> None:
 
 def test_all_is_complete() -> None:
     """`__all__` has every public name of the package, every exception among them, in order."""
-    public = {
-        name
-        for name, value in vars(gerbang).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
-    }
+    public = {name for name, value in vars(gerbang).items() if not name.startswith("_") and not inspect.ismodule(value)}
     assert set(gerbang.__all__) == public
     assert gerbang.__all__ == sorted(set(gerbang.__all__))
     assert {kind.__name__ for kind in EXCEPTIONS} <= public

@@ -10,9 +10,8 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
-from numpy.typing import NDArray
-
 from gerbang_service.faces.standin import STAND_IN_THRESHOLD, write_pack
 from gerbang_service.faces.standin.drawing import (
     DrawnFace,
@@ -28,6 +27,7 @@ from gerbang_service.faces.standin.drawing import (
     ordinary_scene,
     spoil,
 )
+from numpy.typing import NDArray
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # InsightFace's own imports warn
@@ -50,9 +50,14 @@ class Found(Protocol):
 
 
 def load(folder: Path, det_size: int) -> Any:
-    """InsightFace with the pack in `folder`."""
+    """Load the pack in `folder` with InsightFace."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
     app = FaceAnalysis(
-        name=str(folder), allowed_modules=["detection", "recognition"], providers=["CPUExecutionProvider"]
+        name=str(folder),
+        allowed_modules=["detection", "recognition"],
+        providers=["CPUExecutionProvider"],
+        sess_options=options,
     )
     app.prepare(ctx_id=-1, det_thresh=0.5, det_size=(det_size, det_size))
     return app
@@ -60,26 +65,33 @@ def load(folder: Path, det_size: int) -> Any:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pack, written once."""
+    """Write the pack, once."""
     folder = tmp_path_factory.mktemp("pack")
     write_pack(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def app(folder: Path) -> Any:
-    return load(folder, 320)
+def apps(folder: Path) -> dict[int, Any]:
+    """Load the pack for either size of the detector's input."""
+    return {size: load(folder, size) for size in (320, 640)}
+
+
+@pytest.fixture(scope="module")
+def app(apps: dict[int, Any]) -> Any:
+    """Take the small detector."""
+    return apps[320]
 
 
 def the_one(app: Any, image: Image) -> Found:
-    """The only face in a picture."""
+    """Return the only face in a picture."""
     faces: list[Found] = app.get(image)
     assert len(faces) == 1
     return faces[0]
 
 
 def landmark_error(found: Found, drawn: DrawnFace) -> float:
-    """Largest distance of a landmark from where it was drawn, in pixels."""
+    """Return the largest distance of a landmark from where it was drawn, in pixels."""
     return float(np.hypot(*(found.kps - landmarks(drawn)).T).max())
 
 
@@ -105,20 +117,19 @@ def test_same_scene_is_the_same_picture() -> None:
 
 
 def test_ordinary_photos_have_one_face_with_exact_landmarks(app: Any) -> None:
-    """Each of forty ordinary photos has exactly one face, with every landmark within a pixel of where it was drawn."""
-    for identity in range(40):
+    """Each of thirty ordinary photos has exactly one face, with every landmark within a pixel of its place."""
+    for identity in range(30):
         scene = ordinary_scene(identity, identity + 7)
         assert landmark_error(the_one(app, draw(scene)), scene.faces[0]) < 1.0
 
 
 @pytest.mark.parametrize("det_size", [320, 640])
 @pytest.mark.parametrize("inter_eye", [8, 11, 14, 19.5, 20.5, 36.7, 50, 67, 90, 109])
-def test_all_sizes_are_found(folder: Path, app: Any, det_size: int, inter_eye: float) -> None:
+def test_all_sizes_are_found(apps: dict[int, Any], det_size: int, inter_eye: float) -> None:
     """Faces from 18 to 250 pixels wide are found once, at either detector size, landmarks within 1.5 pixels."""
-    app = app if det_size == 320 else load(folder, det_size)
     for identity, (tilt, yaw) in enumerate([(0, 0), (14, -12), (-14, 12)]):
         face = DrawnFace(identity, 160, 160, inter_eye, tilt, yaw)
-        assert landmark_error(the_one(app, draw(Scene((face,), 320, 320))), face) < 1.5
+        assert landmark_error(the_one(apps[det_size], draw(Scene((face,), 320, 320))), face) < 1.5
 
 
 @pytest.mark.parametrize("tilt", [-25, 25])
@@ -159,13 +170,8 @@ def test_people_in_a_crowd_are_recognised(app: Any) -> None:
 def test_genuine_and_impostor_similarities_are_apart(app: Any) -> None:
     """Of sixty people with three photos each all mates pass the threshold and no two people do."""
     people, photos = 60, 3
-    templates = np.array(
-        [
-            the_one(app, draw_face(person, 50 + seed)).normed_embedding
-            for person in range(people)
-            for seed in range(photos)
-        ]
-    )
+    scenes = [ordinary_scene(person, 50 + i, width=180, height=240) for person in range(people) for i in range(photos)]
+    templates = np.array([the_one(app, draw(scene)).normed_embedding for scene in scenes])
     similarities = templates @ templates.T
     same = np.kron(np.eye(people, dtype=bool), np.ones((photos, photos), dtype=bool))
     upper = np.triu(np.ones_like(same), 1)
@@ -188,7 +194,7 @@ def test_aged_out_of_recognition_is_no_match(app: Any) -> None:
 
 
 def quality(image: Image, found: Found) -> dict[str, float]:
-    """Inter-eye distance, sharpness and mean grey of the aligned crop, and nose offset over inter-eye distance."""
+    """Measure inter-eye distance, sharpness and mean grey of the aligned crop, and the nose offset."""
     grey = cv2.cvtColor(face_align.norm_crop(image, found.kps), cv2.COLOR_BGR2GRAY)
     across = found.kps[1] - found.kps[0]
     nose = found.kps[2] - found.kps[:2].mean(axis=0)
@@ -214,18 +220,24 @@ def test_spoilt_photo_is_found_with_its_problem(
     app: Any, problem: Problem, measure: str, low: float, high: float
 ) -> None:
     """A spoilt photo's face is still found, and the measure that should show the problem does, as none did before."""
-    for identity in range(12):
+    for identity in range(6):
         scene = ordinary_scene(identity, 300 + identity)
         fine, spoilt = draw(scene), draw(spoil(scene, problem))
         assert low <= quality(spoilt, the_one(app, spoilt))[measure] <= high
         assert not low <= quality(fine, the_one(app, fine))[measure] <= high
 
 
+def decode(data: bytes) -> Image:
+    """Decode a file to BGR."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return image.astype(np.uint8)
+
+
 def test_encoded_photo_is_recognised(app: Any) -> None:
     """A photo matches itself after JPEG at quality 80, and PNG keeps every pixel."""
     image = draw_face(21)
-    jpeg = cv2.imdecode(np.frombuffer(encode_jpeg(image, 80), np.uint8), cv2.IMREAD_COLOR)
-    png = cv2.imdecode(np.frombuffer(encode_png(image), np.uint8), cv2.IMREAD_COLOR)
+    jpeg, png = decode(encode_jpeg(image, 80)), decode(encode_png(image))
     assert np.array_equal(png, image)
     assert the_one(app, jpeg).normed_embedding @ the_one(app, image).normed_embedding > 0.95
 
@@ -271,10 +283,10 @@ def test_batch_of_crops_gives_the_templates_of_each(app: Any) -> None:
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"no photographs in {PHOTOS}; GERBANG_TEST_FACES names their folder")
 def test_photographs_of_people_have_no_drawn_face(app: Any) -> None:
-    """The stand-in finds nothing in three hundred photographs of real people."""
+    """The stand-in finds nothing in a hundred photographs of real people."""
     paths = sorted(PHOTOS.glob("*/*.jpg"))
-    assert len(paths) >= 300
-    for path in paths[:: len(paths) // 300]:
+    assert len(paths) >= 100
+    for path in paths[:: len(paths) // 100]:
         assert app.get(cv2.imread(str(path))) == [], path.name
 
 

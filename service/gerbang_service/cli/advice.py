@@ -36,12 +36,17 @@ _BY_REASON: Final[dict[str, str]] = {
 def advice(error: GerbangError) -> str:
     """Say what to do about it, or "" when the message says all."""
     if error.reason:
-        return _BY_REASON.get(error.reason, "")
+        return advice_on(error.reason)
     if isinstance(error, Unavailable):
         return "is 'gerbang serve' running there? --server or GERBANG_SERVER names another"
     if isinstance(error, DeadlineExceeded):
         return "allow more time with --timeout"
     return ""
+
+
+def advice_on(reason: str) -> str:
+    """Say what to do about a reason of the error table, or ""."""
+    return _BY_REASON.get(reason, "")
 
 
 def may_succeed_later(error: GerbangError) -> bool:

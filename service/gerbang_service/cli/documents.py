@@ -19,17 +19,18 @@ _FLOATS = {FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE}
 
 
 def document(message: Message) -> dict[str, Any]:
-    """The message as a dict: proto field names, fields without a value included unless they can be absent.
+    """Return the message as a dict: proto field names, fields without a value included unless they can be absent.
 
     Differs from protobuf's JSON mapping in two ways, both still accepted by its parsers: 64-bit integers are numbers
     (ours stay far below 2^53), and floats have six digits.
     """
     tree = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    return _tidy(tree, message.DESCRIPTOR)
+    descriptor: Descriptor = message.DESCRIPTOR  # type: ignore[assignment]  # upb's own class, with the same face
+    return _tidy(tree, descriptor)
 
 
 def error_document(error: GerbangError) -> dict[str, Any]:
-    """A failure as a dict: `reason` of the error table, `message`, gRPC status `code`, and what was measured."""
+    """Return a failure as a dict: `reason` of the error table, `message`, gRPC status `code`, and what was measured."""
     return {
         "reason": error.reason,
         "message": error.message,

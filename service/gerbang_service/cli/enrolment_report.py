@@ -10,13 +10,14 @@ from typing import Any, Final
 from gerbang import GerbangError
 from rich.text import Text
 
+from gerbang_service.cli.advice import advice_on
 from gerbang_service.cli.documents import error_document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.cli.photos import Found
 from gerbang_service.cli.upload import DELETED_SINCE, Outcome, PhotoResult
 
-_SHOWN: Final = 50  # rows of a table for people; --json has them all
+_SHOWN: Final = 20  # rows of a table for people; --json has them all
 
 
 @dataclass(slots=True)
@@ -66,9 +67,10 @@ def report(tally: Tally, output: Output) -> None:
     if output.as_json:
         output.document(_document(tally))
     else:
-        _summary(tally, output)
+        # What matters most comes last: long tables scroll the rest away.
         _rejections(tally, output)
         _duplicates(tally, output)
+        _summary(tally, output)
     if tally.broken is not None:
         output.failure(tally.broken)
     if not tally.finished:
@@ -95,12 +97,13 @@ def _rejections(tally: Tally, output: Output) -> None:
     bad = [result for result in tally.results if result.outcome in (Outcome.REJECTED, Outcome.NOT_DONE)]
     if not bad:
         return
+    rows = [(_short(result.photo), result.reason, result.detail) for result in bad[:_SHOWN]]
+    output.table(("photo", "reason", "detail"), rows)
+    _and_more(len(bad), output)
     reasons = Counter(result.reason for result in bad)
     if len(bad) > 1:
-        output.table(("reason", ">photos"), [(reason, str(count)) for reason, count in reasons.most_common()])
-    rows = [(_short(result.photo), result.subject_id, result.reason, result.detail) for result in bad[:_SHOWN]]
-    output.table(("photo", "subject", "reason", "detail"), rows)
-    _and_more(len(bad), output)
+        rows = [(reason, str(count), advice_on(reason)) for reason, count in reasons.most_common()]
+        output.table(("reason", ">photos", "what to do"), rows)
     if reasons[DELETED_SINCE]:
         output.line("Deleted people are not enrolled again unless you say --again.")
 
@@ -169,7 +172,9 @@ def _result_document(result: PhotoResult) -> dict[str, Any]:
 
 
 def _short(photo: Path) -> str:
-    """Folder and name: enough to find it, short enough for a table."""
+    """Shorten a path for a table; enough is left to find it."""
+    if photo.name.startswith(photo.parent.name):
+        return photo.name
     return str(Path(photo.parent.name, photo.name))
 
 

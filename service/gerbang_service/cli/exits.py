@@ -25,7 +25,7 @@ EXIT_HELP = "Exit codes: 0 hit, match or done; 1 no hit or no match; 2 wrong usa
 
 
 def overall(codes: Iterable[ExitCode]) -> ExitCode:
-    """The code of several questions together: ERROR if any failed, else YES if any was a hit, else NO."""
+    """Return the code of several questions together: ERROR if any failed, else YES if any was a hit, else NO."""
     seen = set(codes)
     if ExitCode.ERROR in seen:
         return ExitCode.ERROR

@@ -1,4 +1,4 @@
-"""`gerbang identify`: is the person in the photo on a watchlist?"""
+"""`gerbang identify`: whether the person in the photo is on a watchlist."""
 
 from __future__ import annotations
 

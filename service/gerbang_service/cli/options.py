@@ -61,7 +61,15 @@ def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callabl
     return run
 
 
-class Label(click.ParamType):
+class InOrder(click.Group):
+    """Lists its commands as they were added: what one needs first comes first."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in order of their addition."""
+        return list(self.commands)
+
+
+class Label(click.ParamType[tuple[str, str]]):
     """`key=value` as a pair."""
 
     name = "KEY=VALUE"
@@ -76,7 +84,7 @@ class Label(click.ParamType):
         return key, content
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime]):
     """A point in time in ISO 8601; without an offset it is UTC."""
 
     name = "TIME"

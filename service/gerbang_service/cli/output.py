@@ -60,12 +60,15 @@ class Output:
         """Print a table for people. Columns whose name begins with `>` are aligned to the right."""
         if self.as_json:
             return
-        table = Table(
-            box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False
-        )
+        if title:
+            self._out.print(Text(title, style="bold"))
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for column in columns:
             right = column.startswith(">")
-            table.add_column(column.removeprefix(">"), justify="right" if right else "left", no_wrap=right)
+            # Folded rather than cut off: an id or a file's name is of no use without its end.
+            table.add_column(
+                column.removeprefix(">"), justify="right" if right else "left", no_wrap=right, overflow="fold"
+            )
         for row in rows:
             table.add_row(*(_safe(cell) for cell in row))
         self._out.print(table)
@@ -110,7 +113,7 @@ def failure_line(error: GerbangError) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with everything that could steer a terminal, such as escape sequences, made visible."""
+    """Return the text with everything that could steer a terminal, such as escape sequences, made visible."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
@@ -120,7 +123,7 @@ def labels_text(labels: Mapping[str, str]) -> str:
 
 
 def time_text(message: Any, field: str) -> Cell:  # noqa: ANN401 - any message with that Timestamp field
-    """A point in time in UTC, to the second; a dash when the field is absent."""
+    """Return a point in time in UTC, to the second; a dash when the field is absent."""
     if not message.HasField(field):
         return NONE
     stamp: Timestamp = getattr(message, field)

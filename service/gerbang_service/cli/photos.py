@@ -86,7 +86,7 @@ def is_id(text: str) -> bool:
 
 
 def _sorted_out(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
-    """The photos, the folders and the other files in a folder, each by name; hidden ones left out."""
+    """Return the photos, the folders and the other files in a folder, each by name; hidden ones left out."""
     photos: list[Path] = []
     folders: list[Path] = []
     others: list[Path] = []

@@ -9,22 +9,15 @@ from gerbang_service.cli.enroll import enroll
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.identify import identify
 from gerbang_service.cli.info import info
+from gerbang_service.cli.options import InOrder
 from gerbang_service.cli.serve import serve
 from gerbang_service.cli.subject import subject
 from gerbang_service.cli.verify import verify
 from gerbang_service.cli.watchlist import watchlist
 
 
-class _InOrder(click.Group):
-    """Lists its commands as they were added: what one needs first comes first."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names in order of their addition."""
-        return list(self.commands)
-
-
 @click.group(
-    cls=_InOrder,
+    cls=InOrder,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 hit, match or done; 1 no hit or no match; 2 wrong usage; 3 error. 'gerbang COMMAND --help' "
     "tells more. GERBANG_SERVER names the server to ask.",

@@ -13,6 +13,7 @@ from gerbang_service.cli.changes import changes, clearing_option
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import (
+    InOrder,
     Session,
     asks_server,
     expires_option,
@@ -25,7 +26,7 @@ from gerbang_service.cli.output import NONE, Cell, Output, labels_text, listed, 
 _PAGE = 1000
 
 
-@click.group(short_help="Show, change and delete enrolled people.")
+@click.group(cls=InOrder, short_help="Show, change and delete enrolled people.")
 def subject() -> None:
     """Show, change and delete enrolled people; 'gerbang enroll' adds them."""
 
@@ -87,7 +88,7 @@ def list_some(session: Session, watchlist: str, limit: int) -> ExitCode:
 @labels_option("In the place of all labels there are; may be repeated.")
 @clearing_option("--no-labels", "Take all labels away.")
 @asks_server
-def update(session: Session, subject_id: str, **given: Any) -> ExitCode:  # noqa: ANN401 - as click parsed them
+def update(session: Session, /, subject_id: str, **given: Any) -> ExitCode:  # noqa: ANN401 - as click parsed them
     """Change the lists, validity or labels of the subject ID: only what is given is changed."""
     fields = changes(
         given,

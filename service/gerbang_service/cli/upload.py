@@ -162,7 +162,7 @@ class Upload:
 
 
 def request_for(subject_id: str, content: bytes, terms: Terms, generation: int = 0) -> EnrollRequest:
-    """The request that adds one photo to a subject, which is created when it is not there."""
+    """Make the request that adds one photo to a subject, which is created when it is not there."""
     return enroll_request(
         subject_id,
         [content],
@@ -177,7 +177,7 @@ def request_for(subject_id: str, content: bytes, terms: Terms, generation: int =
 
 
 def request_id(subject_id: str, content: bytes, terms: Terms, generation: int = 0) -> str:
-    """The same for the same request, so that the server does the work once however often it is asked.
+    """Make an id that is the same for the same request, so that the server does the work once.
 
     `generation`: how often what this request enrolled is known to have been deleted.
     """
@@ -203,7 +203,7 @@ def was_deleted(response: EnrollResponse) -> bool:
 
 
 def result_of(owned: _Owned, response: EnrollResponse) -> PhotoResult:
-    """What an answer says of a photo."""
+    """Tell what an answer says of a photo."""
     subject_id, photo = owned
     error = error_of(response)
     if error is not None:

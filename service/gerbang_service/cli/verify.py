@@ -1,4 +1,4 @@
-"""`gerbang verify`: is it the person that the passport says?"""
+"""`gerbang verify`: whether it is the person that the passport says."""
 
 from __future__ import annotations
 

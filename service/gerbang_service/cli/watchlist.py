@@ -11,20 +11,19 @@ from gerbang.v1.watchlist_pb2 import Watchlist
 from gerbang_service.cli.changes import changes, clearing_option
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
-from gerbang_service.cli.options import Session, asks_server, labels_option, threshold_option
+from gerbang_service.cli.options import InOrder, Session, asks_server, labels_option, threshold_option
 from gerbang_service.cli.output import NONE, Cell, Output, labels_text, time_text
 from gerbang_service.cli.words import ACTIONS, DIRECTIONS, action_text, direction_word
 
-_THRESHOLD = "Similarity from which on a candidate is a hit in this list, -1 to 1. Default: the server's."
-
 _title = click.option("--title", help="What officers call it.")
-_direction = click.option("--direction", type=click.Choice(DIRECTIONS), help="Whom it concerns. Default: both.")
+_direction = click.option("--direction", type=click.Choice(DIRECTIONS), help="Whom it concerns; at first: both.")
 _action = click.option(
-    "--action", type=click.Choice(ACTIONS), help="What a gate does on a hit. Default: refer_to_officer."
+    "--action", type=click.Choice(ACTIONS), help="What a gate does on a hit; at first: refer_to_officer."
 )
+_threshold = threshold_option("Similarity from which on a candidate is a hit in this list; at first: the server's.")
 
 
-@click.group(short_help="Create, show and change watchlists.")
+@click.group(cls=InOrder, short_help="Create, show and change watchlists.")
 def watchlist() -> None:
     """Create, show and change watchlists."""
 
@@ -34,7 +33,7 @@ def watchlist() -> None:
 @_title
 @_direction
 @_action
-@threshold_option(_THRESHOLD)
+@_threshold
 @labels_option("Free text kept with the list; may be repeated.")
 @asks_server
 def create(
@@ -95,12 +94,12 @@ def list_all(session: Session) -> ExitCode:
 @_title
 @_direction
 @_action
-@threshold_option(_THRESHOLD)
+@_threshold
 @clearing_option("--no-threshold", "Take the list's own threshold away.")
 @labels_option("In the place of all labels there are; may be repeated.")
 @clearing_option("--no-labels", "Take all labels away.")
 @asks_server
-def update(session: Session, watchlist_id: str, **given: Any) -> ExitCode:  # noqa: ANN401 - as click parsed them
+def update(session: Session, /, watchlist_id: str, **given: Any) -> ExitCode:  # noqa: ANN401 - as click parsed them
     """Change the watchlist ID: only what is given is changed, its subjects stay."""
     fields = changes(given, {"no_threshold": ("threshold", None), "no_labels": ("labels", {})})
     with WatchlistClient(session.server, timeout=session.timeout) as office:

@@ -22,17 +22,17 @@ _ACTION_STYLES: Final = {
 
 
 def direction_word(value: Direction.ValueType) -> str:
-    """`arrival`, `departure` or `both`."""
+    """Return `arrival`, `departure` or `both`."""
     return _word(Direction.Name(value), "DIRECTION_")
 
 
 def plan_word(value: Plan.ValueType) -> str:
-    """The name of a search plan."""
+    """Return the name of a search plan."""
     return _word(Plan.Name(value), "PLAN_")
 
 
 def action_text(value: Action.ValueType) -> Text:
-    """What is to be done, such as "refuse entry", the graver the redder."""
+    """Say what is to be done, such as "refuse entry", the graver the redder."""
     return Text(_word(Action.Name(value), "ACTION_").replace("_", " "), style=_ACTION_STYLES.get(value, ""))
 
 
@@ -42,7 +42,7 @@ def _word(name: str, prefix: str) -> str:
 
 
 def face_text(face: Face) -> str:
-    """What was measured of a face, in one line."""
+    """Say in one line what was measured of a face."""
     box, quality = face.box, face.quality
     return (
         f"{box.right - box.left:.0f}x{box.bottom - box.top:.0f} px at ({box.left:.0f}, {box.top:.0f}), "

@@ -25,8 +25,9 @@ DETECTION_THRESHOLD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class FacePack:
-    """A loaded pack. `fingerprint`: SHA-256 of the recogniser's file, lower-case hexadecimal; `dimension`: of its
-    templates. `detector` and `recogniser` are InsightFace's; both may be called by several threads.
+    """A loaded pack. `detector` and `recogniser` are InsightFace's; both may be called by several threads.
+
+    `fingerprint`: SHA-256 of the recogniser's file, lower-case hexadecimal; `dimension`: of its templates.
     """
 
     name: str

@@ -100,6 +100,7 @@ class Table:
     def add(self, owner: Owner, template_id: int, vector: NDArray[np.float32], bits: NDArray[np.uint64]) -> int:
         """Add a template and return its row. `vector`: float32 (dimension,), unit; `bits`: as in Columns.lists."""
         row = self._take_row()
+        self._widen(len(bits))
         columns = self._columns
         columns.vectors[row] = vector
         columns.template_ids[row] = template_id
@@ -120,6 +121,7 @@ class Table:
         """Append many templates at once, as `add` one by one would into a table without free rows."""
         first, count = self._columns.rows, len(owners)
         self._grow(first + count)
+        self._widen(bits.shape[1])
         columns, rows = self._columns, slice(first, first + count)
         columns.vectors[rows] = vectors
         columns.template_ids[rows] = template_ids
@@ -133,6 +135,7 @@ class Table:
 
     def describe(self, template_id: int, owner: Owner, bits: NDArray[np.uint64]) -> None:
         """Change what is known of a live template's subject."""
+        self._widen(len(bits))
         self._describe(self._row_of[template_id], owner, bits)
 
     def remove(self, template_id: int) -> int:
@@ -157,10 +160,6 @@ class Table:
 
     def _describe(self, row: int, owner: Owner, bits: NDArray[np.uint64]) -> None:
         columns = self._columns
-        if len(bits) > columns.lists.shape[1]:
-            wider = np.zeros((columns.capacity, len(bits)), np.uint64)
-            wider[:, : columns.lists.shape[1]] = columns.lists
-            self._columns = columns = dataclasses.replace(columns, lists=wider)
         columns.lists[row] = 0
         columns.lists[row, : len(bits)] = bits
         columns.valid_from[row] = owner.valid_from_ns
@@ -169,6 +168,14 @@ class Table:
             columns.owners.append(owner)
         else:
             columns.owners[row] = owner
+
+    def _widen(self, words: int) -> None:
+        """Make room for more watchlists."""
+        columns = self._columns
+        if words > columns.lists.shape[1]:
+            wider = np.zeros((columns.capacity, words), np.uint64)
+            wider[:, : columns.lists.shape[1]] = columns.lists
+            self._columns = dataclasses.replace(columns, lists=wider)
 
     def _take_row(self) -> int:
         oldest = self.readers.oldest()

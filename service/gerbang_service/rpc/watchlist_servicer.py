@@ -147,7 +147,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
     async def GetServerInfo(
         self,
         request: pb.GetServerInfoRequest,
-        context: Context,  # noqa: ARG002 - it has no fields
+        context: Context,
     ) -> pb.GetServerInfoResponse:
         """Tell what the server is and holds."""
         facts, progress = self._facts, self._gallery.graph_progress()

@@ -59,5 +59,5 @@ Cast = Mapping[Part, Player]
 
 
 def subject_id(part: Part) -> str:
-    """The id under which the office enrols whoever plays the part: says nothing about the person."""
+    """Return the id under which the office enrols whoever plays the part; it says nothing about the person."""
     return f"S-{1001 + list(Part).index(part)}"

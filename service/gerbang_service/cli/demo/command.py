@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
-
 from gerbang import CounterClient, GateClient, GerbangError, WatchlistClient
+
 from gerbang_service.cli.demo.cast import Cast, Part
 from gerbang_service.cli.demo.drawn_cast import drawn_cast
 from gerbang_service.cli.demo.real_cast import TooFewPeopleError, real_cast
@@ -79,12 +80,8 @@ def _play(server: DemoServer, photos: Path | None, output: Output) -> Record:
     with _places(server.target) as places:
         cast = _cast(photos, places, output)
         record = Record()
+        chapter = partial(_chapter, output, record)
         story = Story(cast, record, datetime.now(UTC))
-
-        def chapter(title: str, play: Callable[[], None]) -> None:
-            before = len(record.events)
-            play()
-            show_chapter(output, title, record.events[before:])
 
         chapter("The office opens its lists and enrols people", lambda: story.enrolment(places))
         chapter("Everybody arrives and departs", lambda: story.travellers(places))
@@ -92,10 +89,16 @@ def _play(server: DemoServer, photos: Path | None, output: Output) -> Record:
         chapter("The office changes its mind", lambda: story.changes(places))
         spoiled = spoiled_photos(cast[Part.EXIT_BANNED].known_photo, cast[Part.WANTED].known_photo)
         chapter("Photos that can't be used", lambda: story.unusable(places, spoiled))
-    _restart(server, record)
+    chapter("The server is restarted", lambda: _restart(server, record))
     with _places(server.target) as places:
-        chapter("After the server was stopped and started again", lambda: story.travellers(places))
+        chapter("Everybody arrives and departs once more", lambda: story.travellers(places))
     return record
+
+
+def _chapter(output: Output, record: Record, title: str, play: Callable[[], None]) -> None:
+    before = len(record.events)
+    play()
+    show_chapter(output, title, record.events[before:])
 
 
 def _cast(photos: Path | None, places: Places, output: Output) -> Cast:
@@ -111,7 +114,7 @@ def _restart(server: DemoServer, record: Record) -> None:
     server.start()
     ms = (time.perf_counter() - began) * 1000
     words = _STOPPED if code == 0 else f"ended with code {code} when asked to stop"
-    record.note(Question("", "server", "-", "restart", (_STOPPED,)), Verdict(words), began, ms)
+    record.note(Question("", "server", "-", "asked to stop (SIGTERM)", (_STOPPED,)), Verdict(words), began, ms)
 
 
 @contextmanager

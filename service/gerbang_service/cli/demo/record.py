@@ -83,6 +83,6 @@ class Record:
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The smallest of the values (at least one) that `share` of them, 0 to 1, do not exceed."""
+    """Return the smallest of the values (at least one) that `share` of them, 0 to 1, do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

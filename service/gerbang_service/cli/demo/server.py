@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TextIO
+from typing import IO, Final, Self
 
 READY_WITHIN_S: Final = 120.0
 """A real pack takes seconds to load; a first fetch of one by InsightFace takes longer."""
@@ -75,7 +75,7 @@ class DemoServer:
         return time.monotonic() - began
 
     def stop(self) -> int | None:
-        """Ask the server to end (SIGTERM) and insist if it does not; return its exit code, None if it was not running."""
+        """Ask the server to end (SIGTERM), insist if it does not; return its exit code, None if it was not running."""
         process, self._process = self._process, None
         if process is None:
             return None
@@ -95,7 +95,7 @@ class DemoServer:
             return ""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
 
-    def _wait_until_ready(self, stdout: TextIO, deadline: float) -> None:
+    def _wait_until_ready(self, stdout: IO[str], deadline: float) -> None:
         lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=_forward, args=(stdout, lines), daemon=True).start()
         while True:
@@ -112,7 +112,7 @@ class DemoServer:
                 return
 
 
-def _forward(stdout: TextIO, lines: queue.SimpleQueue[str | None]) -> None:
+def _forward(stdout: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
     """Hand on what the server prints, for as long as it runs: a full pipe would stop it."""
     with stdout:
         for line in stdout:
@@ -121,5 +121,5 @@ def _forward(stdout: TextIO, lines: queue.SimpleQueue[str | None]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment without settings meant for another server."""
+    """Return this process's environment without settings meant for another server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("GERBANG_")}

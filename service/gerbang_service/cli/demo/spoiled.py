@@ -27,8 +27,8 @@ class Spoiled:
 def spoiled_photos(one: bytes, other: bytes) -> tuple[Spoiled, ...]:
     """Spoil the photos of two people in all ways that the demo shows."""
     first, second = _pixels(one), _pixels(other)
-    blurred = np.asarray(cv2.GaussianBlur(first, (0, 0), first.shape[1] / 20), dtype=np.uint8)
-    dark = (first // 12).astype(np.uint8)
+    blurred = np.asarray(cv2.GaussianBlur(first, (0, 0), first.shape[1] / 45), dtype=np.uint8)
+    dark = (first // 8).astype(np.uint8)
     empty = np.full_like(first, 190)
     together = np.hstack([first, np.asarray(cv2.resize(second, first.shape[1::-1]), dtype=np.uint8)])
     # Where a detector no longer finds the spoiled face, NO_FACE is as right.

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from gerbang import CounterClient, EnrollResponse, GateClient, IdentifyResponse, VerifyResponse, WatchlistClient
+
 from gerbang_service.cli.demo.cast import Cast, Part, subject_id
 from gerbang_service.cli.demo.record import Question, Record, Verdict
 from gerbang_service.cli.demo.spoiled import Spoiled
@@ -40,7 +41,7 @@ class Story:
         self._truth = Truth(self._entries, now)
 
     def enrolment(self, places: Places) -> None:
-        """The office makes its lists and enrols people."""
+        """Let the office make its lists and enrol people."""
         for name, facts in LISTS.items():
             call = partial(
                 places.office.create_watchlist,
@@ -55,13 +56,13 @@ class Story:
             self._enrol(places, part, entry)
 
     def travellers(self, places: Places) -> None:
-        """Everybody arrives and departs."""
+        """Let everybody arrive and depart."""
         for part in Part:
             self._passes(places, part, "arrival")
             self._passes(places, part, "departure")
 
     def counter(self, places: Places) -> None:
-        """Passports are looked at: of the holder, of an impostor; and a resident is recognised by id."""
+        """Look at a passport that its holder and an impostor show, and recognise a resident by id."""
         for part, right in ((Part.PASSPORT_HOLDER, MATCH), (Part.IMPOSTOR, NO_MATCH)):
             passport = self._cast[Part.PASSPORT_HOLDER].known_photo
             call = partial(places.counter.verify, self._cast[part].live, reference=passport)
@@ -70,7 +71,7 @@ class Story:
         self._verifies(places, Part.IMPOSTOR, Part.RESIDENT, NO_MATCH)
 
     def changes(self, places: Places) -> None:
-        """The office deletes one, lifts a ban, bans another; the gates know at once."""
+        """Let the office delete one, lift a ban, ban another: the gates know at once."""
         part = Part.ENTRY_BAN_IN_ERROR
         self._truth.over(part)
         call = partial(places.office.delete_subject, subject_id(part))
@@ -92,7 +93,7 @@ class Story:
         self._passes(places, part, "departure")
 
     def unusable(self, places: Places, photos: tuple[Spoiled, ...]) -> None:
-        """Photos that can't be compared are refused with the reason."""
+        """Send photos that can't be compared: they are refused with the reason."""
         for photo in photos:
             if photo.at_enrolment:
                 enrol = partial(places.office.enroll, "S-2000", [photo.content], watchlists=["cegah"])
@@ -119,7 +120,7 @@ class Story:
         self._record.ask(self._question("Enroll", "office", part, DONE), call, _enrolled)
 
     def _passes(self, places: Places, part: Part, direction: str) -> None:
-        """The player of `part` walks through a gate."""
+        """Let the player of `part` walk through a gate."""
         gate = places.arrival if direction == "arrival" else places.departure
         lists = self._truth.lists(part, direction)
         right = f"{gravest(lists).replace('_', ' ')}: {', '.join(lists)}" if lists else NO_HIT
@@ -137,7 +138,7 @@ class Story:
         self._record.ask(self._question("Identify", direction, part, right), call, judge)
 
     def _verifies(self, places: Places, part: Part, claimed: Part, right: str) -> None:
-        """The player of `part` claims at the counter to be the enrolled player of `claimed`."""
+        """Let the player of `part` claim at the counter to be the enrolled player of `claimed`."""
         call = partial(places.counter.verify, self._cast[part].live, subject_id=subject_id(claimed))
         self._record.ask(self._question("Verify", "counter", part, right), call, _verified)
 
@@ -154,7 +155,7 @@ def _verified(answer: VerifyResponse) -> Verdict:
 
 
 def _found(answer: IdentifyResponse, expected_id: str) -> str:
-    """An answer in words: the action and the lists; whom it took the traveller for, where that is not who they are."""
+    """Put an answer in words: action and lists; and whom it took the traveller for, where that is not who they are."""
     if not answer.hit:
         return NO_HIT
     best = answer.candidates[0]

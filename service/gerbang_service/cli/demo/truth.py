@@ -1,4 +1,4 @@
-"""What is true in the story, kept apart from the server: who is on which list in force, and what a gate must be told."""
+"""What is true in the story, kept apart from the server: who is on which list in force, what a gate must be told."""
 
 from __future__ import annotations
 
@@ -61,20 +61,20 @@ class Truth:
         self._in_force = {part: entry.watchlists for part, entry in enrolled.items() if _valid(entry, now)}
 
     def put(self, part: Part, entry: Entry) -> None:
-        """From now on the entry, whose validity has begun, is in force against the player of this part."""
+        """Put the entry, whose validity has begun, in force against the player of this part."""
         self._in_force[part] = entry.watchlists
 
     def over(self, part: Part) -> None:
-        """Nothing is in force any more against the player of this part."""
+        """End whatever was in force against the player of this part."""
         self._in_force.pop(part, None)
 
     def lists(self, part: Part, direction: str) -> list[str]:
-        """The lists in force that must be hit at a gate of this direction, sorted."""
+        """Return the lists in force that must be hit at a gate of this direction, sorted."""
         return sorted(name for name in self._in_force.get(part, ()) if LISTS[name].direction in (direction, "both"))
 
 
 def gravest(lists: Iterable[str]) -> str:
-    """The gravest action of lists of the story."""
+    """Return the gravest action of lists of the story."""
     return max((LISTS[name].action for name in lists), key=_GRAVITY.index)
 
 

@@ -155,7 +155,7 @@ def spoil(scene: Scene, problem: Problem) -> Scene:
         case Problem.DARK:
             return replace(scene, brightness=0.16)
         case Problem.BRIGHT:
-            return replace(scene, brightness=3.0)
+            return replace(scene, brightness=3.4)
         case Problem.TURNED:
             faces = tuple(replace(face, yaw=math.copysign(60.0, face.yaw)) for face in scene.faces)
             return replace(scene, faces=faces)
@@ -181,10 +181,10 @@ def draw(scene: Scene) -> Image:
     for face in sorted(scene.faces, key=lambda one: one.y):  # the front row covers the one behind it
         _place(canvas, face, scene.seed)
     side_light = rng.uniform(-0.07, 0.07)
-    canvas *= (scene.brightness * (1 + side_light * np.linspace(-1, 1, scene.width)))[None, :, None]
+    canvas *= (scene.brightness * (1 + side_light * np.linspace(-1, 1, scene.width, dtype=np.float32)))[None, :, None]
     if scene.blur > 0:
         canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), scene.blur), dtype=np.float32)
-    canvas += rng.normal(0, scene.noise, canvas.shape).astype(np.float32)
+    canvas += np.float32(scene.noise) * rng.standard_normal(canvas.shape, dtype=np.float32)
     return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
 
 
@@ -212,14 +212,18 @@ def _encode(suffix: str, image: Image, options: list[int]) -> bytes:
 
 def _backdrop(scene: Scene, rng: np.random.Generator) -> NDArray[np.float32]:
     """Paint a wall in a soft pastel, lighter at the top, with a few pale lights out of focus."""
-    y, x = np.mgrid[: scene.height, : scene.width].astype(np.float32)
+    y = np.arange(scene.height, dtype=np.float32)[:, None]
+    x = np.arange(scene.width, dtype=np.float32)[None, :]
     size = max(scene.width, scene.height)
     colour = np.array(_BACKDROPS[int(rng.integers(len(_BACKDROPS)))], dtype=np.float32)
-    canvas = colour * (1.06 - 0.22 * y / scene.height)[..., None]
+    canvas = np.repeat(colour * (1.06 - 0.22 * y / scene.height)[..., None], scene.width, axis=1)
     for _ in range(6):
         centre_x, centre_y = rng.uniform(0, scene.width), rng.uniform(0, scene.height)
-        distance = np.hypot(x - centre_x, y - centre_y) / (rng.uniform(0.05, 0.15) * size)
-        canvas += (rng.uniform(5, 14) * np.clip(4 * (1 - distance), 0, 1))[..., None]
+        radius, light = rng.uniform(0.05, 0.15) * size, rng.uniform(5, 14)
+        rows = slice(max(0, math.floor(centre_y - radius)), math.ceil(centre_y + radius))
+        columns = slice(max(0, math.floor(centre_x - radius)), math.ceil(centre_x + radius))
+        distance = np.hypot(x[:, columns] - centre_x, y[rows] - centre_y) / radius
+        canvas[rows, columns] += (light * np.clip(4 * (1 - distance), 0, 1))[..., None]
     return np.asarray(canvas, dtype=np.float32)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Plane: TypeAlias = NDArray[np.float32]
 
-HUES: Final = ((224, 60, 34), (46, 174, 24), (42, 40, 216), (24, 214, 230), (206, 36, 208))
+HUES: Final = ((226, 52, 30), (46, 174, 24), (42, 40, 216), (24, 214, 230), (206, 36, 208))
 """BGR of the five landmarks (blue, green, red, yellow, magenta); nothing else that is drawn is as
 saturated."""
 
@@ -55,7 +55,8 @@ def paint_person(
     clothes and the tiles that take the place of the share `aged` (0 to 1) of the person's own.
     """
     pixel = float(np.hypot(x[0, -1] - x[0, 0], y[0, -1] - y[0, 0])) / max(1, x.shape[1] - 1)
-    brush = _Brush(canvas, max(pixel, 1e-4))
+    pixel = max(pixel, 1e-4)
+    brush = _Brush(canvas, pixel)
     traits, photo = np.random.default_rng((identity, 4)), np.random.default_rng((identity, seed, 5))
     hair = np.array(_HAIR[int(traits.integers(len(_HAIR)))], dtype=np.float64)
     fringe = traits.uniform(-0.6, -0.5)
@@ -64,8 +65,6 @@ def paint_person(
     skin = traits.uniform(142, 172)
     own, other = traits.normal(0, 0.17, (_GRID, _GRID)), photo.normal(0, 0.17, (_GRID, _GRID))
     tiles = skin * (1 + np.clip(own * math.sqrt(1 - aged**2) + other * aged, -0.36, 0.36))
-    turned = _unturn(x, y, yaw)
-    face = _mosaic(turned, y, tiles)
     clothes = np.array(_CLOTHES[int(photo.integers(len(_CLOTHES)))])
 
     if long_hair:
@@ -76,8 +75,11 @@ def paint_person(
     for side in (-1.12, 1.12):
         brush.paint(_ellipse(x - side, y - 0.42, 0.16, 0.3), _skin(skin * 0.88))
     brush.paint(_ellipse(x, y - 0.42, 1.17, 1.5), hair)
+    near = _bounds(np.hypot(x, y - _MIDDLE) < 1.5)
+    brush, x, y = _Brush(canvas[near], pixel), x[near], y[near]
+    turned = _unturn(x, y, yaw)
     head = np.maximum(_ellipse(x, y - _MIDDLE, 1.1, 1.45), fringe + 0.32 * (turned - parting) ** 2 - y)
-    brush.paint(head, face)
+    brush.paint(head, _mosaic(turned, y, tiles))
     _features(brush, x, y, dots, hair)
 
 
@@ -90,15 +92,19 @@ class _Brush:
 
     def paint(self, outside: Plane, colour: NDArray[np.float64] | NDArray[np.float32]) -> None:
         """Paint where `outside`, the distance from the edge, is negative; `colour`: one BGR or one a pixel."""
-        touched = outside < 0.5 * self._pixel
-        rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
-        if not rows.size:
-            return
-        part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        part = _bounds(outside < 0.5 * self._pixel)
         cover = np.clip(0.5 - outside[part] / self._pixel, 0, 1)[..., None].astype(np.float32)
         under = self._canvas[part]
         paint = np.asarray(colour if colour.ndim == 1 else colour[part], dtype=np.float32)
         under += cover * (paint - under)
+
+
+def _bounds(touched: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the rows and columns that hold everything that is touched; none if nothing is."""
+    rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
+    if not rows.size:
+        return slice(0), slice(0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _features(brush: _Brush, x: Plane, y: Plane, dots: NDArray[np.float64], hair: NDArray[np.float64]) -> None:

@@ -1,0 +1,82 @@
+"""Fixtures: real servers on loopback ports, drawn people, and the real pack and photographs where they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from running import RunningServer
+
+from gerbang import CounterClient, GateClient, WatchlistClient
+
+_SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def _real(variable: str, default: Path) -> Path:
+    path = Path(os.environ.get(variable, default))
+    if not path.is_dir():
+        pytest.skip(f"{variable} names no folder, and there is none at the default place: needs real test data")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_pack() -> Path:
+    """The folder of a real face pack (GERBANG_TEST_PACK)."""
+    return _real("GERBANG_TEST_PACK", _SHARED / "packs" / "scrfd500m_mobilefacenet")
+
+
+@pytest.fixture(scope="session")
+def real_faces() -> Path:
+    """A folder of real photographs, one folder a person (GERBANG_TEST_FACES)."""
+    return _real("GERBANG_TEST_FACES", _SHARED / "faces" / "lfw")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server with the stand-in pack, shared by all tests: each uses subjects and watchlists of its own names."""
+    with RunningServer(tmp_path_factory.mktemp("shared") / "data", "--pack", "stand-in") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def real_server(tmp_path_factory: pytest.TempPathFactory, real_pack: Path) -> Iterator[RunningServer]:
+    """A server with the real pack, shared by all tests."""
+    with RunningServer(tmp_path_factory.mktemp("real") / "data", "--pack", str(real_pack)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def templates_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server without a face pack, of templates of 16 dimensions, shared by all tests; threshold 0.5."""
+    data = tmp_path_factory.mktemp("templates") / "data"
+    with RunningServer(data, "--pack", "none", "--dimension", "16", "--threshold", "0.5") as running:
+        yield running
+
+
+@pytest.fixture
+def gate(server: RunningServer) -> Iterator[GateClient]:
+    """A gate at the shared server."""
+    with GateClient(server.address, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def counter(server: RunningServer) -> Iterator[CounterClient]:
+    """A counter at the shared server."""
+    with CounterClient(server.address, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def office(server: RunningServer) -> Iterator[WatchlistClient]:
+    """A watchlist office at the shared server."""
+    with WatchlistClient(server.address, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder that does not exist yet."""
+    return tmp_path / "data"

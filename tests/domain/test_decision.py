@@ -1,0 +1,78 @@
+"""Decisions follow the thresholds of the lists that were searched."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gerbang_service.domain.decision import Comparison, Thresholds, as_float32, decide, ranked
+from gerbang_service.domain.watchlists import Action, Direction, Watchlist
+
+CEGAH = Watchlist("cegah", direction=Direction.DEPARTURE, action=Action.DEFER_DEPARTURE)
+STRICT = Watchlist("strict", action=Action.SILENT_ALERT, threshold=0.8)
+RED = Watchlist("red", action=Action.REFUSE_ENTRY, threshold=0.3)
+ALL = {each.watchlist_id: each for each in (CEGAH, STRICT, RED)}
+
+
+def compared(similarity: float, *lists: str, subject: str = "s") -> Comparison:
+    return Comparison(subject, as_float32(similarity), 1, lists, {})
+
+
+def thresholds(*, request: float | None = None) -> Thresholds:
+    return Thresholds.of(ALL.values(), server=0.5, request=request)
+
+
+def test_a_similarity_equal_to_the_threshold_is_a_hit() -> None:
+    """A match is similarity >= threshold, also where the threshold is no exact float32."""
+    assert decide(compared(0.7, "cegah"), thresholds(request=0.7), ALL) is not None
+
+
+def test_only_the_lists_whose_threshold_was_passed_are_reported() -> None:
+    """A candidate names the lists it hit in, the lowest threshold that it passed, and their gravest action."""
+    found = decide(compared(0.6, "cegah", "red", "strict"), thresholds(), ALL)
+    assert found is not None
+    assert found.watchlists == ("cegah", "red")
+    assert found.threshold == as_float32(0.3)
+    assert found.action is Action.REFUSE_ENTRY
+
+
+def test_a_list_with_a_lower_threshold_finds_who_is_below_the_servers() -> None:
+    """A watchlist's own threshold replaces the server's, downwards too."""
+    assert decide(compared(0.35, "red"), thresholds(), ALL) is not None
+    assert decide(compared(0.35, "cegah"), thresholds(), ALL) is None
+
+
+def test_the_requests_threshold_replaces_those_of_the_lists() -> None:
+    """A request that names a threshold decides by it alone."""
+    assert decide(compared(0.6, "strict"), thresholds(request=0.55), ALL) is not None
+    assert decide(compared(0.5, "red"), thresholds(request=0.55), ALL) is None
+
+
+def test_a_subject_on_no_searched_list_is_no_candidate() -> None:
+    """Lists that were not searched do not count, and neither does being on none."""
+    only_red = Thresholds.of([RED], server=0.5, request=None)
+    assert decide(compared(0.99, "cegah"), only_red, ALL) is None
+    assert decide(compared(0.99), only_red, ALL) is None
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1, width=32), st.text(max_size=3)), max_size=20))
+def test_ranking_is_by_similarity_then_subject_id(pairs: list[tuple[float, str]]) -> None:
+    """Whatever the order of arrival, the ranking is the same: best first, ties by subject_id."""
+    comparisons = [compared(similarity, subject=name) for similarity, name in pairs]
+    keys = [(-each.similarity, each.subject_id) for each in ranked(comparisons)]
+    assert keys == sorted(keys)
+    assert ranked(comparisons[::-1]) == ranked(comparisons)
+
+
+def test_the_floor_is_the_lowest_threshold_in_force() -> None:
+    """Nothing below the floor can be a hit, so the search may leave it out."""
+    assert thresholds().floor == as_float32(0.3)
+    assert thresholds(request=0.6).floor == as_float32(0.6)
+
+
+def test_a_list_concerns_travellers_of_its_direction_only() -> None:
+    """BOTH concerns everyone, and a search for any direction concerns every list."""
+    assert Direction.BOTH.concerns(Direction.ARRIVAL)
+    assert Direction.ARRIVAL.concerns(Direction.BOTH)
+    assert Direction.ARRIVAL.concerns(Direction.ARRIVAL)
+    assert not Direction.ARRIVAL.concerns(Direction.DEPARTURE)

@@ -1,0 +1,203 @@
+"""Every plan answers with exact scores, in one order, and only with those who count."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gerbang_service.domain.changes import SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
+from gerbang_service.domain.decision import Candidate, Thresholds, decide
+from gerbang_service.domain.errors import WatchlistNotFound
+from gerbang_service.domain.subjects import Subject, TemplateInfo
+from gerbang_service.domain.watchlists import Direction, Watchlist
+from gerbang_service.gallery.gallery import Gallery
+from gerbang_service.gallery.graph import Graph
+from gerbang_service.gallery.search import Plan, Query
+from gerbang_service.gallery.table import Table
+
+DIMENSION = 16
+PLANS = list(Plan)
+
+
+class Office:
+    """A gallery and the plain records that it must agree with."""
+
+    def __init__(self, *lists: Watchlist) -> None:
+        table = Table(DIMENSION)
+        self.gallery = Gallery(table, Graph(table, m=8, ef_construction=50, ef=32, threads=1))
+        self.gallery.graph.start()
+        self.records: dict[str, tuple[Subject, dict[int, np.ndarray]]] = {}
+        self.revision = 0
+        self.templates = 0
+        for each in lists:
+            self.gallery.apply(WatchlistPut(self._next(), each))
+
+    def _next(self) -> int:
+        self.revision += 1
+        return self.revision
+
+    def enrol(self, name: str, vectors: np.ndarray, *lists: str, until_ns: int | None = None) -> None:
+        ids = range(self.templates + 1, self.templates + len(vectors) + 1)
+        self.templates += len(vectors)
+        infos = tuple(TemplateInfo(each, "m", 0, None) for each in ids)
+        subject = Subject(name, tuple(sorted(lists)), None, until_ns, {}, infos)
+        added = dict(zip(ids, vectors, strict=True))
+        self.gallery.apply(SubjectPut(self._next(), subject, added))
+        self.records[name] = (subject, added)
+
+    def delete(self, name: str) -> None:
+        self.gallery.apply(SubjectGone(self._next(), name))
+        del self.records[name]
+
+    def drop_list(self, name: str) -> None:
+        self.gallery.apply(WatchlistGone(self._next(), name))
+
+    def identify(
+        self,
+        probe: np.ndarray,
+        plan: Plan,
+        *names: str,
+        threshold: float | None = 0.5,
+        limit: int = 5,
+        direction: Direction = Direction.BOTH,
+    ) -> list[Candidate]:
+        lists = self.gallery.lists_for(names, direction)
+        thresholds = Thresholds.of(lists, server=0.5, request=threshold)
+        accept = partial(decide, thresholds=thresholds, watchlists={each.watchlist_id: each for each in lists})
+        query = Query(probe, plan, self.gallery.filter_for(lists), thresholds.floor, limit, accept)
+        return self.gallery.search.run([query])[0]
+
+    def brute_force(self, probe: np.ndarray, threshold: float, limit: int) -> list[tuple[str, float, int]]:
+        best = []
+        for name, (subject, vectors) in self.records.items():
+            if subject.watchlists and (subject.expire_time_ns is None or subject.expire_time_ns > time.time_ns()):
+                scores = [
+                    (float(np.float32(v.astype(np.float64) @ probe.astype(np.float64))), t) for t, v in vectors.items()
+                ]
+                score, template = max(scores, key=lambda pair: (pair[0], -pair[1]))
+                if score >= np.float32(threshold):
+                    best.append((name, score, template))
+        return sorted(best, key=lambda each: (-each[1], each[0]))[:limit]
+
+
+def unit(rng: np.random.Generator, count: int) -> np.ndarray:
+    vectors = rng.standard_normal((count, DIMENSION)).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+@pytest.fixture(scope="module")
+def office() -> Office:
+    """600 subjects of one to three templates, some expired, some on no list, some equal to each other."""
+    rng = np.random.default_rng(5)
+    made = Office(Watchlist("a"), Watchlist("b", direction=Direction.ARRIVAL))
+    twin = unit(rng, 1)
+    for i in range(600):
+        lists = [("a",), ("b",), ("a", "b"), ()][i % 4]
+        until = time.time_ns() - 1 if i % 7 == 0 else None
+        vectors = twin if i % 50 == 1 else unit(rng, 1 + i % 3)
+        made.enrol(f"s{i:03}", vectors, *lists, until_ns=until)
+    for i in range(0, 600, 11):
+        made.delete(f"s{i:03}")
+    return made
+
+
+@given(seed=st.integers(0, 2**32 - 1), threshold=st.floats(-1, 1), limit=st.integers(1, 100))
+@settings(max_examples=60, deadline=None)
+def test_the_exact_plan_equals_brute_force(office: Office, seed: int, threshold: float, limit: int) -> None:
+    """Subjects, order, scores and best templates are those of a plain loop over everything."""
+    probe = unit(np.random.default_rng(seed), 1)[0]
+    found = office.identify(probe, Plan.EXACT, threshold=threshold, limit=limit)
+    assert [(c.subject_id, c.similarity, c.template_id) for c in found] == office.brute_force(probe, threshold, limit)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_reported_score_is_the_exact_cosine(office: Office, plan: Plan) -> None:
+    """Whichever plan found a candidate, its score is that of the exact comparison, to the bit."""
+    for subject, vectors in list(office.records.values())[:200]:
+        if not subject.watchlists:
+            continue
+        probe = next(iter(vectors.values()))
+        exact = {c.subject_id: c.similarity for c in office.identify(probe, Plan.EXACT, limit=100)}
+        for candidate in office.identify(probe, plan, limit=100):
+            assert candidate.similarity == exact[candidate.subject_id]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_equal_scores_are_ordered_by_subject_id(office: Office, plan: Plan) -> None:
+    """People enrolled with the very same template come in the order of their ids, every time."""
+    probe = office.records["s051"][1]
+    found = office.identify(next(iter(probe.values())), plan, limit=100)
+    twins = [c.subject_id for c in found if c.similarity == found[0].similarity]
+    assert len(twins) > 3
+    assert twins == sorted(twins)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_those_who_do_not_count_are_never_found(office: Office, plan: Plan) -> None:
+    """Deleted, expired, on no list, or on a list that was not asked for: not in any answer."""
+    rng = np.random.default_rng(8)
+    for probe in unit(rng, 30):
+        for candidate in office.identify(probe, plan, "b", threshold=-1.0, limit=100):
+            subject = office.records[candidate.subject_id][0]
+            assert "b" in subject.watchlists
+            assert candidate.watchlists == ("b",)
+            assert subject.expire_time_ns is None
+
+
+def test_a_list_of_the_other_direction_is_not_searched(office: Office) -> None:
+    """At departure only lists for departures and for both ways count."""
+    subject = next(s for s, _ in office.records.values() if s.watchlists == ("b",) and s.expire_time_ns is None)
+    probe = next(iter(office.records[subject.subject_id][1].values()))
+    arriving = office.identify(probe, Plan.EXACT, direction=Direction.ARRIVAL)
+    leaving = office.identify(probe, Plan.EXACT, direction=Direction.DEPARTURE)
+    assert subject.subject_id in [c.subject_id for c in arriving]
+    assert subject.subject_id not in [c.subject_id for c in leaving]
+
+
+def test_a_list_that_does_not_exist_is_an_error(office: Office) -> None:
+    """A gate that asks for an unknown list must not be told that nobody is on it."""
+    with pytest.raises(WatchlistNotFound):
+        office.identify(np.ones(DIMENSION, np.float32) / 4, Plan.EXACT, "a", "none such")
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_small_list_in_a_large_gallery_is_searched_completely(plan: Plan) -> None:
+    """A filter that leaves one row in a thousand costs no recall."""
+    rng = np.random.default_rng(3)
+    made = Office(Watchlist("large"), Watchlist("small"))
+    for i in range(3000):
+        made.enrol(f"s{i}", unit(rng, 1), "small" if i % 1000 == 500 else "large")
+    wanted = made.records["s1500"][1]
+    probe = next(iter(wanted.values()))
+    found = made.identify(probe, plan, "small", threshold=-1.0, limit=10)
+    assert sorted(c.subject_id for c in found) == ["s1500", "s2500", "s500"]
+    assert found[0].subject_id == "s1500"
+
+
+def test_leaving_and_reusing_a_list_number_mixes_up_nobody() -> None:
+    """When a list is deleted and another created, nobody of the first is on the second."""
+    rng = np.random.default_rng(4)
+    made = Office(Watchlist("first"))
+    vectors = unit(rng, 2)
+    made.enrol("one", vectors[:1], "first")
+    made.drop_list("first")
+    made.gallery.apply(WatchlistPut(made._next(), Watchlist("second")))
+    made.enrol("two", vectors[1:], "second")
+    assert [c.subject_id for c in made.identify(vectors[0], Plan.EXACT, threshold=-1.0)] == ["two"]
+
+
+def test_more_than_64_lists_are_kept_apart() -> None:
+    """The 65th list is as good as the first."""
+    rng = np.random.default_rng(6)
+    made = Office(*(Watchlist(f"w{i}") for i in range(130)))
+    vectors = unit(rng, 130)
+    for i in range(130):
+        made.enrol(f"s{i}", vectors[i : i + 1], f"w{i}")
+    for i in (0, 63, 64, 65, 127, 128, 129):
+        found = made.identify(vectors[i], Plan.EXACT, f"w{i}", threshold=-1.0, limit=100)
+        assert [c.subject_id for c in found] == [f"s{i}"]
