@@ -62,7 +62,7 @@ class RunningServer:
             self.kill()
             raise
         if line is None:
-            raise StartRefused(self.process.wait(), self.stderr)
+            raise StartRefused(self.wait(), self.stderr)
         assert line.startswith(prefix), line
         return line
 

@@ -15,14 +15,14 @@ class Admission:
 
     def __init__(self, what: str, limit: int) -> None:
         self._what = what
-        self._limit = limit
+        self.limit = limit
         self._admitted = 0
 
     @contextmanager
     def admit(self) -> Iterator[None]:
         """Hold a place for one piece of work; raise Overloaded when there is none."""
-        if self._admitted >= self._limit:
-            raise Overloaded(f"{self._admitted} {self._what} are waiting already", retry_after_s=0.5, limit=self._limit)
+        if self._admitted >= self.limit:
+            raise Overloaded(f"{self._admitted} {self._what} are waiting already", retry_after_s=0.5, limit=self.limit)
         self._admitted += 1
         try:
             yield

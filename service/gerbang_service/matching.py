@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,14 @@ from gerbang_service.domain.errors import NoFacePack
 from gerbang_service.domain.faces import DetectedFace, ExtractedFace
 from gerbang_service.domain.samples import ImageSample, Sample
 from gerbang_service.domain.watchlists import Direction
-from gerbang_service.faces.pipeline import FacePipeline
 from gerbang_service.faces.quality import PROBE, QualityLimits
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.search import Filter, Plan, Query
 from gerbang_service.revisions import Revisions
 from gerbang_service.workers import Workers
+
+if TYPE_CHECKING:
+    from gerbang_service.faces.pipeline import FacePipeline
 
 # An answer from a later revision is waited for no longer than this, whatever the call's deadline.
 _REVISION_WAIT_S = 5.0
@@ -104,34 +107,46 @@ class Matching:
         self._images = images
         self._searches = searches
 
-    async def features(self, sample: Sample, limits: QualityLimits, deadline: Deadline) -> Features:
+    def lane(self) -> asyncio.Semaphore:
+        """Return the lane for one call's images; see Workers.lane."""
+        return self._images.lane()
+
+    async def features(
+        self, sample: Sample, limits: QualityLimits, deadline: Deadline, lane: asyncio.Semaphore | None = None
+    ) -> Features:
         """Reduce a sample to a template; raises what FacePipeline.extract raises, and NoFacePack."""
         if not isinstance(sample, ImageSample):
             return Features(sample.vector, None)
-        extracted = await self._extract(sample, limits, deadline)
+        extracted = await self._extract(sample, limits, deadline, lane)
         return Features(extracted.vector, extracted.face)
 
     async def extract(self, image: ImageSample, deadline: Deadline) -> ExtractedFace:
         """Make a template of a traveller's image."""
         return await self._extract(image, PROBE, deadline)
 
-    async def _extract(self, image: ImageSample, limits: QualityLimits, deadline: Deadline) -> ExtractedFace:
+    async def _extract(
+        self, image: ImageSample, limits: QualityLimits, deadline: Deadline, lane: asyncio.Semaphore | None = None
+    ) -> ExtractedFace:
         if self._pipeline is None:
             raise NoFacePack("this server has no face pack: send a template instead of an image")
         work = partial(self._pipeline.extract, image.data, image.choice, limits, deadline.check)
-        return await self._images.run(work, deadline)
+        return await self._images.run(work, deadline, lane)
 
-    async def identify(self, search: Search1N, deadline: Deadline) -> Identification:
+    async def identify(
+        self, search: Search1N, deadline: Deadline, lane: asyncio.Semaphore | None = None
+    ) -> Identification:
         """Search the watchlists for a probe."""
-        (answer,) = await self.identify_many([search], deadline)
+        (answer,) = await self.identify_many([search], deadline, lane)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    async def identify_many(self, searches: Sequence[Search1N], deadline: Deadline) -> list[Identification | Exception]:
+    async def identify_many(
+        self, searches: Sequence[Search1N], deadline: Deadline, lane: asyncio.Semaphore | None = None
+    ) -> list[Identification | Exception]:
         """Search for many probes at once; each is answered, or failed, by itself."""
         prepared = await asyncio.gather(
-            *(self._prepare(search, deadline) for search in searches), return_exceptions=True
+            *(self._prepare(search, deadline, lane) for search in searches), return_exceptions=True
         )
         for each in prepared:
             if isinstance(each, BaseException) and not isinstance(each, Exception):
@@ -148,8 +163,8 @@ class Matching:
             if not isinstance(each, BaseException) or isinstance(each, Exception)
         ]
 
-    async def _prepare(self, search: Search1N, deadline: Deadline) -> _Prepared:
-        features = await self.features(search.probe, PROBE, deadline)
+    async def _prepare(self, search: Search1N, deadline: Deadline, lane: asyncio.Semaphore | None) -> _Prepared:
+        features = await self.features(search.probe, PROBE, deadline, lane)
         if search.min_revision > 0:
             wait = min(_REVISION_WAIT_S, _REVISION_WAIT_SHARE * deadline.remaining_s)
             await self._revisions.reach(search.min_revision, wait)

@@ -30,7 +30,8 @@ class Revisions:
         if revision <= self._revision:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (revision, next(self._order), future))
+        entry = (revision, next(self._order), future)
+        heapq.heappush(self._waiting, entry)
         try:
             await asyncio.wait_for(future, max(0.0, timeout_s))
         except TimeoutError:
@@ -39,3 +40,7 @@ class Revisions:
                 revision=self._revision,
                 min_revision=revision,
             ) from None
+        finally:
+            if entry in self._waiting:  # given up: one that waited for a revision far away must not stay for ever
+                self._waiting.remove(entry)
+                heapq.heapify(self._waiting)

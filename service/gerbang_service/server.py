@@ -17,6 +17,7 @@ from gerbang_service.domain.errors import StartupError
 from gerbang_service.parts import Parts, build
 from gerbang_service.rpc.enrolling import Enrolling
 from gerbang_service.rpc.guard import Guard
+from gerbang_service.rpc.health import Health
 from gerbang_service.rpc.matching_servicer import MatchingServicer
 from gerbang_service.rpc.parsing import Parser
 from gerbang_service.rpc.streams import Drain
@@ -42,7 +43,7 @@ class Server:
         self._failed = False
         self._stopping = asyncio.Event()
         self._drain = Drain()
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
 
     async def run(self, say: Callable[[str], None]) -> None:
         """Serve until `stop`; `say` is told the bound address, and when the server is ready.
@@ -83,6 +84,7 @@ class Server:
         # Load balancers and clients see NOT_SERVING first, streams end after what they took, and calls in flight have
         # the grace to finish.
         await self._health.enter_graceful_shutdown()
+        self._health.end_watches()
         self._drain.begin()
         log.info("draining")
         await server.stop(self._settings.drain_grace_s)

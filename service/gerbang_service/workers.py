@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TypeVar
 
 from gerbang_service.admission import Admission, Deadline
@@ -18,9 +19,17 @@ class Workers:
     def __init__(self, threads: int, admission: Admission, name: str) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._admission = admission
+        self._lane = max(1, min(2 * threads, admission.limit))
 
-    async def run(self, work: Callable[[], T], deadline: Deadline) -> T:
-        """Run `work` in a thread; raises Overloaded, DeadlineTooShort, or what it raises.
+    def lane(self) -> asyncio.Semaphore:
+        """Return what makes one call's many pieces of work take turns.
+
+        Wide enough to keep all threads busy, and narrow enough that a call does not overload the server all alone.
+        """
+        return asyncio.Semaphore(self._lane)
+
+    async def run(self, work: Callable[[], T], deadline: Deadline, lane: asyncio.Semaphore | None = None) -> T:
+        """Run `work` in a thread, after its turn in `lane`; raises Overloaded, DeadlineTooShort, or what it raises.
 
         When the caller goes away before the work was started, it is not started.
         """
@@ -29,8 +38,9 @@ class Workers:
             deadline.check()
             return work()
 
-        with self._admission.admit():
-            return await asyncio.get_running_loop().run_in_executor(self._pool, checked)
+        async with lane or nullcontext():
+            with self._admission.admit():
+                return await asyncio.get_running_loop().run_in_executor(self._pool, checked)
 
     def stop(self) -> None:
         """Finish what runs and end the threads."""

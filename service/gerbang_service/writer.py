@@ -60,7 +60,8 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="writer")
 
     def start(self) -> None:
-        """Start writing."""
+        """Start writing; the gallery is loaded, and its revision is the first that `on_revision` is told."""
+        self._on_revision(self._gallery.revision)
         self._thread.start()
 
     def stop(self) -> None:
@@ -73,7 +74,8 @@ class Writer:
         """Have an operation written; the future's result is there when it is durable and visible.
 
         Operations take effect in the order of their submission. Raises Overloaded when too many wait, ShuttingDown
-        after `stop`. The future raises what the operation raised, or StoreUnavailable.
+        after `stop`. The future raises what the operation raised, or StoreUnavailable. One that is cancelled before
+        its turn is not written; after that it can't be cancelled any more.
         """
         if self._closed:
             raise ShuttingDown("the server is shutting down")
@@ -95,7 +97,11 @@ class Writer:
                 group.append(item)
             self._write(group)
 
-    def _write(self, group: list[tuple[Operation[object], Future[object]]]) -> None:
+    def _write(self, submitted: list[tuple[Operation[object], Future[object]]]) -> None:
+        # From here on the futures can't be cancelled: when a caller goes away, asyncio cancels what it waited for.
+        group = [each for each in submitted if each[1].set_running_or_notify_cancel()]
+        if not group:
+            return
         outcomes = self._store.write_group([operation for operation, _ in group])
         try:
             for outcome in outcomes:

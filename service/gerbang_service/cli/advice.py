@@ -29,6 +29,8 @@ _BY_REASON: Final[dict[str, str]] = {
     "DEADLINE_TOO_SHORT": "allow more time with --timeout",
     "REVISION_NOT_REACHED": "try again, or ask for an earlier --min-revision",
     "STORE_UNAVAILABLE": "nothing was changed; look at the server's disk and log",
+    # Of the command line itself:
+    "DELETED_SINCE": "say --again if they are to be enrolled once more",
 }
 """By reason of the error table. Reasons that are missing here say all there is to say in their message."""
 

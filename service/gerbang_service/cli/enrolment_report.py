@@ -15,7 +15,7 @@ from gerbang_service.cli.documents import error_document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.cli.photos import Found
-from gerbang_service.cli.upload import DELETED_SINCE, Outcome, PhotoResult
+from gerbang_service.cli.upload import Outcome, PhotoResult
 
 _SHOWN: Final = 20  # rows of a table for people; --json has them all
 
@@ -74,14 +74,16 @@ def report(tally: Tally, output: Output) -> None:
     if tally.broken is not None:
         output.failure(tally.broken)
     if not tally.finished:
-        output.complain(_unfinished_line(tally), hint="run the same command again: it sends only what is missing")
+        output.complain(
+            _unfinished_line(tally), hint="run the same command again: the server takes only what it has not got yet"
+        )
 
 
 def _summary(tally: Tally, output: Output) -> None:
     counts = tally.counts
-    people = len(tally.found.people)
+    people, photos = len(tally.found.people), tally.found.photo_count
     output.line(
-        f"{people} {'person' if people == 1 else 'people'}, {tally.found.photo_count} photos: ",
+        f"{people} {'person' if people == 1 else 'people'}, {photos} {'photo' if photos == 1 else 'photos'}: ",
         Text(f"{counts[Outcome.ENROLLED]} enrolled", style="bold green" if counts[Outcome.ENROLLED] else ""),
         f", {counts[Outcome.ALREADY_THERE]} already there, ",
         Text(f"{counts[Outcome.REJECTED]} rejected", style="bold red" if counts[Outcome.REJECTED] else ""),
@@ -104,8 +106,6 @@ def _rejections(tally: Tally, output: Output) -> None:
     if len(bad) > 1:
         rows = [(reason, str(count), advice_on(reason)) for reason, count in reasons.most_common()]
         output.table(("reason", ">photos", "what to do"), rows)
-    if reasons[DELETED_SINCE]:
-        output.line("Deleted people are not enrolled again unless you say --again.")
 
 
 def _duplicates(tally: Tally, output: Output) -> None:

@@ -98,7 +98,7 @@ def identify(
 
 def _show(output: Output, photo: str, answer: IdentifyResponse, ms: float) -> None:
     verdict = Text("HIT", style="bold red") if answer.hit else Text("no hit", style="bold green")
-    output.line(photo, "  ", verdict, Text(f"  {ms:.0f} ms", style="dim"))
+    output.line(verdict, f"  {photo}", Text(f"  {ms:.0f} ms", style="dim"))
     if not answer.hit:
         return
     output.table(

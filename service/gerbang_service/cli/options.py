@@ -56,6 +56,9 @@ def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callabl
         except gerbang.GerbangError as error:
             session.output.fatal(error)
             code = ExitCode.ERROR
+        except OSError as error:  # a file that vanished or can't be read
+            session.output.complain(str(error))
+            code = ExitCode.ERROR
         click.get_current_context().exit(code)
 
     return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,6 +20,9 @@ from gerbang_service.cli.advice import advice
 from gerbang_service.cli.documents import error_document
 
 _PIPED_WIDTH = 10_000  # columns: what goes into a file or another program is never folded
+
+# gRPC's text when there is no server, of which only the beginning and the end say anything.
+_UNREACHABLE = re.compile(r"(\S+) .*failed to connect to all addresses.*: ([^:]+)", re.DOTALL)
 
 Cell = str | Text
 NONE = Text("-", style="dim")
@@ -48,13 +52,13 @@ class Output:
 
     def document(self, content: Mapping[str, Any]) -> None:
         """Print the JSON document of this run; only with `as_json`, and only once."""
-        json.dump(content, sys.stdout, indent=2, ensure_ascii=False)
+        json.dump(content, sys.stdout, indent=2)
         sys.stdout.write("\n")
 
     def line(self, *parts: Cell) -> None:
         """Print one line for people."""
         if not self.as_json:
-            self._out.print(Text.assemble(*(_safe(part) for part in parts)), soft_wrap=True)
+            self._out.print(Text.assemble(*(_safe(part) for part in parts)))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str = "") -> None:
         """Print a table for people. Columns whose name begins with `>` are aligned to the right."""
@@ -85,15 +89,16 @@ class Output:
         self._out.print(table)
 
     def note(self, text: str) -> None:
-        """Say something on stderr that is no error and no result."""
-        self._err.print(_safe(Text(text, style="yellow")), soft_wrap=True)
+        """Say something, which may have several lines, on stderr: no error and no result."""
+        for line in text.splitlines():
+            self._err.print(Text(printable(line), style="yellow"))
 
     def complain(self, text: str, *, hint: str = "") -> None:
         """Print one red line on stderr, and what to do."""
         line = Text.assemble((printable(text), "bold red"))
         if hint:
             line.append(f" ({printable(hint)})")
-        self._err.print(line, soft_wrap=True)
+        self._err.print(line)
 
     def failure(self, error: GerbangError, *, about: str = "") -> None:
         """Say on stderr why a call (`about` one of several things) failed, and what to do."""
@@ -108,8 +113,11 @@ class Output:
 
 
 def failure_line(error: GerbangError) -> str:
-    """`NO_FACE: no face was found`; without a reason just the message, which then names the server."""
-    return f"{error.reason}: {error.message}" if error.reason else error.message
+    """Put a failure in one line: `NO_FACE: no face was found`; without a reason the message names the server."""
+    if error.reason:
+        return f"{error.reason}: {error.message}"
+    unreachable = _UNREACHABLE.fullmatch(error.message)
+    return f"{unreachable[1]} can't be reached: {unreachable[2]}" if unreachable else error.message
 
 
 def printable(text: str) -> str:
@@ -118,7 +126,7 @@ def printable(text: str) -> str:
 
 
 def labels_text(labels: Mapping[str, str]) -> str:
-    """Labels in one line, by key."""
+    """Put labels in one line, by key."""
     return ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
@@ -131,7 +139,7 @@ def time_text(message: Any, field: str) -> Cell:  # noqa: ANN401 - any message w
 
 
 def listed(names: Iterable[str]) -> Cell:
-    """Names in one cell; a dash for none."""
+    """Put names in one cell; a dash for none."""
     return ", ".join(names) or NONE
 
 

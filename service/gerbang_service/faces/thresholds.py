@@ -7,11 +7,13 @@ stops innocent ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.faces.packs import FacePack
-from gerbang_service.faces.standin import STAND_IN_THRESHOLD
 from gerbang_service.settings import STAND_IN, Settings
+
+if TYPE_CHECKING:
+    from gerbang_service.faces.packs import FacePack
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,6 @@ _BY_PACK = {
     "buffalo_l": DefaultThresholds(
         0.4078, 0.4078, "FAR 1e-6 on ICCV21-MFR MR-ALL, as the README of InsightFace Server gives it"
     ),
-    STAND_IN: DefaultThresholds(STAND_IN_THRESHOLD, STAND_IN_THRESHOLD, "measured on drawn faces, see standin"),
 }
 
 _BY_FINGERPRINT = {
@@ -47,7 +48,9 @@ def thresholds_for(pack: FacePack | None, settings: Settings) -> tuple[float, fl
     """
     known = None
     if pack is not None:
-        known = _BY_FINGERPRINT.get(pack.fingerprint) or _BY_PACK.get(pack.name)
+        known = _BY_FINGERPRINT.get(pack.fingerprint) or (
+            _stand_in() if pack.name == STAND_IN else _BY_PACK.get(pack.name)
+        )
     identification = settings.threshold
     if identification is None and known is not None:
         identification = known.identification
@@ -61,3 +64,10 @@ def thresholds_for(pack: FacePack | None, settings: Settings) -> tuple[float, fl
             "positive identification rate that you accept"
         )
     return identification, verification
+
+
+def _stand_in() -> DefaultThresholds:
+    # Imported here: it takes a second, which a server of templates only does not owe.
+    from gerbang_service.faces.standin import STAND_IN_THRESHOLD  # noqa: PLC0415
+
+    return DefaultThresholds(STAND_IN_THRESHOLD, STAND_IN_THRESHOLD, "measured on drawn faces, see standin")

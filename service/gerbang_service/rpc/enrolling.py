@@ -37,9 +37,16 @@ class Enrolling:
     queries: Workers
 
     async def enroll(
-        self, request: pb.EnrollRequest, deadline: Deadline, turn: Turn | None = None
+        self,
+        request: pb.EnrollRequest,
+        deadline: Deadline,
+        turn: Turn | None = None,
+        lane: asyncio.Semaphore | None = None,
     ) -> pb.EnrollResponse:
-        """Enrol one subject; with a turn, the write is submitted when it comes, so that a stream keeps its order."""
+        """Enrol one subject.
+
+        `turn`: when it comes the write is submitted, so that a stream keeps its order. `lane`: that of the stream.
+        """
         subject = enrolment_subject(request)
         existing = on_existing(request)
         request_id, digest = request_identity(request)
@@ -47,7 +54,7 @@ class Enrolling:
             stored = await self.queries.run(lambda: self._earlier(request_id, digest), deadline)
             if stored is not None:
                 return _replayed(stored)
-        samples = await self._features(request, deadline)
+        samples = await self._features(request, deadline, lane or self.matching.lane())
         usable = [each for each in samples if isinstance(each, Features)]
         duplicates = await self.matching.duplicates([each.vector for each in usable], subject.subject_id, deadline)
 
@@ -81,8 +88,12 @@ class Enrolling:
         with self.store.reading() as connection:
             return earlier_answer(connection, request_id, digest)
 
-    async def _features(self, request: pb.EnrollRequest, deadline: Deadline) -> list[Features | Rejection]:
-        samples = await asyncio.gather(*(self._one(request, index, deadline) for index in range(len(request.samples))))
+    async def _features(
+        self, request: pb.EnrollRequest, deadline: Deadline, lane: asyncio.Semaphore
+    ) -> list[Features | Rejection]:
+        samples = await asyncio.gather(
+            *(self._one(request, index, deadline, lane) for index in range(len(request.samples)))
+        )
         rejections = [each for each in samples if not isinstance(each, Features)]
         if rejections and (not request.allow_partial or len(rejections) == len(samples)):
             first = rejections[0]
@@ -90,10 +101,12 @@ class Enrolling:
             raise first
         return samples
 
-    async def _one(self, request: pb.EnrollRequest, index: int, deadline: Deadline) -> Features | Rejection:
+    async def _one(
+        self, request: pb.EnrollRequest, index: int, deadline: Deadline, lane: asyncio.Semaphore
+    ) -> Features | Rejection:
         try:
             sample = self.parser.sample(f"samples[{index}]", request.samples[index], FaceChoice.ONLY)
-            return await self.matching.features(sample, ENROLMENT, deadline)
+            return await self.matching.features(sample, ENROLMENT, deadline, lane)
         except (FaceRejected, InputError, ModelMismatch) as rejection:
             return rejection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from functools import partial
 from typing import Any
@@ -43,11 +44,11 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
         self, requests: AsyncIterable[pb.EnrollRequest], context: Context
     ) -> AsyncIterator[pb.EnrollResponse]:
         """Enrol many, one answer an item, in order."""
-        deadline = _deadline(context)
+        deadline, lane = _deadline(context), self._matching.lane()
 
         async def work(request: pb.EnrollRequest, turn: Turn) -> pb.EnrollResponse:
             try:
-                return await self._enrolling.enroll(request, deadline, turn)
+                return await self._enrolling.enroll(request, deadline, turn, lane)
             except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
                 return pb.EnrollResponse(error=to_status(error))
             finally:
@@ -71,13 +72,15 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
         self, requests: AsyncIterable[pb.IdentifyRequest], context: Context
     ) -> AsyncIterator[pb.IdentifyResponse]:
         """Search 1:N for every item, answered as each is ready."""
-        work = partial(self._identify_item, deadline=_deadline(context))
+        work = partial(self._identify_item, deadline=_deadline(context), lane=self._matching.lane())
         async for response in as_ready(self._drain.until(aiter(requests)), work, window=_WINDOW):
             yield response
 
-    async def _identify_item(self, request: pb.IdentifyRequest, deadline: Deadline) -> pb.IdentifyResponse:
+    async def _identify_item(
+        self, request: pb.IdentifyRequest, deadline: Deadline, lane: asyncio.Semaphore
+    ) -> pb.IdentifyResponse:
         try:
-            outcome = await self._matching.identify(self._parser.search(request), deadline)
+            outcome = await self._matching.identify(self._parser.search(request), deadline, lane)
         except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
             return _failed(error, request.sequence)
         return mapping.identification(outcome, request.sequence)
@@ -88,7 +91,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
             raise FieldInvalid("requests", f"must be 1 to {MAX_BATCH}", count=len(request.requests))
         parsed = [self._try_parse(each) for each in request.requests]
         searches = [each for each in parsed if isinstance(each, Search1N)]
-        answers = iter(await self._matching.identify_many(searches, _deadline(context)))
+        answers = iter(await self._matching.identify_many(searches, _deadline(context), self._matching.lane()))
         outcomes = [next(answers) if isinstance(each, Search1N) else each for each in parsed]
         return pb.IdentifyBatchResponse(
             responses=[
@@ -107,7 +110,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
     async def Extract(self, request: pb.ExtractRequest, context: Context) -> pb.ExtractResponse:
         """Make a template of an image."""
-        image = self._parser.image("image", request.image, request.face_choice, FaceChoice.LARGEST)
+        image = self._parser.image("", request.image, request.face_choice, FaceChoice.LARGEST)
         extracted = await self._matching.extract(image, _deadline(context))
         return pb.ExtractResponse(
             template=sample_pb2.Template(vector=extracted.vector.astype("<f4").tobytes(), model=self._parser.model),

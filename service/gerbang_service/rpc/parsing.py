@@ -78,17 +78,17 @@ class Parser:
         """Read a Sample. Raises FieldInvalid, TemplateInvalid, ModelMismatch."""
         content = sample.WhichOneof("content")
         if content == "image":
-            return self.image(field, sample.image, sample.face_choice, default)
+            return self.image(f"{field}.", sample.image, sample.face_choice, default)
         if content == "template":
             check_model(sample.template.model, self.model)
             return TemplateSample(unit_vector(sample.template.vector, self._dimension))
         raise FieldInvalid(field, "needs an image or a template")
 
     def image(self, field: str, data: bytes, face_choice: int, default: FaceChoice) -> ImageSample:
-        """Read an image and which face of it is meant."""
+        """Read an image and which face of it is meant. `field`: path of the message around it, with a dot, or ""."""
         if face_choice == sample_pb2.FACE_CHOICE_UNSPECIFIED:
             return ImageSample(data, default)
-        return ImageSample(data, _enum(f"{field}.face_choice", face_choice, _CHOICES))
+        return ImageSample(data, _enum(f"{field}face_choice", face_choice, _CHOICES))
 
     def search(self, request: matching_pb.IdentifyRequest) -> Search1N:
         """Read an IdentifyRequest."""

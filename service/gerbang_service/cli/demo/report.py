@@ -11,7 +11,7 @@ from rich.text import Text
 from gerbang_service.cli.demo.record import Event, Record, percentile
 from gerbang_service.cli.output import Cell, Output
 
-_COLUMNS = (">s", "where", "who", "what is true", "told", ">similarity", ">ms", "")
+_COLUMNS = (">s", "where", "who", "what is true", "told", ">cosine", ">ms", "")
 _QUIET = {"no hit", "match", "done"}
 
 

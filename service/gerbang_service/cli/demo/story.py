@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from gerbang import CounterClient, EnrollResponse, GateClient, IdentifyResponse, VerifyResponse, WatchlistClient
+from gerbang import (
+    CounterClient,
+    EnrollResponse,
+    GateClient,
+    IdentifyResponse,
+    NotFound,
+    VerifyResponse,
+    WatchlistClient,
+)
 
 from gerbang_service.cli.demo.cast import Cast, Part, subject_id
 from gerbang_service.cli.demo.record import Question, Record, Verdict
@@ -131,8 +139,7 @@ class Story:
                 return Verdict(_found(answer, subject_id(part)), answer.candidates[0].similarity)
             if not lists:
                 return Verdict(NO_HIT)
-            # A miss: by how much? Not part of the story, and not timed.
-            return Verdict(NO_HIT, places.counter.verify(live, subject_id=subject_id(part)).similarity)
+            return Verdict(NO_HIT, _missed_by(places, live, subject_id(part)))
 
         call = partial(gate.identify, live, direction=direction)
         self._record.ask(self._question("Identify", direction, part, right), call, judge)
@@ -141,6 +148,14 @@ class Story:
         """Let the player of `part` claim at the counter to be the enrolled player of `claimed`."""
         call = partial(places.counter.verify, self._cast[part].live, subject_id=subject_id(claimed))
         self._record.ask(self._question("Verify", "counter", part, right), call, _verified)
+
+
+def _missed_by(places: Places, live: bytes, missed: str) -> float | None:
+    """Ask how similar the one is whom a gate missed; None when the server does not know them. Not part of the story."""
+    try:
+        return places.counter.verify(live, subject_id=missed).similarity
+    except NotFound:
+        return None
 
 
 def _enrolled(answer: EnrollResponse) -> Verdict:

@@ -22,7 +22,7 @@ class ListFacts:
 LISTS: Final[Mapping[str, ListFacts]] = {
     "cegah": ListFacts("Cegah: exit ban", "departure", "defer_departure"),
     "tangkal": ListFacts("Tangkal: entry ban", "arrival", "refuse_entry"),
-    "red-notice": ListFacts("INTERPOL red notice", "both", "refer_to_officer"),
+    "red": ListFacts("INTERPOL red notice", "both", "refer_to_officer"),
 }
 
 _GRAVITY: Final = ("silent_alert", "refer_to_officer", "defer_departure", "refuse_entry")
@@ -48,8 +48,8 @@ def entries(now: datetime) -> dict[Part, Entry]:
         Part.ENTRY_BANNED: Entry(("tangkal",), expire_time=next_year),
         Part.ENTRY_BAN_IN_ERROR: Entry(("tangkal",)),
         Part.ENTRY_BAN_LIFTED: Entry(("tangkal",), expire_time=next_year),
-        Part.WANTED: Entry(("red-notice",)),
-        Part.WANTED_AND_BANNED: Entry(("cegah", "red-notice")),
+        Part.WANTED: Entry(("red",)),
+        Part.WANTED_AND_BANNED: Entry(("cegah", "red")),
         Part.RESIDENT: Entry(),
     }
 

@@ -12,7 +12,12 @@ DETECTOR_FILE: Final = "det_standin.onnx"
 RECOGNISER_FILE: Final = "w_standin.onnx"
 
 STAND_IN_THRESHOLD: Final = 0.55
-"""Cosine from which on two drawn faces are taken for the same person. THRESHOLD_NOTE"""
+"""Cosine similarity from which on two drawn faces are taken for the same person.
+
+Measured on `ordinary_scene` of identities 0..149 with seeds 0..3, detector input 320: genuine similarity
+0.868 +- 0.051, lowest 0.602 (900 pairs); impostor 0.001 +- 0.120, highest 0.465 (178,800 pairs). So at 0.55 FMR and
+FNMR are 0 of these pairs; at 0.45 FMR is 5.6e-6. No face went undetected (FTA 0 of 600).
+"""
 
 
 def write_pack(folder: Path) -> None:

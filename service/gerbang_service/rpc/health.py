@@ -1,0 +1,40 @@
+"""The health service, whose watchers don't hold up the end of the server."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from grpc import aio
+from grpc_health.v1 import health, health_pb2
+
+# A watcher learns of NOT_SERVING within this time, seconds, before its stream is ended.
+_LAST_WORD_S = 0.5
+
+
+class Health(health.aio.HealthServicer):
+    """grpc's own health service; `end_watches` ends the streams that a load balancer keeps open for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ending = asyncio.Event()
+
+    def end_watches(self) -> None:
+        """End all streams of Watch after their last news, so that draining does not wait for them."""
+        self._ending.set()
+
+    async def Watch(  # noqa: N802 - the rpc's name
+        self, request: health_pb2.HealthCheckRequest, context: aio.ServicerContext[Any, Any]
+    ) -> None:
+        """Send the status whenever it changes, until the server drains."""
+        watching = asyncio.ensure_future(super().Watch(request, context))
+        ending = asyncio.ensure_future(self._ending.wait())
+        try:
+            await asyncio.wait((watching, ending), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((watching,), timeout=_LAST_WORD_S)
+        finally:
+            ending.cancel()
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
