@@ -27,7 +27,7 @@ def photo(identity: int, seed: int = 1) -> bytes:
 @cache
 def large_photo(identity: int, seed: int = 1) -> bytes:
     """Return a photo of 12 megapixels as PNG file: slow to decode."""
-    return encode_png(draw(ordinary_scene(identity, seed, width=3000, height=4000)))
+    return saved(picture(identity, seed).resize((3000, 4000), Image.Resampling.NEAREST), "PNG", compress_level=1)
 
 
 @cache

@@ -56,9 +56,10 @@ CONTRACT = {
 
 def leaves(kind: type[errors.GerbangError]) -> Iterator[type[errors.GerbangError]]:
     """Yield the classes that nothing is derived from."""
-    if not kind.__subclasses__():
+    below = [each for each in kind.__subclasses__() if each.__module__.startswith("gerbang_service.")]
+    if not below:
         yield kind
-    for each in kind.__subclasses__():
+    for each in below:
         yield from leaves(each)
 
 

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rpc.wire import TIMEOUT_S, Failure, Wire, failure, template
 from running import RunningServer
 
-from gerbang import EnrollRequest, Sample, Template
+from gerbang import EnrollRequest, Sample
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.subject_pb2 import Subject
@@ -231,16 +231,14 @@ def test_request_id_used_for_other_content_is_refused(wire: Wire) -> None:
     """A request_id answers its own repeat with the first answer, and other content with FIELD_INVALID."""
     request_id = str(uuid.uuid4())
     first = enroll(request_id=request_id, samples=[template(401)])(wire)
-    again = enroll(request_id=request_id.upper(), samples=[template(401)])
     other = enroll(request_id=request_id, samples=[template(402)])
     assert isinstance(first, pb.EnrollResponse)
     expect_violation(failure(lambda: other(wire)), "request_id")
-    repeated = enroll(request_id=request_id, samples=[template(401)])(wire)
-    assert isinstance(repeated, pb.EnrollResponse)
-    assert repeated.replayed
-    assert repeated.subject == first.subject
-    # The same UUID in capitals is the same id; the message around it is another one.
-    expect_violation(failure(lambda: again(wire)), "request_id")
+    for same in (request_id, request_id.upper(), request_id.replace("-", "")):
+        repeated = enroll(request_id=same, samples=[template(401)])(wire)
+        assert isinstance(repeated, pb.EnrollResponse)
+        assert repeated.replayed
+        assert repeated.subject == first.subject
 
 
 @pytest.mark.parametrize(
@@ -268,12 +266,9 @@ def test_subject_has_at_most_100_templates(wire: Wire) -> None:
     assert len(found.subject.templates) == 100
 
 
-def test_refused_labels_and_vectors_are_not_repeated(wire: Wire, templates_server: RunningServer) -> None:
-    """Neither a refused label's text nor a vector comes back in the failure or goes into the log."""
+def test_refused_labels_are_not_repeated(wire: Wire, templates_server: RunningServer) -> None:
+    """A refused label's text neither comes back in the failure nor goes into the log."""
     secret = "Siti-Rahayu-" * 30
     failed = failure(lambda: enroll(subject=Subject(labels={"name": secret}))(wire))
     assert "Siti" not in str(failed)
-    vector = Template(vector=b"\x00\x00\xc0\x7f" * 16)
-    failed = failure(lambda: enroll(samples=[Sample(template=vector)])(wire))
-    assert "nan" not in str(failed).lower().replace("nan or", "")
     assert "Siti" not in templates_server.stderr

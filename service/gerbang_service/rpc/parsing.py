@@ -137,6 +137,7 @@ def request_identity(request: matching_pb.EnrollRequest) -> tuple[str, bytes]:
     request_id = check_request_id(request.request_id)
     if not request_id:
         return "", b""
+    request.request_id = request_id  # however it was written, it is the same id
     return request_id, hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
 
 

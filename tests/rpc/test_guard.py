@@ -1,0 +1,138 @@
+"""The guard around every call, on a small server of its own: what can't be provoked from outside of a sound one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from gerbang_service.domain import errors
+from gerbang_service.rpc.errors import STATUS
+from gerbang_service.rpc.guard import Guard
+from grpc import aio
+from rpc.wire import of_error
+
+from gerbang.v1 import matching_service_pb2 as pb
+from gerbang.v1.matching_service_pb2_grpc import (
+    MatchingServiceServicer,
+    MatchingServiceStub,
+    add_MatchingServiceServicer_to_server,
+)
+
+SECRET = "vector 0.25 of Siti"
+
+
+class Failing(MatchingServiceServicer):
+    """Raises what it is told to."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def Identify(self, _: pb.IdentifyRequest, __: Any) -> pb.IdentifyResponse:  # noqa: N802
+        raise self.error
+
+    async def IdentifyStream(  # noqa: N802
+        self, requests: AsyncIterable[pb.IdentifyRequest], _: Any
+    ) -> AsyncIterator[pb.IdentifyResponse]:
+        async for request in requests:
+            if request.sequence == 1:
+                raise self.error
+            yield pb.IdentifyResponse(sequence=request.sequence)
+
+
+@asynccontextmanager
+async def serving(error: Exception, *, ready: bool = True) -> AsyncIterator[Any]:
+    """Run a server whose matching service fails, behind the guard; yields its stub."""
+    server = aio.server(interceptors=(Guard(lambda: ready),))
+    add_MatchingServiceServicer_to_server(Failing(error), server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield MatchingServiceStub(channel)
+    finally:
+        await server.stop(None)
+
+
+def made(kind: type[errors.GerbangError]) -> errors.GerbangError:
+    """Make an error of a class."""
+    if issubclass(kind, errors.FieldInvalid):
+        return kind("the_field", "is wrong", value=3)
+    if issubclass(kind, errors.Overloaded):
+        return kind("too much", retry_after_s=1.5, value=3)
+    return kind("it happened", value=3)
+
+
+@pytest.mark.parametrize("kind", STATUS, ids=lambda kind: kind.reason)
+async def test_every_row_reaches_the_client(kind: type[errors.GerbangError]) -> None:
+    """Whatever row of the table a servicer raises, the client gets its status, reason, domain and metadata."""
+    async with serving(made(kind)) as stub:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await stub.Identify(pb.IdentifyRequest())
+    failed = of_error(caught.value)
+    assert (failed.code, failed.reason, failed.domain) == (STATUS[kind], kind.reason, "gerbang")
+    assert failed.code is caught.value.code()
+    assert failed.message == caught.value.details() == str(made(kind))
+    assert failed.metadata["value"] == "3"
+    assert failed.violations == ({"the_field": "is wrong"} if kind is errors.FieldInvalid else {})
+    assert failed.retry_after_s == (1.5 if kind is errors.Overloaded else None)
+
+
+class Unlisted(errors.GerbangError):
+    """One that nobody put into the table."""
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError(SECRET), KeyError(SECRET), Unlisted(SECRET), errors.StartupError(SECRET)], ids=repr
+)
+async def test_unexpected_exception_is_internal_with_an_id_that_is_in_the_log(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception that is in no table is INTERNAL; its text stays in the log, under an id that the client gets."""
+    with caplog.at_level(logging.ERROR):
+        async with serving(error) as stub:
+            with pytest.raises(aio.AioRpcError) as caught:
+                await stub.Identify(pb.IdentifyRequest())
+    failed = of_error(caught.value)
+    assert (failed.code, failed.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    assert "Siti" not in f"{failed} {caught.value.details()} {caught.value.trailing_metadata()}"
+    (record,) = [each for each in caplog.records if failed.metadata["error_id"] in each.getMessage()]
+    assert failed.metadata["error_id"] in failed.message
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
+async def test_stream_that_breaks_tells_no_more_than_a_call(caplog: pytest.LogCaptureFixture) -> None:
+    """A stream gives the answers before an unexpected exception, then INTERNAL with an id and without the text."""
+
+    async def requests() -> AsyncIterator[pb.IdentifyRequest]:
+        for number in range(3):
+            yield pb.IdentifyRequest(sequence=number)
+
+    answers = []
+    with caplog.at_level(logging.ERROR):
+        async with serving(RuntimeError(SECRET)) as stub:
+            with pytest.raises(aio.AioRpcError) as caught:
+                async for answer in stub.IdentifyStream(requests()):
+                    answers.append(answer.sequence)  # noqa: PERF401 - the ones before the failure count
+    failed = of_error(caught.value)
+    assert answers == [0]
+    assert failed.code is grpc.StatusCode.INTERNAL
+    assert "Siti" not in str(failed)
+    assert failed.metadata["error_id"] in caplog.text
+
+
+async def test_nothing_is_answered_before_the_gallery_is_loaded() -> None:
+    """Before the server is ready, calls and streams fail with NOT_READY and reach no servicer."""
+    async with serving(RuntimeError("the servicer was reached"), ready=False) as stub:
+        with pytest.raises(aio.AioRpcError) as unary:
+            await stub.Identify(pb.IdentifyRequest())
+        with pytest.raises(aio.AioRpcError) as stream:
+            async for _ in stub.IdentifyStream(iter([pb.IdentifyRequest()])):
+                pass
+    for caught in (unary, stream):
+        failed = of_error(caught.value)
+        assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
