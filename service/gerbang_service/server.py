@@ -33,6 +33,9 @@ SERVICES = (
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
+# How long new calls are still answered, with SHUTTING_DOWN, seconds.
+_LAST_CALLS_S = 0.2
+
 
 class Server:
     """One server, from `start` to `stop`. Belongs to one event loop."""
@@ -87,6 +90,8 @@ class Server:
         self._health.end_watches()
         self._drain.begin()
         log.info("draining")
+        # Those who call in this time are told SHUTTING_DOWN; once gRPC stops, it only cancels what it has not begun.
+        await asyncio.sleep(_LAST_CALLS_S)
         await server.stop(self._settings.drain_grace_s)
 
     async def _set_health(self, status: int) -> None:
@@ -97,7 +102,7 @@ class Server:
     def _bind(self, parts: Parts) -> tuple[aio.Server, str]:
         megabytes = self._settings.max_message_mb * 1024 * 1024
         server = aio.server(
-            interceptors=(Guard(lambda: self._ready),),
+            interceptors=(Guard(lambda: self._ready, self._stopping.is_set),),
             options=(
                 # On by default, it would let a second server bind the same port without a word.
                 ("grpc.so_reuseport", 0),

@@ -59,7 +59,7 @@ def _cast(photos: Path | None, places: Places, output: Output) -> Cast:
     if photos is None:
         output.line("Everybody in this demo is drawn; the stand-in pack knows drawn faces only.")
         return drawn_cast()
-    return real_cast(photos, places.arrival, output.note)
+    return real_cast(photos, places.office, places.arrival, output.note)
 
 
 def _restart(server: DemoServer, record: Record) -> None:
