@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from gerbang.v1 import matching_service_pb2, watchlist_service_pb2
-from gerbang.v1.matching_service_pb2_grpc import add_MatchingServiceServicer_to_server
-from gerbang.v1.watchlist_service_pb2_grpc import add_WatchlistServiceServicer_to_server
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from gerbang.v1 import matching_service_pb2, watchlist_service_pb2
+from gerbang.v1.matching_service_pb2_grpc import add_MatchingServiceServicer_to_server
+from gerbang.v1.watchlist_service_pb2_grpc import add_WatchlistServiceServicer_to_server
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.parts import Parts, build
 from gerbang_service.rpc.enrolling import Enrolling

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import gerbang
 import grpc
 import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+import gerbang
 from gerbang import EnrollRequest, EnrollResponse
 from gerbang_service.cli.advice import _BY_REASON, advice, may_succeed_later
 from gerbang_service.cli.changes import changes
@@ -28,7 +30,6 @@ from gerbang_service.cli.output import Output, failure_line, printable
 from gerbang_service.cli.photos import Found, Person, UnclearPhotosError, find_people, id_of
 from gerbang_service.cli.upload import LOOK_AHEAD, Outcome, Terms, Upload, request_for, request_id
 from gerbang_service.domain import errors as domain
-from google.rpc import error_details_pb2, status_pb2
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

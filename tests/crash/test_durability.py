@@ -14,8 +14,6 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from pictures import photo
-from running import RunningServer, StartRefused
 
 from gerbang import (
     EnrollRequest,
@@ -28,6 +26,8 @@ from gerbang import (
 )
 from gerbang.v1.matching_service_pb2 import IdentifyRequest
 from gerbang.v1.matching_service_pb2_grpc import MatchingServiceStub
+from pictures import photo
+from running import RunningServer, StartRefused
 
 TEMPLATES = ("--pack", "none", "--dimension", "16", "--threshold", "0.5")
 LISTS = ("cegah", "tangkal")
@@ -95,7 +95,7 @@ def check_all_there(running: RunningServer, acknowledged: set[str], sent: set[st
 
 def test_what_was_acknowledged_survives_kill_after_kill(data: Path) -> None:
     """Killed in the middle of EnrollStream, again and again on the same data: nothing acknowledged or half is lost."""
-    chance = random.Random(4)  # noqa: S311
+    chance = random.Random(4)
     acknowledged: set[str] = set()
     sent: set[str] = set()
     with RunningServer(data, *TEMPLATES) as running, WatchlistClient(running.address) as office:
@@ -137,8 +137,8 @@ def test_people_enrolled_by_photo_survive_a_kill(data: Path) -> None:
             assert set(acknowledged) <= set(stored)
             assert set(stored.values()) == {2}
             answers = gate.identify_batch([photo(number, 200) for number in range(12)])
-            for number, answer in enumerate(answers):
-                assert f"photo-{number}" in [each.subject_id for each in answer.candidates]
+            for number, found in enumerate(answers):
+                assert f"photo-{number}" in [each.subject_id for each in found.candidates]
 
 
 def test_revision_goes_on_where_it_was(data: Path) -> None:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import random
 import struct
 import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from gerbang_service.domain.errors import ImageTooLarge, ImageUnreadable
-from gerbang_service.faces.decode import ImageLimits, decode
-from gerbang_service.faces.standin.drawing import draw_face
-from hostile import crafted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pictures import photo, picture, saved
 from PIL import Image, PngImagePlugin
-from running import RunningServer
 
 import gerbang
-from gerbang import GateClient, GerbangError, WatchlistClient
+from gerbang import GateClient, WatchlistClient
+from gerbang_service.domain.errors import ImageTooLarge, ImageUnreadable
+from gerbang_service.faces.decode import ImageLimits, decode
+from hostile import crafted
+from pictures import photo, picture, saved
+from running import RunningServer
 
 PERSON, OTHER_PERSON = 700, 701
 LIST, SUBJECT = "hostile", "hostile-1"
@@ -99,7 +98,7 @@ def palette() -> Image.Image:
 def palette_with_transparency() -> bytes:
     """Return the person in 256 colours, the rarest of them transparent."""
     image = palette()
-    _, rarest = min(image.getcolors())
+    _, rarest = min(image.getcolors() or [])  # type: ignore[type-var]
     return saved(image, "PNG", transparency=rarest)
 
 
@@ -216,7 +215,12 @@ def test_transparent_parts_are_white() -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_honoured(gate: GateClient, kind: str, orientation: int) -> None:
     """However the camera was held, template and landmarks are those of the upright photo, as displayed."""
-    options = {"JPEG": {"quality": 97, "subsampling": 0}, "PNG": {}, "WEBP": {"lossless": True}}[kind]
+    known: dict[str, dict[str, Any]] = {
+        "JPEG": {"quality": 97, "subsampling": 0},
+        "PNG": {},
+        "WEBP": {"lossless": True},
+    }
+    options = known[kind]
     stored = crafted.stored_for(orientation, pixels())
     turned = gate.extract(saved(stored, kind, exif=crafted.exif(orientation), **options))
     upright = gate.extract(saved(person(), "PNG"))

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
-import gerbang
 
+import gerbang
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from gerbang import CounterClient, GateClient, WatchlistClient
-
 from gerbang_service.cli.demo.cast import Cast, Part
 from gerbang_service.cli.demo.drawn_cast import drawn_cast
 from gerbang_service.cli.demo.real_cast import real_cast

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from gerbang import FaceRejected, GateClient, ImageRejected, WatchlistClient
-
 from gerbang_service.cli.demo.cast import ONE_PHOTO, TWO_PHOTOS, Cast, Player
 from gerbang_service.cli.photos import Person, find_people
 
