@@ -137,8 +137,8 @@ def test_every_answer_equals_an_exact_offline_comparison(
             f"FTA {WANTED + STRANGERS - len(answered)} of {WANTED + STRANGERS}"
         )
     assert len(answered) >= 0.99 * (WANTED + STRANGERS)
-    assert missed / wanted_seen <= 0.08
-    assert false_hits / strangers_seen <= 0.01
+    assert missed / wanted_seen <= 0.06
+    assert false_hits / strangers_seen <= 0.02
 
 
 def ask(gate: GateClient, photo: Path) -> pb.IdentifyResponse | None:
