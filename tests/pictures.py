@@ -45,6 +45,11 @@ def spoiled(problem: Problem, identity: int = 1) -> bytes:
 
 def picture(identity: int, seed: int = 1) -> Image.Image:
     """Return an ordinary photo of a person for Pillow to save in any format."""
+    return _drawn(identity, seed).copy()
+
+
+@cache
+def _drawn(identity: int, seed: int) -> Image.Image:
     return Image.fromarray(draw_face(identity, seed)[:, :, ::-1])
 
 

@@ -423,7 +423,7 @@ def mutated(content: bytes, changes: list[tuple[str, float, bytes]]) -> bytes:
     return content
 
 
-@settings(max_examples=1500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=800, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(kind=st.sampled_from(sorted(SEEDS)), changes=mutations)
 def test_mutated_files_are_decoded_or_refused(kind: str, changes: list[tuple[str, float, bytes]]) -> None:
     """Any mutation of a valid file gives pixels, IMAGE_UNREADABLE or IMAGE_TOO_LARGE, and no other exception."""

@@ -16,7 +16,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from gerbang import EnrollRequest, Sample
+from gerbang import EnrollRequest, Sample, WatchlistClient
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.subject_pb2 import Subject
@@ -123,11 +123,25 @@ def test_work_whose_deadline_passed_in_the_queue_is_not_done(wire: Wire, narrow:
     assert {error.code() for error in expired if isinstance(error, grpc.RpcError)} <= {
         grpc.StatusCode.DEADLINE_EXCEEDED
     }
-    assert spent < (2 + 0.5 * len(expired)) * one
+    assert spent < (2 + 0.15 * len(expired)) * one
+
+
+def _break_streams(wire: Wire) -> set[str]:
+    """Enrol over streams that are cancelled with many items under way; return who was acknowledged."""
+    acknowledged = set()
+    for round_number in range(10):
+        requests = (
+            EnrollRequest(subject=Subject(subject_id=f"gone-{round_number}-{number}"), samples=[template(number)] * 3)
+            for number in range(500)
+        )
+        answers = wire.matching.EnrollStream(requests, timeout=TIMEOUT_S)
+        acknowledged |= {next(answers).subject.subject_id for _ in range(1 + round_number)}
+        answers.cancel()
+    return acknowledged
 
 
 def test_callers_that_go_away_do_not_stop_the_writer(templates_server: RunningServer) -> None:
-    """Enrolments that are cancelled at any moment leave the server writing, and all or nothing of each is there."""
+    """Enrolments and streams that are cancelled at any moment leave the server writing, and nobody by half."""
     chance = random.Random(11)
     with Wire(templates_server.address) as wire:
         calls = {}
@@ -138,16 +152,18 @@ def test_callers_that_go_away_do_not_stop_the_writer(templates_server: RunningSe
             if number % 2:
                 time.sleep(chance.random() * 0.004)
                 calls[name].cancel()
-        acknowledged = {name for name, call in calls.items() if not call.cancelled() and call.exception() is None}
-        assert len(acknowledged) >= 150
+        streamed = _break_streams(wire)
+        acknowledged = streamed | {
+            name for name, call in calls.items() if not call.cancelled() and call.exception() is None
+        }
+        assert len(acknowledged - streamed) >= 150
         after = EnrollRequest(subject=Subject(subject_id="gone-after"), samples=[template(1)])
         assert wire.matching.Enroll(after, timeout=10).subject.subject_id == "gone-after"
-        listed = {}
-        page = office_pb.ListSubjectsRequest(page_size=1000)
-        for subject in wire.watchlists.ListSubjects(page, timeout=TIMEOUT_S).subjects:
-            listed[subject.subject_id] = len(subject.templates)
+        with WatchlistClient(templates_server.address) as office:
+            listed = {each.subject_id: len(each.templates) for each in office.list_subjects(page_size=1000)}
         assert acknowledged <= set(listed)
-        assert {listed[name] for name in calls if name in listed} == {3}
+        del listed["gone-after"]
+        assert {count for name, count in listed.items() if name.startswith("gone-")} == {3}
 
 
 def test_health_watch_does_not_hold_up_the_end(data: Path) -> None:
