@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import RunningServer
 
 from gerbang import CounterClient, GateClient, WatchlistClient
+from running import RunningServer
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 

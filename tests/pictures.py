@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from io import BytesIO
 
+from PIL import Image
+
 from gerbang_service.faces.standin.drawing import (
     Problem,
     crowd_scene,
@@ -15,7 +17,6 @@ from gerbang_service.faces.standin.drawing import (
     ordinary_scene,
     spoil,
 )
-from PIL import Image
 
 
 @cache

@@ -9,9 +9,17 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
 
 START_TIMEOUT_S = 60.0
+
+
+def health_stub(channel: grpc.Channel) -> Any:
+    """Return a stub of the standard health service, whose published types lack its methods."""
+    return health_pb2_grpc.HealthStub(channel)
 
 
 class StartRefused(Exception):

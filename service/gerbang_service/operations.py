@@ -206,7 +206,7 @@ def delete_watchlist(watchlist_id: str, *, force: bool) -> Operation[int]:
         count = transaction.subject_count(watchlist_id)
         if count and not force:
             raise WatchlistNotEmpty(
-                f"{count} subjects are on watchlist {watchlist_id}", watchlist_id=watchlist_id, subjects=count
+                f"watchlist {watchlist_id} is not empty, subjects: {count}", watchlist_id=watchlist_id, subjects=count
             )
         transaction.delete_watchlist(watchlist_id)
         revision = transaction.next_revision()

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from gerbang.v1 import matching_service_pb2, watchlist_service_pb2
-from gerbang.v1.matching_service_pb2_grpc import add_MatchingServiceServicer_to_server
-from gerbang.v1.watchlist_service_pb2_grpc import add_WatchlistServiceServicer_to_server
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from gerbang.v1 import matching_service_pb2, watchlist_service_pb2
+from gerbang.v1.matching_service_pb2_grpc import add_MatchingServiceServicer_to_server
+from gerbang.v1.watchlist_service_pb2_grpc import add_WatchlistServiceServicer_to_server
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.parts import Parts, build
 from gerbang_service.rpc.enrolling import Enrolling
@@ -32,6 +32,9 @@ SERVICES = (
 )
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+# How long new calls are still answered, with SHUTTING_DOWN, seconds.
+_LAST_CALLS_S = 0.2
 
 
 class Server:
@@ -87,6 +90,8 @@ class Server:
         self._health.end_watches()
         self._drain.begin()
         log.info("draining")
+        # Those who call in this time are told SHUTTING_DOWN; once gRPC stops, it only cancels what it has not begun.
+        await asyncio.sleep(_LAST_CALLS_S)
         await server.stop(self._settings.drain_grace_s)
 
     async def _set_health(self, status: int) -> None:
@@ -97,7 +102,7 @@ class Server:
     def _bind(self, parts: Parts) -> tuple[aio.Server, str]:
         megabytes = self._settings.max_message_mb * 1024 * 1024
         server = aio.server(
-            interceptors=(Guard(lambda: self._ready),),
+            interceptors=(Guard(lambda: self._ready, self._stopping.is_set),),
             options=(
                 # On by default, it would let a second server bind the same port without a word.
                 ("grpc.so_reuseport", 0),

@@ -12,18 +12,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import gerbang
 import grpc
 import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+import gerbang
 from gerbang import errors
 from gerbang._error_mapping import BY_CODE, BY_REASON
 from gerbang.v1 import matching_service_pb2 as matching
 from gerbang.v1 import watchlist_service_pb2 as watchlists
 from gerbang_service.domain import errors as domain
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.duration_pb2 import Duration
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 Context = grpc.ServicerContext
 PROBE = [1.0, 0.0]

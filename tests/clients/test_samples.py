@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from gerbang import Direction, FaceChoice, Plan, Sample, Template, enroll_request
 from gerbang import _watchlist_requests as office
 from gerbang._choices import action_value, direction_value, face_choice_value, on_existing_value, plan_value

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
+
 from gerbang_service.faces.standin import STAND_IN_THRESHOLD, write_pack
 from gerbang_service.faces.standin.drawing import (
     DrawnFace,
@@ -27,7 +29,6 @@ from gerbang_service.faces.standin.drawing import (
     ordinary_scene,
     spoil,
 )
-from numpy.typing import NDArray
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # InsightFace's own imports warn

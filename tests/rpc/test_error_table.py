@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterator
 import grpc
 import numpy as np
 import pytest
-from gerbang_service.domain import errors
-from gerbang_service.faces.standin.drawing import Problem, draw_face, encode_png
-from gerbang_service.rpc.errors import STATUS
-from pictures import crowd, photo, spoiled
-from rpc.wire import TIMEOUT_S, Failure, Wire, failure, of_status, template, unit, vector
-from running import RunningServer
 
 from gerbang import EnrollRequest, Sample, Template
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
+from gerbang_service.domain import errors
+from gerbang_service.faces.standin.drawing import Problem, draw_face, encode_png
+from gerbang_service.rpc.errors import STATUS
+from pictures import crowd, photo, spoiled
+from rpc.wire import TIMEOUT_S, Failure, Wire, failure, of_status, template, unit, vector
+from running import RunningServer
 
 Code = grpc.StatusCode
 

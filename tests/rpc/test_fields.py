@@ -10,14 +10,15 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
-from rpc.wire import TIMEOUT_S, Failure, Wire, failure, template
-from running import RunningServer
 
 from gerbang import EnrollRequest, Sample
 from gerbang.v1 import matching_service_pb2 as pb
+from gerbang.v1 import sample_pb2
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
+from rpc.wire import TIMEOUT_S, Failure, Wire, failure, template
+from running import RunningServer
 
 NAN, INFINITY = float("nan"), float("inf")
 UNKNOWN = cast("Any", 99)  # an enum value that no one knows; proto3 carries it
@@ -99,7 +100,7 @@ def delete_template(template_id: str) -> Callable[[Wire], object]:
 # (the field that must be named, the call)
 WRONG: list[tuple[str, Callable[[Wire], object]]] = [
     ("probe", identify(probe=None)),
-    ("probe", identify(probe=Sample(face_choice=1))),
+    ("probe", identify(probe=Sample(face_choice=sample_pb2.FACE_CHOICE_LARGEST))),
     ("probe.face_choice", identify(probe=Sample(image=b"image", face_choice=UNKNOWN))),
     ("watchlists", identify(watchlists=[""])),
     ("watchlists", identify(watchlists=["fields", "no good"])),

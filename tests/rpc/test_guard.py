@@ -9,11 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from gerbang_service.domain import errors
-from gerbang_service.rpc.errors import STATUS
-from gerbang_service.rpc.guard import Guard
 from grpc import aio
-from rpc.wire import of_error
 
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1.matching_service_pb2_grpc import (
@@ -21,6 +17,10 @@ from gerbang.v1.matching_service_pb2_grpc import (
     MatchingServiceStub,
     add_MatchingServiceServicer_to_server,
 )
+from gerbang_service.domain import errors
+from gerbang_service.rpc.errors import STATUS
+from gerbang_service.rpc.guard import Guard
+from rpc.wire import of_error
 
 SECRET = "vector 0.25 of Siti"
 
@@ -44,10 +44,10 @@ class Failing(MatchingServiceServicer):
 
 
 @asynccontextmanager
-async def serving(error: Exception, *, ready: bool = True) -> AsyncIterator[Any]:
+async def serving(error: Exception, *, ready: bool = True, draining: bool = False) -> AsyncIterator[Any]:
     """Run a server whose matching service fails, behind the guard; yields its stub."""
-    server = aio.server(interceptors=(Guard(lambda: ready),))
-    add_MatchingServiceServicer_to_server(Failing(error), server)  # type: ignore[no-untyped-call]
+    server = aio.server(interceptors=(Guard(lambda: ready, lambda: draining),))
+    add_MatchingServiceServicer_to_server(Failing(error), server)  # type: ignore[abstract]  # two rpcs are enough
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -125,9 +125,11 @@ async def test_stream_that_breaks_tells_no_more_than_a_call(caplog: pytest.LogCa
     assert failed.metadata["error_id"] in caplog.text
 
 
-async def test_nothing_is_answered_before_the_gallery_is_loaded() -> None:
-    """Before the server is ready, calls and streams fail with NOT_READY and reach no servicer."""
-    async with serving(RuntimeError("the servicer was reached"), ready=False) as stub:
+@pytest.mark.parametrize("reason", ["NOT_READY", "SHUTTING_DOWN"])
+async def test_nothing_is_begun_before_the_gallery_is_loaded_or_at_the_end(reason: str) -> None:
+    """Before the server is ready and when it drains, calls and streams are UNAVAILABLE and reach no servicer."""
+    error = RuntimeError("the servicer was reached")
+    async with serving(error, ready=reason != "NOT_READY", draining=reason == "SHUTTING_DOWN") as stub:
         with pytest.raises(aio.AioRpcError) as unary:
             await stub.Identify(pb.IdentifyRequest())
         with pytest.raises(aio.AioRpcError) as stream:
@@ -135,4 +137,4 @@ async def test_nothing_is_answered_before_the_gallery_is_loaded() -> None:
                 pass
     for caught in (unary, stream):
         failed = of_error(caught.value)
-        assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
+        assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, reason)

@@ -10,20 +10,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
-from gerbang_service.store.store import Store
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from pictures import large_photo, photo
-from rpc.wire import TIMEOUT_S, Failure, Wire, failure, of_error, template, unit
-from running import RunningServer
+from grpc_health.v1 import health_pb2
 
 from gerbang import EnrollRequest, Sample
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
+from gerbang_service.store.store import Store
+from pictures import large_photo, photo
+from rpc.wire import TIMEOUT_S, Failure, Wire, failure, of_error, template, unit
+from running import RunningServer, health_stub
 
 SERVICES = ("", "gerbang.v1.MatchingService", "gerbang.v1.WatchlistService")
 PLACES = 3
@@ -36,7 +37,7 @@ def unavailable(failed: Failure, reason: str) -> bool:
 
 def health(wire: Wire, service: str = "") -> int:
     """Return the health status of a service."""
-    stub = health_pb2_grpc.HealthStub(wire.channel)
+    stub = health_stub(wire.channel)
     status: int = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT_S).status
     return status
 
@@ -74,7 +75,7 @@ def test_more_images_than_there_are_places_are_overloaded(wire: Wire) -> None:
     assert sum(call.done() for call in calls) <= 5  # those that were refused did not wait for those that run
     assert health(wire) == health_pb2.HealthCheckResponse.SERVING
     assert wire.watchlists.GetServerInfo(office_pb.GetServerInfoRequest(), timeout=TIMEOUT_S).face_pack == "stand-in"
-    refused = [of_error(error) for call in calls if (error := call.exception()) is not None]
+    refused = [of_error(error) for call in calls if isinstance(error := call.exception(), grpc.RpcError)]
     assert 1 <= len(refused) <= 5
     for failed in refused:
         assert (failed.code, failed.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
@@ -110,7 +111,7 @@ def test_work_whose_deadline_passed_in_the_queue_is_not_done(wire: Wire, narrow:
     start = cpu_s(narrow.pid)
     first = identify(TIMEOUT_S)
     time.sleep(0.05)
-    expired = []
+    expired: list[Any] = []
     # One after the other, as each that expired frees its place: ten would cost ten times `one`.
     while not first.done() and len(expired) < 20:
         waiting = identify(0.02)
@@ -127,7 +128,7 @@ def test_work_whose_deadline_passed_in_the_queue_is_not_done(wire: Wire, narrow:
 
 def test_callers_that_go_away_do_not_stop_the_writer(templates_server: RunningServer) -> None:
     """Enrolments that are cancelled at any moment leave the server writing, and all or nothing of each is there."""
-    chance = random.Random(11)  # noqa: S311
+    chance = random.Random(11)
     with Wire(templates_server.address) as wire:
         calls = {}
         for number in range(300):
@@ -153,7 +154,7 @@ def test_health_watch_does_not_hold_up_the_end(data: Path) -> None:
     """A load balancer's open Watch hears NOT_SERVING at SIGTERM, and the server ends without waiting for it."""
     with RunningServer(data, "--pack", "none", "--dimension", "16", "--threshold", "0.5") as running:
         with Wire(running.address) as wire:
-            watch = health_pb2_grpc.HealthStub(wire.channel).Watch(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S)
+            watch = health_stub(wire.channel).Watch(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S)
             assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
             started = time.monotonic()
             running.terminate()

@@ -59,7 +59,7 @@ def failure(call: Callable[[], object]) -> Failure:
 
 def of_error(error: grpc.RpcError) -> Failure:
     """Return the failure that an exception of gRPC's stands for."""
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it is a Call too
     if status is None:
         return Failure(error.code(), error.details() or "", "", "", {}, {}, None)
     return of_status(status)

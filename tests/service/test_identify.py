@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from gerbang import CounterClient, GateClient, SubjectExists, SubjectNotFound, WatchlistClient, enroll_request, error_of
 from gerbang.v1 import plan_pb2, watchlist_pb2
 from gerbang_service.faces.standin.drawing import draw_face, encode_jpeg, encode_png

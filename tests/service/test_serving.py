@@ -6,16 +6,18 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
 from gerbang import AsyncGateClient, AsyncWatchlistClient, GateClient, NotFound, WatchlistClient
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.faces.standin.drawing import draw_face, encode_jpeg
 from gerbang_service.settings import Settings, is_loopback, read_toml, split_address
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from running import RunningServer, StartRefused
+from running import RunningServer, StartRefused, health_stub
 
 TEMPLATES = ("--pack", "none", "--dimension", "4", "--threshold", "0.5")
 
@@ -24,7 +26,7 @@ TEMPLATES = ("--pack", "none", "--dimension", "4", "--threshold", "0.5")
 def test_health_is_serving_for_the_server_and_each_service(server: RunningServer, service: str) -> None:
     """The standard health service answers by service name."""
     with grpc.insecure_channel(server.address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+        stub = health_stub(channel)
         answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
@@ -115,7 +117,7 @@ def test_an_address_that_is_none_is_refused(listen: str) -> None:
     ("name", "value"),
     [("det_size", 100), ("threshold", 1.5), ("graph_m", 0), ("plan", "fast"), ("max_pending_images", 0)],
 )
-def test_a_setting_out_of_range_is_refused_by_name(tmp_path: Path, name: str, value: object) -> None:
+def test_a_setting_out_of_range_is_refused_by_name(tmp_path: Path, name: str, value: Any) -> None:
     """The message says which setting and what it may be."""
     with pytest.raises(StartupError, match=f"setting {name}"):
         Settings(data=tmp_path, pack="none", **{name: value})

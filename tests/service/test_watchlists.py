@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from gerbang import FieldInvalid, TemplateNotFound, WatchlistClient, WatchlistNotEmpty, WatchlistNotFound
 from gerbang.v1 import watchlist_pb2
 from gerbang_service.faces.standin.drawing import draw_face, encode_jpeg

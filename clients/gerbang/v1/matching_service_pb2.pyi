@@ -35,8 +35,8 @@ class _OnExistingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnExisting
     ON_EXISTING_REJECT: _OnExisting.ValueType  # 1
     """Fail with SUBJECT_EXISTS, change nothing."""
     ON_EXISTING_ADD: _OnExisting.ValueType  # 2
-    """Add the samples to the subject; its watchlists, validity and labels are left as they are, and the request's must be
-    empty or equal to them.
+    """Add the samples to the subject, which is created when it is not there. Its watchlists, validity and labels are left
+    as they are, and the request's must be empty or equal to them. A subject has at most 100 templates.
     """
     ON_EXISTING_REPLACE: _OnExisting.ValueType  # 3
     """Put the request in the place of all that was stored of the subject, templates included."""
@@ -49,8 +49,8 @@ ON_EXISTING_UNSPECIFIED: OnExisting.ValueType  # 0
 ON_EXISTING_REJECT: OnExisting.ValueType  # 1
 """Fail with SUBJECT_EXISTS, change nothing."""
 ON_EXISTING_ADD: OnExisting.ValueType  # 2
-"""Add the samples to the subject; its watchlists, validity and labels are left as they are, and the request's must be
-empty or equal to them.
+"""Add the samples to the subject, which is created when it is not there. Its watchlists, validity and labels are left
+as they are, and the request's must be empty or equal to them. A subject has at most 100 templates.
 """
 ON_EXISTING_REPLACE: OnExisting.ValueType  # 3
 """Put the request in the place of all that was stored of the subject, templates included."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from gerbang import GerbangError
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+
+from gerbang import GerbangError
 
 _DIGITS = 6  # float32 holds about seven; the last one is noise
 

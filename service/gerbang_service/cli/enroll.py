@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 import click
-from gerbang import GerbangError, WatchlistClient
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gerbang import GerbangError, WatchlistClient
 from gerbang_service.cli.enrolment_report import Tally, report
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import (

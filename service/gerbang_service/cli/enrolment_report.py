@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from gerbang import GerbangError
 from rich.text import Text
 
+from gerbang import GerbangError
 from gerbang_service.cli.advice import advice_on
 from gerbang_service.cli.documents import error_document
 from gerbang_service.cli.exits import ExitCode

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import click
-from gerbang import GateClient, GerbangError
-from gerbang.v1.matching_service_pb2 import IdentifyResponse
 from rich.text import Text
 
+from gerbang import GateClient, GerbangError
+from gerbang.v1.matching_service_pb2 import IdentifyResponse
 from gerbang_service.cli.documents import document, error_document
 from gerbang_service.cli.exits import EXIT_HELP, ExitCode, overall
 from gerbang_service.cli.options import Session, asks_server, face_option, threshold_option, watchlists_option

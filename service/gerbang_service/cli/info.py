@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import click
-from gerbang import WatchlistClient
 
+from gerbang import WatchlistClient
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import Session, asks_server

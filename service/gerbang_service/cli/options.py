@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
-import gerbang
 
+import gerbang
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 
@@ -57,7 +57,7 @@ def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callabl
             session.output.fatal(error)
             code = ExitCode.ERROR
         except OSError as error:  # a file that vanished or can't be read
-            session.output.complain(str(error))
+            session.output.fatal(gerbang.GerbangError(str(error), reason="FILE_UNREADABLE"))
             code = ExitCode.ERROR
         click.get_current_context().exit(code)
 

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gerbang import GerbangError
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gerbang import GerbangError
 from gerbang_service.cli.advice import advice
 from gerbang_service.cli.documents import error_document
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def _use_file(context: click.Context, _: click.Parameter, path: Path | None) -> 
             raise click.UsageError(str(error)) from error
 
 
-@click.command()
+@click.command(short_help="Run the server.")
 @click.option(
     "--config",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -89,6 +90,11 @@ async def _run(settings: Settings) -> None:
     # Imported here, so that `gerbang serve --help` needs no neural network runtime.
     from gerbang_service.server import Server  # noqa: PLC0415
 
+    # Once for the process: changing filters around a call is not safe in threads.
+    warnings.filterwarnings("ignore", module="PIL")  # of odd metadata; the pixels decide
+    warnings.filterwarnings(
+        "ignore", "`estimate` is deprecated", FutureWarning
+    )  # insightface 2.1 with scikit-image 0.26
     server = Server(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)

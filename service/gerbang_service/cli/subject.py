@@ -6,9 +6,9 @@ from itertools import islice
 from typing import Any
 
 import click
+
 from gerbang import WatchlistClient
 from gerbang.v1.subject_pb2 import Subject, TemplateInfo
-
 from gerbang_service.cli.changes import changes, clearing_option
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode

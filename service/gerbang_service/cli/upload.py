@@ -24,7 +24,6 @@ from gerbang import (
     enroll_request,
     error_of,
 )
-
 from gerbang_service.cli.advice import may_succeed_later
 from gerbang_service.cli.photos import Person
 

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import click
-from gerbang import CounterClient
 from rich.text import Text
 
+from gerbang import CounterClient
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import EXIT_HELP, ExitCode
 from gerbang_service.cli.options import Session, asks_server, face_option, threshold_option

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
+
 from gerbang import WatchlistClient
 from gerbang.v1.watchlist_pb2 import Watchlist
-
 from gerbang_service.cli.changes import changes, clearing_option
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from rich.text import Text
+
 from gerbang.v1.plan_pb2 import Plan
 from gerbang.v1.sample_pb2 import Face
 from gerbang.v1.watchlist_pb2 import Action, Direction
-from rich.text import Text
 
 DIRECTIONS: Final = tuple(name.removeprefix("DIRECTION_").lower() for name in Direction.keys()[1:])
 ACTIONS: Final = tuple(name.removeprefix("ACTION_").lower() for name in Action.keys()[1:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,6 +14,8 @@ from gerbang_service.domain.errors import ImageTooLarge, ImageUnreadable
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "JPEG2000")
 
+# Registers all formats now rather than at the first image that is none.
+Image.init()
 # The number of pixels is checked here, against a limit of our own and before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -54,11 +55,9 @@ def decode(data: bytes, limits: ImageLimits) -> NDArray[np.uint8]:
             limit=limits.max_bytes,
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata; the pixels decide
-            with Image.open(BytesIO(data), formats=FORMATS) as image:
-                _check_pixels(image, limits)
-                return _upright_bgr(image)
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
+            _check_pixels(image, limits)
+            return _upright_bgr(image)
     except ImageTooLarge:
         raise
     except UnidentifiedImageError:

@@ -85,9 +85,8 @@ class InsightFacePipeline:
         return boxes, landmarks
 
     def _align(self, pixels: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-        aligned: NDArray[np.uint8] = face_align.norm_crop(
-            pixels, landmark=landmarks, image_size=self._pack.recogniser.input_size[0]
-        )
+        side = self._pack.recogniser.input_size[0]
+        aligned: NDArray[np.uint8] = face_align.norm_crop(pixels, landmark=landmarks, image_size=side)
         return aligned
 
     def _embed(self, aligned: NDArray[np.uint8]) -> NDArray[np.float32]:

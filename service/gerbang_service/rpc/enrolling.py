@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gerbang.v1 import matching_service_pb2 as pb
-
 from gerbang_service.admission import Deadline
 from gerbang_service.domain.errors import FaceRejected, GerbangError, InputError, ModelMismatch
 from gerbang_service.domain.faces import FaceChoice

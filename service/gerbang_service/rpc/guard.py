@@ -1,4 +1,7 @@
-"""The interceptor around every call: no exception's text reaches a client, and none is answered before ready."""
+"""The interceptor around every call.
+
+No exception's text reaches a client, and no call is begun before the gallery is loaded or when the server drains.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any, NoReturn
 import grpc
 from grpc import aio
 
-from gerbang_service.domain.errors import NotReady
+from gerbang_service.domain.errors import NotReady, ShuttingDown
 from gerbang_service.rpc.errors import to_status
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -26,10 +29,14 @@ async def abort(context: aio.ServicerContext[Any, Any], error: Exception) -> NoR
 
 
 class Guard(aio.ServerInterceptor):
-    """Turns exceptions of the servicers into statuses. `ready` tells whether the gallery is loaded."""
+    """Turns exceptions of the servicers into statuses.
 
-    def __init__(self, ready: Callable[[], bool]) -> None:
+    `ready` tells whether the gallery is loaded, `draining` whether the server takes no new calls.
+    """
+
+    def __init__(self, ready: Callable[[], bool], draining: Callable[[], bool]) -> None:
         self._ready = ready
+        self._draining = draining
 
     async def intercept_service(
         self,
@@ -48,14 +55,16 @@ class Guard(aio.ServerInterceptor):
             self._unary(handler.unary_unary), handler.request_deserializer, handler.response_serializer
         )
 
-    def _check_ready(self) -> None:
+    def _check(self) -> None:
+        if self._draining():
+            raise ShuttingDown("the server is shutting down and takes no new calls")
         if not self._ready():
             raise NotReady("the server still loads its gallery")
 
     def _unary(self, behaviour: Any) -> Any:  # noqa: ANN401 - grpc's behaviours are untyped
         async def guarded(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: ANN401
             try:
-                self._check_ready()
+                self._check()
                 return await behaviour(request, context)
             except Exception as error:
                 if isinstance(error, aio.AbortError):
@@ -67,7 +76,7 @@ class Guard(aio.ServerInterceptor):
     def _stream(self, behaviour: Any) -> Any:  # noqa: ANN401
         async def guarded(requests: Any, context: aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:  # noqa: ANN401
             try:
-                self._check_ready()
+                self._check()
                 async for response in behaviour(requests, context):
                     yield response
             except Exception as error:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gerbang.v1 import matching_service_pb2 as matching_pb
-from gerbang.v1 import plan_pb2, sample_pb2, subject_pb2, watchlist_pb2
 from google.protobuf import timestamp_pb2
 
+from gerbang.v1 import matching_service_pb2 as matching_pb
+from gerbang.v1 import plan_pb2, sample_pb2, subject_pb2, watchlist_pb2
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.faces import DetectedFace
 from gerbang_service.domain.subjects import Quality, Subject, TemplateInfo

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterable, AsyncIterator
 from functools import partial
 from typing import Any
 
-from gerbang.v1 import matching_service_pb2 as pb
-from gerbang.v1 import matching_service_pb2_grpc, sample_pb2
 from grpc import aio
 
+from gerbang.v1 import matching_service_pb2 as pb
+from gerbang.v1 import matching_service_pb2_grpc, sample_pb2
 from gerbang_service.admission import Deadline
 from gerbang_service.domain.errors import FieldInvalid, GerbangError
 from gerbang_service.domain.faces import FaceChoice

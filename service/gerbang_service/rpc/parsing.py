@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from gerbang.v1 import matching_service_pb2 as matching_pb
-from gerbang.v1 import plan_pb2, sample_pb2, subject_pb2, watchlist_pb2
 from google.protobuf import field_mask_pb2, timestamp_pb2
 
+from gerbang.v1 import matching_service_pb2 as matching_pb
+from gerbang.v1 import plan_pb2, sample_pb2, subject_pb2, watchlist_pb2
 from gerbang_service.domain.decision import DEFAULT_CANDIDATES, MAX_CANDIDATES
 from gerbang_service.domain.errors import FieldInvalid
 from gerbang_service.domain.faces import FaceChoice

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from gerbang.v1 import watchlist_service_pb2 as pb
-from gerbang.v1 import watchlist_service_pb2_grpc
 from grpc import aio
 
+from gerbang.v1 import watchlist_service_pb2 as pb
+from gerbang.v1 import watchlist_service_pb2_grpc
 from gerbang_service import operations
 from gerbang_service.admission import Deadline
 from gerbang_service.domain.errors import SubjectNotFound, WatchlistNotFound

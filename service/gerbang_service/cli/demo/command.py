@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from gerbang import GerbangError
 
+from gerbang import GerbangError
 from gerbang_service.cli.demo.real_cast import TooFewPeopleError
 from gerbang_service.cli.demo.server import DemoServer, ServerFailedError
 from gerbang_service.cli.exits import ExitCode

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from gerbang import CounterClient, GateClient, WatchlistClient
-
 from gerbang_service.cli.demo.cast import Cast, Part
 from gerbang_service.cli.demo.drawn_cast import drawn_cast
 from gerbang_service.cli.demo.real_cast import real_cast
@@ -59,7 +58,7 @@ def _cast(photos: Path | None, places: Places, output: Output) -> Cast:
     if photos is None:
         output.line("Everybody in this demo is drawn; the stand-in pack knows drawn faces only.")
         return drawn_cast()
-    return real_cast(photos, places.arrival, output.note)
+    return real_cast(photos, places.office, places.arrival, output.note)
 
 
 def _restart(server: DemoServer, record: Record) -> None:

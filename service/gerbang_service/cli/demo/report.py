@@ -36,6 +36,8 @@ def show_summary(output: Output, record: Record) -> None:
     total = len(record.events)
     if wrong:
         output.line(Text(f"{len(wrong)} of {total} answers were wrong.", style="bold red"))
+        if all(event.verdict.similarity is not None for event in wrong):
+            output.line("All by similarity: the recogniser, or its threshold, erred; nothing else did.")
     else:
         output.line(Text(f"{total} answers, all of them right.", style="bold green"))
 

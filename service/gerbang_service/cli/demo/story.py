@@ -15,7 +15,6 @@ from gerbang import (
     VerifyResponse,
     WatchlistClient,
 )
-
 from gerbang_service.cli.demo.cast import Cast, Part, subject_id
 from gerbang_service.cli.demo.record import Question, Record, Verdict
 from gerbang_service.cli.demo.spoiled import Spoiled
