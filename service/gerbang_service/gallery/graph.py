@@ -157,8 +157,8 @@ class Graph:
             if not len(missing):
                 return
             while len(missing) and self._running:
-                self._add_slice(graph, missing[: self._slice])
-                missing = missing[self._slice :]
+                now, missing = np.split(missing, [self._slice])
+                self._add_slice(graph, now)
 
     def _missing(self, graph: Hnsw) -> NDArray[np.int64]:
         columns = self._table.columns

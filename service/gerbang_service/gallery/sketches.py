@@ -35,6 +35,11 @@ class Sketches:
         self.bits = bits
         self._scanner = _Scanner(bits, capacity)
 
+    @property
+    def capacity(self) -> int:
+        """Rows that fit."""
+        return len(self._scanner.blocks) * _BLOCK
+
     def resize(self, capacity: int) -> None:
         """Make room for more rows."""
         larger = _Scanner(self.bits, capacity)
