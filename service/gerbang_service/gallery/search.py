@@ -100,7 +100,8 @@ class Search:
         with self._table.readers.reading():
             rows = [row for each in template_ids if (row := self._table.row_of(each)) is not None]
             best: tuple[float, int] | None = None
-            for similarity, template_id, _ in self._judge(probe, np.array(rows, np.int64), floor=-1.0):
+            asked = np.zeros(len(rows), np.int64)
+            for _, similarity, template_id, _ in self._judge([probe], asked, np.array(rows, np.int64)):
                 if best is None or similarity > best[0]:
                     best = (similarity, template_id)
             return best
@@ -114,18 +115,19 @@ class Search:
         selection = self._selections.of(queries[0].filter)
         if selection.count <= _FEW:
             rows = selection.rows()
-            return [self._accepted(query, rows) for query in queries]
+            asked = np.repeat(np.arange(len(queries)), len(rows))
+            return self._accepted(queries, asked, np.tile(rows, len(queries)))
         probes = np.stack([query.probe for query in queries])
         rotated = probes @ self._rotation
         pool = max(self._pools.sweep, 2 * max(query.limit for query in queries))
         rows = self._propose(queries[0].plan, rotated, pool, selection)
-        near = self._near(probes, rows, np.array([query.floor for query in queries], np.float32))
-        answers: list[list[Candidate]] = []
-        for i, query in enumerate(queries):
-            accepted = self._accepted(query, rows[i][near[i]]) if near[i].any() else []
-            if len(accepted) < query.limit and near[i].sum() >= pool:
-                accepted = self._widen(query, rotated[i : i + 1], pool, selection)
-            answers.append(accepted)
+        floors = np.array([query.floor for query in queries], np.float32)
+        near = self._near(probes, rows, floors)
+        asked, place = np.nonzero(near)
+        answers = self._accepted(queries, asked, rows[asked, place])
+        for i in np.flatnonzero(near.sum(axis=1) >= pool).tolist():
+            if len(answers[i]) < queries[i].limit:
+                answers[i] = self._widen(queries[i], rotated[i : i + 1], pool, selection)
         return answers
 
     def _widen(self, query: Query, rotated: NDArray[np.float32], pool: int, selection: Selection) -> list[Candidate]:
@@ -137,7 +139,7 @@ class Search:
             pool *= 4
             rows = self._propose(query.plan, rotated, min(pool, selection.count), selection)
             near = self._near(query.probe[np.newaxis], rows, np.array([query.floor], np.float32))[0]
-            accepted = self._accepted(query, rows[0][near])
+            accepted = self._accepted_of_one(query, rows[0][near])
             if len(accepted) >= query.limit or near.sum() < pool or pool >= selection.count:
                 return accepted
 
@@ -188,7 +190,7 @@ class Search:
     def _run_exact(self, query: Query) -> list[Candidate]:
         accepted: list[Candidate] = []
         for rows, complete_above in self._exact_pools(query):
-            accepted = [each for each in self._accepted(query, rows) if each.similarity >= complete_above]
+            accepted = [each for each in self._accepted_of_one(query, rows) if each.similarity >= complete_above]
             if len(accepted) >= query.limit:
                 break
         return accepted
@@ -207,32 +209,46 @@ class Search:
             size *= 8
         yield rows, -np.inf
 
-    def _accepted(self, query: Query, rows: NDArray[np.int64]) -> list[Candidate]:
-        """Return the candidates among these rows, at most `limit`."""
-        best: dict[str, Comparison] = {}
-        rows = rows[query.filter.admits(self._table.columns, rows)]
-        for similarity, template_id, owner in self._judge(query.probe, rows, query.floor):
-            known = best.get(owner.subject_id)
+    def _accepted_of_one(self, query: Query, rows: NDArray[np.int64]) -> list[Candidate]:
+        return self._accepted([query], np.zeros(len(rows), np.int64), rows)[0]
+
+    def _accepted(
+        self, queries: Sequence[Query], asked: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> list[list[Candidate]]:
+        """Return each query's candidates among its rows, at most its limit. Row i is for query `asked[i]`."""
+        admitted = queries[0].filter.admits(self._table.columns, rows)
+        best: list[dict[str, Comparison]] = [{} for _ in queries]
+        probes = [query.probe for query in queries]
+        for i, similarity, template_id, owner in self._judge(probes, asked[admitted], rows[admitted]):
+            known = best[i].get(owner.subject_id)
             if known is None or (similarity, -template_id) > (known.similarity, -known.template_id):
-                best[owner.subject_id] = Comparison(
+                best[i][owner.subject_id] = Comparison(
                     owner.subject_id, similarity, template_id, owner.watchlists, owner.labels
                 )
-        accepted = (query.accept(each) for each in ranked(list(best.values())))
-        return [each for each in accepted if each is not None][: query.limit]
+        return [_best_accepted(query, found) if found else [] for query, found in zip(queries, best, strict=True)]
 
     def _judge(
-        self, probe: NDArray[np.float32], rows: NDArray[np.int64], floor: float
-    ) -> Iterator[tuple[float, int, Owner]]:
-        """Yield (exact cosine, template_id, owner) of the live rows whose cosine is at least `floor`.
+        self, probes: Sequence[NDArray[np.float32]], asked: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> Iterator[tuple[int, float, int, Owner]]:
+        """Yield (query, exact cosine, template_id, owner) of the live rows. Row i is for query `asked[i]`.
 
         The sum is made in float64 and rounded to float32, so that it does not depend on the plan, the batch, or where
         the row lies.
         """
+        if not len(rows):
+            return
         columns = self._table.columns
-        vectors = columns.vectors[rows].astype(np.float64)
-        exact = np.clip(vectors @ probe.astype(np.float64), -1.0, 1.0).astype(np.float32)
-        for row, similarity in zip(rows.tolist(), exact.tolist(), strict=True):
+        each_probe = np.stack(probes).astype(np.float64)[asked]
+        exact = np.einsum("ij,ij->i", columns.vectors[rows].astype(np.float64), each_probe)
+        similarities = np.clip(exact, -1.0, 1.0).astype(np.float32).tolist()
+        for i, row, similarity in zip(asked.tolist(), rows.tolist(), similarities, strict=True):
             template_id, owner = int(columns.template_ids[row]), columns.owners[row]
             # Last of all: a row that is live now was whole when its vector was read.
-            if owner is not None and columns.live[row] and similarity >= floor:
-                yield similarity, template_id, owner
+            if owner is not None and columns.live[row]:
+                yield i, similarity, template_id, owner
+
+
+def _best_accepted(query: Query, best: dict[str, Comparison]) -> list[Candidate]:
+    above = [each for each in best.values() if each.similarity >= query.floor]
+    accepted = (query.accept(each) for each in (ranked(above) if len(above) > 1 else above))
+    return [each for each in accepted if each is not None][: query.limit]
