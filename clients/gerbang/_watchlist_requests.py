@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gerbang._choices import action_value, direction_value
+from gerbang._choices import Choice, action_value, direction_value, plan_value
 from gerbang._options import SubjectFields, WatchlistFields, refuse_unknown
 from gerbang._requests import labels_of, subject_message
 from gerbang.v1.watchlist_pb2 import Watchlist
 from gerbang.v1.watchlist_service_pb2 import (
     CreateWatchlistRequest,
     ListSubjectsRequest,
+    MeasureRecallRequest,
     UpdateSubjectRequest,
     UpdateWatchlistRequest,
 )
@@ -63,3 +65,8 @@ def _mask(paths: list[str]) -> FieldMask:
     if not paths:
         raise ValueError("an update names at least one field")
     return FieldMask(paths=paths)
+
+
+def recall_request(sample: int, similarities: Sequence[float], plans: Sequence[Choice]) -> MeasureRecallRequest:
+    """Return a MeasureRecallRequest. Raise ValueError for an unknown plan."""
+    return MeasureRecallRequest(sample=sample, similarities=similarities, plans=[plan_value(each) for each in plans])

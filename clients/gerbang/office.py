@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from gerbang import _watchlist_requests as requests
 from gerbang._channel import OFFICE_TIMEOUT_S
+from gerbang._choices import Choice
 from gerbang._clients import SyncClient
 from gerbang._requests import enroll_request
 from gerbang.v1 import watchlist_service_pb2 as pb
@@ -156,3 +157,20 @@ class WatchlistClient(SyncClient):
     def server_info(self, *, timeout: float | None = None) -> pb.GetServerInfoResponse:
         """Return what the server is and holds: version, face pack, dimension, thresholds, size, revision."""
         return self._call(self._watchlists.GetServerInfo, pb.GetServerInfoRequest(), timeout)
+
+    def measure_recall(
+        self,
+        *,
+        sample: int = 0,
+        similarities: Sequence[float] = (),
+        plans: Sequence[Choice] = (),
+        timeout: float | None = 600.0,
+    ) -> pb.MeasureRecallResponse:
+        """Measure on the live gallery how many people each plan misses, and how long it takes.
+
+        `sample`: templates to make probes for, 0 to 10,000 (0: 100). `similarities` of the probes to them, above 0 and
+        below 1 (empty: 0.3 to 0.6). `plans`: "both", "graph", "sweep", "exact" (empty: all). `timeout`: seconds, also
+        what the server stops after; a large gallery takes minutes. Raises Busy while another measurement runs.
+        """
+        request = requests.recall_request(sample, similarities, plans)
+        return self._call(self._watchlists.MeasureRecall, request, timeout)

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Unpack
 
 from gerbang import _watchlist_requests as requests
 from gerbang._channel import OFFICE_TIMEOUT_S
+from gerbang._choices import Choice
 from gerbang._clients import AsyncClient, as_async
 from gerbang._requests import enroll_request
 from gerbang.v1 import watchlist_service_pb2 as pb
@@ -131,3 +132,15 @@ class AsyncWatchlistClient(AsyncClient):
     async def server_info(self, *, timeout: float | None = None) -> pb.GetServerInfoResponse:
         """Return what the server is and holds; see WatchlistClient.server_info."""
         return await self._call(self._watchlists.GetServerInfo, pb.GetServerInfoRequest(), timeout)
+
+    async def measure_recall(
+        self,
+        *,
+        sample: int = 0,
+        similarities: Sequence[float] = (),
+        plans: Sequence[Choice] = (),
+        timeout: float | None = 600.0,
+    ) -> pb.MeasureRecallResponse:
+        """Measure how many people each plan misses; see WatchlistClient.measure_recall."""
+        request = requests.recall_request(sample, similarities, plans)
+        return await self._call(self._watchlists.MeasureRecall, request, timeout)

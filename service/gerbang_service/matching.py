@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.admission import Deadline
+from gerbang_service.audit import SelfAudit
 from gerbang_service.domain.decision import Candidate, Comparison, Thresholds, as_float32, decide
 from gerbang_service.domain.errors import NoFacePack
 from gerbang_service.domain.faces import DetectedFace, ExtractedFace
@@ -19,7 +20,8 @@ from gerbang_service.domain.samples import ImageSample, Sample
 from gerbang_service.domain.watchlists import Direction
 from gerbang_service.faces.quality import PROBE, QualityLimits
 from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.gallery.search import Filter, Plan, Query
+from gerbang_service.gallery.search import Plan, Query
+from gerbang_service.gallery.selection import Filter
 from gerbang_service.revisions import Revisions
 from gerbang_service.workers import Workers
 
@@ -99,6 +101,7 @@ class Matching:
         *,
         images: Workers,
         searches: Workers,
+        audit: SelfAudit,
     ) -> None:
         self._gallery = gallery
         self._pipeline = pipeline
@@ -106,6 +109,7 @@ class Matching:
         self._defaults = defaults
         self._images = images
         self._searches = searches
+        self._audit = audit
 
     def lane(self) -> asyncio.Semaphore:
         """Return the lane for one call's images; see Workers.lane."""
@@ -154,7 +158,10 @@ class Matching:
         queries = [each for each in prepared if isinstance(each, _Prepared)]
         revision, size = self._gallery.revision, self._gallery.size
         work = partial(self._gallery.search.run, [each.query for each in queries])
-        found = iter(await self._searches.run(work, deadline)) if queries else iter(())
+        answers = await self._searches.run(work, deadline) if queries else []
+        for query, candidates in zip(queries, answers, strict=True):
+            self._audit.consider(query.query, candidates, revision)
+        found = iter(answers)
         return [
             Identification(next(found), each.thresholds.default, each.features.face, each.query.plan, size, revision)
             if isinstance(each, _Prepared)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gerbang_service.admission import Admission
+from gerbang_service.audit import SelfAudit
 from gerbang_service.cpu_quota import cpu_quota
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.gallery.graph import Graph
+from gerbang_service.gallery.gallery import Gallery, GalleryOptions
+from gerbang_service.gallery.graph import GraphSettings
 from gerbang_service.gallery.search import Plan
-from gerbang_service.gallery.table import Table
 from gerbang_service.matching import Defaults, Matching
 from gerbang_service.revisions import Revisions
 from gerbang_service.settings import NO_PACK, Settings
@@ -59,6 +59,7 @@ class Parts:
     queries: Workers
     images: Workers
     searches: Workers
+    audit: SelfAudit
     start_time_ns: int
 
     def load(self) -> None:
@@ -81,7 +82,7 @@ class Parts:
         if loaded:
             self.writer.stop()
             self.gallery.graph.stop()
-        for workers in (self.images, self.searches, self.queries):
+        for workers in (self.images, self.searches, self.queries, self.audit):
             workers.stop()
         self.store.close()
 
@@ -140,19 +141,22 @@ def _assemble(
     loop = asyncio.get_running_loop()
     quota = cpu_quota()
     with store.reading() as connection:
-        table = Table(recogniser.dimension, int(1.1 * reading.template_count(connection, recogniser.model)))
-    graph = Graph(
-        table,
-        m=settings.graph_m,
-        ef_construction=settings.graph_ef_construction,
-        ef=settings.graph_ef,
-        threads=quota,
+        capacity = int(1.1 * reading.template_count(connection, recogniser.model))
+    options = GalleryOptions(
+        settings.sketch_bits,
+        settings.rescored,
+        GraphSettings(
+            settings.graph_m, settings.graph_ef_construction, settings.graph_ef, settings.graph_max_tombstones
+        ),
     )
-    gallery = Gallery(table, graph)
+    gallery = Gallery(recogniser.dimension, capacity, options)
     revisions = Revisions(0)
     images = Workers(settings.image_workers or quota, Admission("images", settings.max_pending_images), "image")
     searches = Workers(settings.search_workers or quota, Admission("searches", settings.max_pending_searches), "search")
-    matching = Matching(gallery, recogniser.pipeline, revisions, recogniser.defaults, images=images, searches=searches)
+    audit = SelfAudit(gallery, settings.audit_every)
+    matching = Matching(
+        gallery, recogniser.pipeline, revisions, recogniser.defaults, images=images, searches=searches, audit=audit
+    )
     writer = Writer(
         store,
         gallery,
@@ -161,4 +165,4 @@ def _assemble(
         on_failure=lambda: loop.call_soon_threadsafe(on_failure),
     )
     queries = Workers(_QUERY_THREADS, Admission("queries", _MAX_PENDING_QUERIES), "query")
-    return Parts(recogniser, store, gallery, matching, writer, queries, images, searches, start_time_ns)
+    return Parts(recogniser, store, gallery, matching, writer, queries, images, searches, audit, start_time_ns)

@@ -130,9 +130,7 @@ class Server:
             recogniser.pack, recogniser.model, recogniser.dimension, recogniser.defaults, parts.start_time_ns
         )
         add_MatchingServiceServicer_to_server(MatchingServicer(parts.matching, enrolling, parser, self._drain), server)
-        add_WatchlistServiceServicer_to_server(
-            WatchlistServicer(parts.gallery, parts.store, parts.writer, parts.queries, facts), server
-        )
+        add_WatchlistServiceServicer_to_server(WatchlistServicer(parts, facts), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)

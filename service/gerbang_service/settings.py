@@ -15,7 +15,7 @@ from typing import Any
 
 from gerbang_service.domain.errors import StartupError
 
-PLANS = ("graph", "exact")
+PLANS = ("both", "graph", "sweep", "exact")
 STAND_IN = "stand-in"
 NO_PACK = "none"
 
@@ -54,10 +54,16 @@ class Settings:
         ("refuse", "ignore"),
     )
 
-    plan: str = _setting("graph", "How Identify searches when the request does not say.", PLANS)
+    plan: str = _setting("both", "How Identify searches when the request does not say.", PLANS)
     graph_m: int = _setting(16, "HNSW: links a node (hnswlib's M).")
-    graph_ef_construction: int = _setting(200, "HNSW: width of the walk that inserts.")
-    graph_ef: int = _setting(64, "HNSW: width of the walk that searches.")
+    graph_ef_construction: int = _setting(100, "HNSW: width of the walk that inserts.")
+    graph_ef: int = _setting(16, "HNSW: width of the walk that searches.")
+    graph_max_tombstones: float = _setting(0.2, "Share of deleted templates in the graph at which it is rebuilt.")
+    sketch_bits: int = _setting(0, "Bits of a sketch, a multiple of 8. 0: 512 from 256 dimensions on, else 1024.")
+    rescored: int = _setting(32, "Templates that the sweep proposes for the exact comparison.")
+    audit_every: int = _setting(
+        200, "One Identify in so many is answered again by plan exact, to count misses. 0: none."
+    )
     search_workers: int = _setting(0, "Threads that search. 0: the CPU quota.")
 
     max_pending_images: int = _setting(64, "Calls with images waiting or running, at most; more are OVERLOADED.")
@@ -66,7 +72,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse values that can't work, with StartupError."""
-        for name in ("max_image_mb", "max_megapixels", "max_message_mb", "graph_m", "graph_ef"):
+        for name in ("max_image_mb", "max_megapixels", "max_message_mb", "graph_m", "graph_ef", "rescored"):
             self._require(name, getattr(self, name) > 0, "must be positive")
         for name in (
             "max_pending_images",
@@ -75,11 +81,13 @@ class Settings:
             "graph_ef_construction",
         ):
             self._require(name, getattr(self, name) > 0, "must be positive")
-        for name in ("image_workers", "search_workers", "drain_grace_s", "dimension"):
+        for name in ("image_workers", "search_workers", "drain_grace_s", "dimension", "audit_every"):
             self._require(name, getattr(self, name) >= 0, "must not be negative")
         for name in ("threshold", "verification_threshold"):
             value = getattr(self, name)
             self._require(name, value is None or -1 <= value <= 1, "must be between -1 and 1")
+        self._require("sketch_bits", self.sketch_bits >= 0 and self.sketch_bits % 8 == 0, "must be a multiple of 8")
+        self._require("graph_max_tombstones", 0 < self.graph_max_tombstones < 1, "must be between 0 and 1")
         self._require("det_size", self.det_size > 0 and self.det_size % 32 == 0, "must be a multiple of 32")
         for field in dataclasses.fields(self):
             choices = field.metadata.get("choices")

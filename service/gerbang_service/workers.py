@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TypeVar
 
+import faiss
+
 from gerbang_service.admission import Admission, Deadline
 
 T = TypeVar("T")
@@ -17,7 +19,10 @@ class Workers:
     """Threads for one kind of work, behind an admission. `run` belongs to the event loop."""
 
     def __init__(self, threads: int, admission: Admission, name: str) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        # One thread a search, as many searches as threads: OpenMP's own threads would only get in their way.
+        self._pool = ThreadPoolExecutor(
+            threads, thread_name_prefix=name, initializer=faiss.omp_set_num_threads, initargs=(1,)
+        )
         self._admission = admission
         self._lane = max(1, min(2 * threads, admission.limit))
 

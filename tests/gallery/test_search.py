@@ -15,10 +15,8 @@ from gerbang_service.domain.decision import Candidate, Thresholds, decide
 from gerbang_service.domain.errors import WatchlistNotFound
 from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Direction, Watchlist
-from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.gallery.graph import Graph
+from gerbang_service.gallery.gallery import Gallery, GalleryOptions
 from gerbang_service.gallery.search import Plan, Query
-from gerbang_service.gallery.table import Table
 
 DIMENSION = 16
 PLANS = list(Plan)
@@ -28,8 +26,7 @@ class Office:
     """A gallery and the plain records that it must agree with."""
 
     def __init__(self, *lists: Watchlist) -> None:
-        table = Table(DIMENSION)
-        self.gallery = Gallery(table, Graph(table, m=8, ef_construction=50, ef=32, threads=1))
+        self.gallery = Gallery(DIMENSION, 0, GalleryOptions())
         self.gallery.graph.start()
         self.records: dict[str, tuple[Subject, dict[int, np.ndarray]]] = {}
         self.revision = 0

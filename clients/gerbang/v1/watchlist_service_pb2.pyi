@@ -564,6 +564,7 @@ class GetServerInfoResponse(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     GRAPH_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
+    AUDIT_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the server, such as "0.1.0"."""
     face_pack: _builtins.str
@@ -594,6 +595,10 @@ class GetServerInfoResponse(_message.Message):
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the server was started."""
 
+    @_builtins.property
+    def audit(self) -> Global___SelfAudit:
+        """What the server found when it checked its own answers."""
+
     def __init__(
         self,
         *,
@@ -610,14 +615,153 @@ class GetServerInfoResponse(_message.Message):
         plan: _plan_pb2.Plan.ValueType = ...,
         graph: Global___GraphProgress | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
+        audit: Global___SelfAudit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["graph", b"graph", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "graph", b"graph", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "face_pack", b"face_pack", "gallery_size", b"gallery_size", "graph", b"graph", "identification_threshold", b"identification_threshold", "model", b"model", "plan", b"plan", "revision", b"revision", "start_time", b"start_time", "subject_count", b"subject_count", "verification_threshold", b"verification_threshold", "version", b"version", "watchlist_count", b"watchlist_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "dimension", b"dimension", "face_pack", b"face_pack", "gallery_size", b"gallery_size", "graph", b"graph", "identification_threshold", b"identification_threshold", "model", b"model", "plan", b"plan", "revision", b"revision", "start_time", b"start_time", "subject_count", b"subject_count", "verification_threshold", b"verification_threshold", "version", b"version", "watchlist_count", b"watchlist_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
+
+@_typing.final
+class SelfAudit(_message.Message):
+    """What the server found when it answered some Identify calls a second time by exact comparison. Since its start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDITED_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    audited: _builtins.int
+    """Searches answered twice."""
+    missed: _builtins.int
+    """Of those, in how many the exact comparison found a candidate that the answer lacked."""
+    skipped: _builtins.int
+    """Searches that were chosen and not audited: the gallery had changed meanwhile, or too many audits were waiting."""
+    def __init__(
+        self,
+        *,
+        audited: _builtins.int = ...,
+        missed: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audited", b"audited", "missed", b"missed", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SelfAudit: _TypeAlias = SelfAudit  # noqa: Y015
+
+@_typing.final
+class MeasureRecallRequest(_message.Message):
+    """What to measure."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    SIMILARITIES_FIELD_NUMBER: _builtins.int
+    PLANS_FIELD_NUMBER: _builtins.int
+    sample: _builtins.int
+    """How many of the gallery's templates to make probes for, 0 to 10000. 0: 100."""
+    @_builtins.property
+    def similarities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Similarities of the probes to them, each above 0 and below 1, at most 16. Empty: 0.3, 0.4, 0.5, 0.6."""
+
+    @_builtins.property
+    def plans(self) -> _containers.RepeatedScalarFieldContainer[_plan_pb2.Plan.ValueType]:
+        """The plans to measure. Empty: BOTH, GRAPH, SWEEP, EXACT."""
+
+    def __init__(
+        self,
+        *,
+        sample: _builtins.int = ...,
+        similarities: _abc.Iterable[_builtins.float] | None = ...,
+        plans: _abc.Iterable[_plan_pb2.Plan.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plans", b"plans", "sample", b"sample", "similarities", b"similarities"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureRecallRequest: _TypeAlias = MeasureRecallRequest  # noqa: Y015
+
+@_typing.final
+class MeasureRecallResponse(_message.Message):
+    """What was measured."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASUREMENTS_FIELD_NUMBER: _builtins.int
+    GALLERY_SIZE_FIELD_NUMBER: _builtins.int
+    GRAPH_INDEXED_FIELD_NUMBER: _builtins.int
+    gallery_size: _builtins.int
+    """Live templates at the time."""
+    graph_indexed: _builtins.int
+    """Live templates in the graph at the time."""
+    @_builtins.property
+    def measurements(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecallMeasurement]:
+        """One for each plan and similarity."""
+
+    def __init__(
+        self,
+        *,
+        measurements: _abc.Iterable[Global___RecallMeasurement] | None = ...,
+        gallery_size: _builtins.int = ...,
+        graph_indexed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_size", b"gallery_size", "graph_indexed", b"graph_indexed", "measurements", b"measurements"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureRecallResponse: _TypeAlias = MeasureRecallResponse  # noqa: Y015
+
+@_typing.final
+class RecallMeasurement(_message.Message):
+    """How one plan did at one similarity."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    MEDIAN_US_FIELD_NUMBER: _builtins.int
+    P99_US_FIELD_NUMBER: _builtins.int
+    plan: _plan_pb2.Plan.ValueType
+    """The plan."""
+    similarity: _builtins.float
+    """The similarity of the probes to their templates."""
+    probes: _builtins.int
+    """Probes whose own template is the most similar of all to them: the others could not be found by anything."""
+    missed: _builtins.int
+    """Of those, how many the plan did not find."""
+    median_us: _builtins.float
+    """Median time of a search, microseconds."""
+    p99_us: _builtins.float
+    """99th percentile of the time of a search, microseconds."""
+    def __init__(
+        self,
+        *,
+        plan: _plan_pb2.Plan.ValueType = ...,
+        similarity: _builtins.float = ...,
+        probes: _builtins.int = ...,
+        missed: _builtins.int = ...,
+        median_us: _builtins.float = ...,
+        p99_us: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["median_us", b"median_us", "missed", b"missed", "p99_us", b"p99_us", "plan", b"plan", "probes", b"probes", "similarity", b"similarity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecallMeasurement: _TypeAlias = RecallMeasurement  # noqa: Y015
 
 @_typing.final
 class GraphProgress(_message.Message):

@@ -91,6 +91,11 @@ class WatchlistServiceStub:
                 request_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.MeasureRecall = channel.unary_unary(
+                '/gerbang.v1.WatchlistService/MeasureRecall',
+                request_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.MeasureRecallRequest.SerializeToString,
+                response_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.MeasureRecallResponse.FromString,
+                _registered_method=True)
 
 
 class WatchlistServiceServicer:
@@ -175,6 +180,14 @@ class WatchlistServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MeasureRecall(self, request, context):
+        """Measures, on the live gallery, how many people each plan misses and how long it takes: probes are made at known
+        similarities to a sample of the gallery's own templates. Takes seconds to minutes; one at a time, else OVERLOADED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WatchlistServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -232,6 +245,11 @@ def add_WatchlistServiceServicer_to_server(servicer, server):
                     servicer.GetServerInfo,
                     request_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.GetServerInfoRequest.FromString,
                     response_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'MeasureRecall': grpc.unary_unary_rpc_method_handler(
+                    servicer.MeasureRecall,
+                    request_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.MeasureRecallRequest.FromString,
+                    response_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.MeasureRecallResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -533,6 +551,33 @@ class WatchlistService:
             '/gerbang.v1.WatchlistService/GetServerInfo',
             gerbang_dot_v1_dot_watchlist__service__pb2.GetServerInfoRequest.SerializeToString,
             gerbang_dot_v1_dot_watchlist__service__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MeasureRecall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gerbang.v1.WatchlistService/MeasureRecall',
+            gerbang_dot_v1_dot_watchlist__service__pb2.MeasureRecallRequest.SerializeToString,
+            gerbang_dot_v1_dot_watchlist__service__pb2.MeasureRecallResponse.FromString,
             options,
             channel_credentials,
             insecure,

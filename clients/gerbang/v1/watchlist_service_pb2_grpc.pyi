@@ -57,6 +57,10 @@ class WatchlistServiceStub:
     """Deletes one template. The subject stays, even without templates."""
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.GetServerInfoRequest, _watchlist_service_pb2.GetServerInfoResponse]
     """Tells what the server is and holds."""
+    MeasureRecall: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.MeasureRecallRequest, _watchlist_service_pb2.MeasureRecallResponse]
+    """Measures, on the live gallery, how many people each plan misses and how long it takes: probes are made at known
+    similarities to a sample of the gallery's own templates. Takes seconds to minutes; one at a time, else OVERLOADED.
+    """
 
 @_typing.type_check_only
 class WatchlistServiceAsyncStub(WatchlistServiceStub):
@@ -87,6 +91,10 @@ class WatchlistServiceAsyncStub(WatchlistServiceStub):
     """Deletes one template. The subject stays, even without templates."""
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.GetServerInfoRequest, _watchlist_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """Tells what the server is and holds."""
+    MeasureRecall: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.MeasureRecallRequest, _watchlist_service_pb2.MeasureRecallResponse]  # type: ignore[assignment]
+    """Measures, on the live gallery, how many people each plan misses and how long it takes: probes are made at known
+    similarities to a sample of the gallery's own templates. Takes seconds to minutes; one at a time, else OVERLOADED.
+    """
 
 class WatchlistServiceServicer(metaclass=_abc_1.ABCMeta):
     """The watchlist office's work: lists, subjects, and what the server is. Every change is acknowledged only when it is on
@@ -180,5 +188,15 @@ class WatchlistServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_watchlist_service_pb2.GetServerInfoResponse, _abc.Awaitable[_watchlist_service_pb2.GetServerInfoResponse]]:
         """Tells what the server is and holds."""
+
+    @_abc_1.abstractmethod
+    def MeasureRecall(
+        self,
+        request: _watchlist_service_pb2.MeasureRecallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_watchlist_service_pb2.MeasureRecallResponse, _abc.Awaitable[_watchlist_service_pb2.MeasureRecallResponse]]:
+        """Measures, on the live gallery, how many people each plan misses and how long it takes: probes are made at known
+        similarities to a sample of the gallery's own templates. Takes seconds to minutes; one at a time, else OVERLOADED.
+        """
 
 def add_WatchlistServiceServicer_to_server(servicer: WatchlistServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

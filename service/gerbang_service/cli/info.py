@@ -38,6 +38,8 @@ def info(session: Session) -> ExitCode:
             "revision": f"{found.revision:,}",
             "graph": f"{found.graph.indexed:,} indexed, {found.graph.pending:,} pending, "
             f"{found.graph.tombstones:,} deleted",
+            "self-audit": f"{found.audit.audited:,} searches checked, {found.audit.missed:,} missed someone, "
+            f"{found.audit.skipped:,} skipped",
         }
     )
     return ExitCode.YES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gerbang_service.cli.audit import audit
 from gerbang_service.cli.demo.command import demo
 from gerbang_service.cli.enroll import enroll
 from gerbang_service.cli.exits import ExitCode
@@ -27,7 +28,7 @@ def root() -> None:
     """Face matching against watchlists for border gates and immigration counters."""
 
 
-for _command in (serve, enroll, identify, verify, watchlist, subject, info, demo):
+for _command in (serve, enroll, identify, verify, watchlist, subject, info, audit, demo):
     root.add_command(_command)
 
 

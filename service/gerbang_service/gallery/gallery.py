@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +18,52 @@ from gerbang_service.domain.errors import (
 )
 from gerbang_service.domain.subjects import StoredSubject, Subject
 from gerbang_service.domain.watchlists import Direction, Watchlist
-from gerbang_service.gallery.graph import Graph, GraphProgress
-from gerbang_service.gallery.search import Filter, Search
+from gerbang_service.gallery.graph import Graph, GraphProgress, GraphSettings
+from gerbang_service.gallery.rotation import rotation
+from gerbang_service.gallery.search import Pools, Search
+from gerbang_service.gallery.selection import Filter, Selections
+from gerbang_service.gallery.sketches import Sketches
 from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
+
+# What of a template is in the graph: so many of its rotated coordinates. At a third of the memory of all 512 the graph
+# finds more mates in the same time (docs/search.md).
+_GRAPH_DIRECTIONS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryOptions:
+    """`sketch_bits`: 0 for the default of the dimension; `rescored`: rows that the sweep proposes for a probe."""
+
+    sketch_bits: int = 0
+    rescored: int = 32
+    graph: GraphSettings = field(default_factory=GraphSettings)
+
+
+def default_sketch_bits(dimension: int) -> int:
+    """Return the bits of a sketch that were measured to miss nobody who matters (docs/search.md)."""
+    return 512 if dimension >= 256 else 1024
 
 
 class Gallery:
     """Answers from memory. `load` and `apply` belong to one thread; everything else may be called from any."""
 
-    def __init__(self, table: Table, graph: Graph) -> None:
-        self.table = table
-        self.graph = graph
-        self.search = Search(table, graph)
+    def __init__(self, dimension: int, capacity: int, options: GalleryOptions) -> None:
+        """`dimension`: of the templates; `capacity`: rows to make room for at once."""
+        self.table = Table(dimension, capacity)
+        bits = options.sketch_bits or default_sketch_bits(dimension)
+        directions = min(_GRAPH_DIRECTIONS, dimension)
+        self._rotation = rotation(dimension, max(bits, directions))
+        self._sketches = Sketches(bits, self.table.columns.capacity)
+        self.graph = Graph(self.table, self._rotation[:, :directions], options.graph)
+        self._selections = Selections(self.table)
+        self.search = Search(
+            self.table,
+            self._sketches,
+            self.graph,
+            self._selections,
+            self._rotation,
+            Pools(sweep=options.rescored, graph=options.graph.ef),
+        )
         self.revision = 0
         self._owners: dict[str, Owner] = {}
         self._watchlists: Mapping[str, Watchlist] = {}
@@ -119,14 +154,35 @@ class Gallery:
             NEVER if subject.expire_time_ns is None else subject.expire_time_ns,
             (*live, *added),
         )
+        self._describe(live, owner)
         bits = _bits([self._numbers[name] for name in subject.watchlists])
-        for template_id in live:
-            self.table.describe(template_id, owner, bits)
-        self.graph.enqueue([self.table.add(owner, each, vector, bits) for each, vector in added.items()])
+        rows = [self.table.add(owner, each, vector, bits) for each, vector in added.items()]
+        if rows:
+            self._follow(np.array(rows, np.int64))
         self._owners[subject.subject_id] = owner
 
+    def _describe(self, template_ids: Sequence[int], owner: Owner) -> None:
+        bits = _bits([self._numbers[name] for name in owner.watchlists])
+        for template_id in template_ids:
+            self.table.describe(template_id, owner, bits)
+        rows = [row for each in template_ids if (row := self.table.row_of(each)) is not None]
+        self._selections.changed(np.array(rows, np.int64), time.time_ns())
+
+    def _follow(self, rows: NDArray[np.int64]) -> None:
+        """Have what is derived from the table follow rows that were added to it."""
+        columns = self.table.columns
+        if columns.capacity > self._sketches.capacity:
+            self._sketches.resize(columns.capacity)
+            self._selections.forget()
+        self._sketches.write(rows, columns.vectors[rows] @ self._rotation)
+        self._selections.changed(rows, time.time_ns())
+        self.graph.wake()
+
     def _remove(self, template_id: int) -> None:
-        self.graph.remove(self.table.remove(template_id))
+        row = self.table.remove(template_id)
+        self._selections.changed(np.array([row], np.int64), time.time_ns())
+        self._sketches.erase(row)
+        self.graph.remove(row)
 
     def _put_watchlist(self, watchlist: Watchlist) -> None:
         self._number(watchlist.watchlist_id)
@@ -136,6 +192,7 @@ class Gallery:
         self._watchlists = {name: each for name, each in self._watchlists.items() if name != watchlist_id}
         # The number is free for another list only after no row carries it any more.
         self.table.clear_list(self._numbers[watchlist_id])
+        self._selections.forget()
         del self._numbers[watchlist_id]
         for owner in [each for each in self._owners.values() if watchlist_id in each.watchlists]:
             self._leave(owner, watchlist_id)
@@ -150,9 +207,7 @@ class Gallery:
             owner.expire_time_ns,
             owner.template_ids,
         )
-        bits = _bits([self._numbers[name] for name in remaining])
-        for template_id in owner.template_ids:
-            self.table.describe(template_id, left, bits)
+        self._describe(owner.template_ids, left)
         self._owners[owner.subject_id] = left
 
     def _number(self, watchlist_id: str) -> int:
@@ -183,7 +238,6 @@ class Gallery:
         for batch in templates:
             self._load_batch(batch, owners)
         self.revision = revision
-        self.graph.enqueue(range(self.table.columns.rows))
 
     def _load_subject(self, stored: StoredSubject) -> Owner:
         owner = Owner(
@@ -205,11 +259,16 @@ class Gallery:
         vectors = np.frombuffer(b"".join(vector for _, _, vector in batch), "<f4").reshape(len(batch), -1)
         batch_owners = [owners[key] for _, key, _ in batch]
         words = max(1, -(-(max(self._numbers.values(), default=0) + 1) // 64))
-        bits = np.zeros((len(batch), words), np.uint64)
-        for row, owner in enumerate(batch_owners):
-            own = _bits([self._numbers[name] for name in owner.watchlists])
-            bits[row, : len(own)] = own
-        self.table.add_many(batch_owners, np.array([each for each, _, _ in batch], np.int64), vectors, bits)
+        known = {names: self._padded_bits(names, words) for names in {owner.watchlists for owner in batch_owners}}
+        bits = np.stack([known[owner.watchlists] for owner in batch_owners])
+        ids = np.array([each for each, _, _ in batch], np.int64)
+        self._follow(self.table.add_many(batch_owners, ids, vectors, bits))
+
+    def _padded_bits(self, names: tuple[str, ...], words: int) -> NDArray[np.uint64]:
+        bits = np.zeros(words, np.uint64)
+        own = _bits([self._numbers[name] for name in names])
+        bits[: len(own)] = own
+        return bits
 
 
 def _bits(numbers: Sequence[int]) -> NDArray[np.uint64]:

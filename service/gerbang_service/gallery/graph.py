@@ -1,7 +1,7 @@
 """The HNSW graph over the templates: a fast hint at who may be similar, never the truth.
 
-The graph follows the table from behind: a thread of its own adds what is pending in short slices, so that no search
-waits long for it. Labels are never used twice (nmslib/hnswlib issue 487); the graph is never saved (issue 677).
+It follows the table from behind: a thread of its own adds what is missing in short slices, so that no search waits long
+for it, and builds a new graph beside the old one when too much of that is deleted.
 """
 
 from __future__ import annotations
@@ -9,23 +9,32 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.gallery.exclusion import SharedLock
+from gerbang_service.gallery.hnsw import Hnsw
 from gerbang_service.gallery.table import Table
 
 log = logging.getLogger(__name__)
 
-# Time that one slice of insertions may hold searches up, seconds.
-SLICE_S = 0.004
-_SMALLEST = 1024
-_SEED = 100  # of the random levels; hnswlib's own default
+# Time that one slice of insertions may hold searches up, seconds: about that of a search among 100,000.
+_SLICE_S = 0.0005
+# Below this many nodes a rebuild is not worth its while.
+_SMALLEST_REBUILT = 1024
+_BATCH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSettings:
+    """`m`, `ef_construction`, `ef`: of HNSW. `max_tombstones`: share of deleted nodes from which on it is rebuilt."""
+
+    m: int = 16
+    ef_construction: int = 100
+    ef: int = 16
+    max_tombstones: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +47,35 @@ class GraphProgress:
 
 
 class Graph:
-    """An hnswlib index that follows a table. `enqueue` and `remove` belong to the table's writer."""
+    """Follows a table. `wake` and `remove` belong to the table's writer, the rest to any thread."""
 
-    def __init__(self, table: Table, *, m: int, ef_construction: int, ef: int, threads: int) -> None:
-        """Make an empty graph over `table`; `m`, `ef_construction`, `ef`: see settings; `threads`: for building."""
+    def __init__(self, table: Table, directions: NDArray[np.float32], settings: GraphSettings) -> None:
+        """`directions`: float32 (dimension, directions): what of the templates is in the graph."""
         self._table = table
-        self._m, self._ef_construction, self._ef = m, ef_construction, ef
-        self._threads = threads
+        self._directions = np.ascontiguousarray(directions)
+        self._settings = settings
         self._lock = SharedLock()
         self._changed = threading.Condition()
-        self._queue: deque[int] = deque()
-        self._pending: set[int] = set()
-        self._slice = 8
+        self._work = False
         self._running = False
         self._thread: threading.Thread | None = None
-        self._start_empty()
+        self._serving = self._empty()
+        self._building: Hnsw | None = None
+        self._slice = 1
 
-    def _start_empty(self) -> None:
-        index = hnswlib.Index(space="ip", dim=self._table.dimension)
-        capacity = max(_SMALLEST, self._table.columns.rows)
-        index.init_index(capacity, M=self._m, ef_construction=self._ef_construction, random_seed=_SEED)
-        index.set_ef(self._ef)
-        self._index = index
-        self._row_of_label = np.full(capacity, -1, np.int64)
-        self._label_of_row: dict[int, int] = {}
-        self._labels = 0
-        self._tombstones = 0
+    def _empty(self) -> Hnsw:
+        settings = self._settings
+        return Hnsw(
+            self._directions.shape[1],
+            self._table.columns.capacity,
+            m=settings.m,
+            ef_construction=settings.ef_construction,
+            ef=settings.ef,
+        )
 
     def start(self) -> None:
         """Start following the table."""
-        self._running = True
+        self._running = self._work = True
         self._thread = threading.Thread(target=self._follow, name="graph", daemon=True)
         self._thread.start()
 
@@ -79,101 +87,96 @@ class Graph:
         if self._thread is not None:
             self._thread.join()
 
-    def enqueue(self, rows: Sequence[int]) -> None:
-        """Have these rows of the table added soon."""
+    def wake(self) -> None:
+        """Note that rows were added to the table."""
         with self._changed:
-            self._queue.extend(rows)
-            self._pending.update(rows)
+            self._work = True
             self._changed.notify_all()
 
     def remove(self, row: int) -> None:
         """Forget a row that left the table."""
         with self._changed:
-            label = self._label_of_row.pop(row, None)
-            self._pending.discard(row)
-            if label is not None:
-                self._row_of_label[label] = -1
-                self._index.mark_deleted(label)
-                self._tombstones += 1
+            self._serving.remove(row)
+            if self._building is not None:
+                self._building.remove(row)
+            if self._is_worn(self._serving):
+                self._work = True
+                self._changed.notify_all()
 
     def pending_rows(self) -> NDArray[np.int64]:
-        """Return the rows not yet in the graph: whoever searches it must look at these as well."""
-        with self._changed:
-            return np.fromiter(self._pending, np.int64, len(self._pending))
+        """Return the live rows that are not in the graph: whoever relies on it must look at these as well."""
+        return self._missing(self._serving)
 
     def progress(self) -> GraphProgress:
         """Tell how far the graph follows the table."""
         with self._changed:
-            return GraphProgress(len(self._label_of_row), len(self._pending), self._tombstones)
+            serving = self._serving
+            return GraphProgress(serving.count, self._table.live_count - serving.count, serving.tombstones)
 
-    def candidates(self, probes: NDArray[np.float32], k: int) -> list[NDArray[np.int64]]:
-        """Return up to `k` rows that may be similar, for each probe. `probes`: float32 (n, dimension), unit length."""
+    def candidates(self, rotated: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+        """Return up to `k` rows that may be similar to each probe; int64 (probes, <= k), -1 for none.
+
+        `rotated`: float32 (probes, >= directions), the probes after the rotation.
+        """
+        probes = np.ascontiguousarray(rotated[:, : self._directions.shape[1]])
         with self._lock.shared():
-            labels = self._query(probes, min(k, self._labels))
-            rows = [self._row_of_label[each.astype(np.int64)] for each in labels]
-        return [each[each >= 0] for each in rows]
+            return self._serving.query(probes, k)
 
-    def _query(self, probes: NDArray[np.float32], k: int) -> Sequence[NDArray[np.uint64]]:
-        while k > 0:
-            try:
-                labels: Sequence[NDArray[np.uint64]] = self._index.knn_query(probes, k=k, num_threads=1)[0]
-            except RuntimeError:
-                # Fewer than k nodes could be reached from the entry point (issue 321): ask for fewer.
-                k //= 2
-            else:
-                return labels
-        return [np.empty(0, np.uint64)] * len(probes)
+    # --- following, in the graph's own thread -----------------------------------------------------------------------
 
     def _follow(self) -> None:
         while True:
             with self._changed:
-                while self._running and not self._queue:
+                while self._running and not self._work:
                     self._changed.wait()
                 if not self._running:
                     return
-            self._add_slice()
+                self._work = False
+            if self._is_worn(self._serving):
+                self._rebuild()
+            self._catch_up(self._serving)
 
-    def _add_slice(self) -> None:
-        # As a reader of the table: a row taken from the queue must not be given to another template meanwhile.
-        with self._lock.exclusive(), self._table.readers.reading():
-            rows = self._next_rows()
-            if not rows:
+    def _is_worn(self, graph: Hnsw) -> bool:
+        worn = graph.tombstones > self._settings.max_tombstones * graph.labels
+        return worn and self._building is None and graph.labels >= _SMALLEST_REBUILT
+
+    def _rebuild(self) -> None:
+        started = time.monotonic()
+        with self._changed:
+            self._building = self._empty()
+        self._catch_up(self._building)
+        with self._lock.exclusive(), self._changed:
+            if self._running:
+                self._serving = self._building
+            self._building = None
+        log.info("rebuilt the graph of %d templates in %.1f s", self._serving.count, time.monotonic() - started)
+
+    def _catch_up(self, graph: Hnsw) -> None:
+        while self._running:
+            missing = self._missing(graph)[:_BATCH]
+            if not len(missing):
                 return
-            labels = np.arange(self._labels, self._labels + len(rows))
-            self._make_room(self._labels + len(rows))
-            started = time.perf_counter()
-            self._index.add_items(self._table.columns.vectors[rows], labels, num_threads=self._threads)
-            elapsed = time.perf_counter() - started
-            self._labels += len(rows)
-            self._record(rows, labels)
-        self._slice = int(np.clip(len(rows) * SLICE_S / max(elapsed, 1e-6), 1, 2 * self._slice))
+            while len(missing) and self._running:
+                now, missing = np.split(missing, [self._slice])
+                self._add_slice(graph, now)
 
-    def _next_rows(self) -> list[int]:
-        rows: list[int] = []
-        with self._changed:
-            while self._queue and len(rows) < self._slice:
-                row = self._queue.popleft()
-                if row in self._pending:  # else it was deleted while it waited
-                    rows.append(row)
-        return rows
+    def _missing(self, graph: Hnsw) -> NDArray[np.int64]:
+        columns = self._table.columns
+        return np.flatnonzero(columns.live[: columns.rows] & ~graph.holds(columns.rows))
 
-    def _record(self, rows: Sequence[int], labels: NDArray[np.int64]) -> None:
-        with self._changed:
-            for row, label in zip(rows, labels.tolist(), strict=True):
-                if row in self._pending:
-                    self._pending.remove(row)
-                    self._row_of_label[label] = row
-                    self._label_of_row[row] = label
-                else:  # deleted while it was added
-                    self._index.mark_deleted(label)
-                    self._tombstones += 1
-
-    def _make_room(self, labels: int) -> None:
-        capacity = len(self._row_of_label)
-        if labels <= capacity:
-            return
-        larger = max(labels, 2 * capacity)
-        self._index.resize_index(larger)
-        grown = np.full(larger, -1, np.int64)
-        grown[:capacity] = self._row_of_label
-        self._row_of_label = grown
+    def _add_slice(self, graph: Hnsw, rows: NDArray[np.int64]) -> None:
+        # As a reader of the table: a row must not be given to another template between reading and recording it.
+        with self._table.readers.reading():
+            columns = self._table.columns
+            rows = rows[columns.live[rows]]
+            if not len(rows):
+                return
+            vectors = columns.vectors[rows] @ self._directions
+            with self._lock.exclusive():
+                started = time.perf_counter()
+                graph.add(rows, vectors)
+                elapsed = time.perf_counter() - started
+            with self._changed:
+                for row in rows[~self._table.columns.live[rows]].tolist():  # deleted while it was added
+                    graph.remove(row)
+        self._slice = int(np.clip(len(rows) * _SLICE_S / elapsed, 1, 2 * self._slice))

@@ -117,8 +117,8 @@ class Table:
         template_ids: NDArray[np.int64],
         vectors: NDArray[np.float32],
         bits: NDArray[np.uint64],
-    ) -> None:
-        """Append many templates at once, as `add` one by one would into a table without free rows."""
+    ) -> NDArray[np.int64]:
+        """Append many templates at once, as `add` one by one would into a table without free rows; return the rows."""
         first, count = self._columns.rows, len(owners)
         self._grow(first + count)
         self._widen(bits.shape[1])
@@ -132,6 +132,7 @@ class Table:
         columns.live[rows] = True
         self._row_of.update(zip(template_ids.tolist(), range(first, first + count), strict=True))
         self._columns = dataclasses.replace(columns, rows=first + count)
+        return np.arange(first, first + count)
 
     def describe(self, template_id: int, owner: Owner, bits: NDArray[np.uint64]) -> None:
         """Change what is known of a live template's subject."""

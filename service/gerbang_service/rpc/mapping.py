@@ -6,10 +6,12 @@ from google.protobuf import timestamp_pb2
 
 from gerbang.v1 import matching_service_pb2 as matching_pb
 from gerbang.v1 import plan_pb2, sample_pb2, subject_pb2, watchlist_pb2
+from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.faces import DetectedFace
 from gerbang_service.domain.subjects import Quality, Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
+from gerbang_service.gallery.recall import Recall
 from gerbang_service.gallery.search import Plan
 from gerbang_service.matching import Identification, Verification
 
@@ -24,7 +26,12 @@ _ACTION = {
     Action.DEFER_DEPARTURE: watchlist_pb2.ACTION_DEFER_DEPARTURE,
     Action.REFUSE_ENTRY: watchlist_pb2.ACTION_REFUSE_ENTRY,
 }
-PLAN = {Plan.GRAPH: plan_pb2.PLAN_GRAPH, Plan.EXACT: plan_pb2.PLAN_EXACT}
+PLAN = {
+    Plan.BOTH: plan_pb2.PLAN_BOTH,
+    Plan.GRAPH: plan_pb2.PLAN_GRAPH,
+    Plan.SWEEP: plan_pb2.PLAN_SWEEP,
+    Plan.EXACT: plan_pb2.PLAN_EXACT,
+}
 
 
 def timestamp(nanoseconds: int) -> timestamp_pb2.Timestamp:
@@ -130,4 +137,16 @@ def verification(outcome: Verification) -> matching_pb.VerifyResponse:
         template_id="" if outcome.template_id is None else str(outcome.template_id),
         probe_face=face(outcome.probe_face),
         reference_face=face(outcome.reference_face),
+    )
+
+
+def recall(measured: Recall) -> office_pb.RecallMeasurement:
+    """Return the RecallMeasurement message."""
+    return office_pb.RecallMeasurement(
+        plan=PLAN[measured.plan],
+        similarity=measured.similarity,
+        probes=measured.probes,
+        missed=measured.missed,
+        median_us=measured.median_us,
+        p99_us=measured.p99_us,
     )

@@ -11,6 +11,7 @@ from google.protobuf import field_mask_pb2, timestamp_pb2
 
 from gerbang.v1 import matching_service_pb2 as matching_pb
 from gerbang.v1 import plan_pb2, sample_pb2, subject_pb2, watchlist_pb2
+from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang_service.domain.decision import DEFAULT_CANDIDATES, MAX_CANDIDATES
 from gerbang_service.domain.errors import FieldInvalid
 from gerbang_service.domain.faces import FaceChoice
@@ -26,6 +27,7 @@ from gerbang_service.domain.samples import ImageSample, Sample, TemplateSample
 from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.templates import check_model, unit_vector
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
+from gerbang_service.gallery.recall import RecallQuestion
 from gerbang_service.gallery.search import Plan
 from gerbang_service.matching import Search1N
 from gerbang_service.operations import OnExisting, check_validity
@@ -34,6 +36,10 @@ MAX_SAMPLES = 20
 MAX_BATCH = 256
 MAX_PAGE = 1000
 _DEFAULT_PAGE = 100
+_MAX_RECALL_SAMPLE = 10_000
+_DEFAULT_RECALL_SAMPLE = 100
+_MAX_RECALL_SIMILARITIES = 16
+_DEFAULT_RECALL_SIMILARITIES = (0.3, 0.4, 0.5, 0.6)
 # 9999-12-31T23:59:59Z, the latest time that google.protobuf.Timestamp allows, is past what int64 nanoseconds hold.
 _LATEST_S = 9_223_372_035
 
@@ -56,7 +62,9 @@ ACTIONS = {
 }
 PLANS = {
     plan_pb2.PLAN_UNSPECIFIED: None,
+    plan_pb2.PLAN_BOTH: Plan.BOTH,
     plan_pb2.PLAN_GRAPH: Plan.GRAPH,
+    plan_pb2.PLAN_SWEEP: Plan.SWEEP,
     plan_pb2.PLAN_EXACT: Plan.EXACT,
 }
 _ON_EXISTING = {
@@ -190,6 +198,22 @@ def watchlist_changes(message: watchlist_pb2.Watchlist, mask: field_mask_pb2.Fie
     parsed = watchlist(message)
     names = ("title", "direction", "action", "threshold", "labels")
     return _masked(mask, {name: (name, partial(getattr, parsed, name)) for name in names})
+
+
+def recall(request: office_pb.MeasureRecallRequest) -> RecallQuestion:
+    """Read a MeasureRecallRequest."""
+    if not 0 <= request.sample <= _MAX_RECALL_SAMPLE:
+        raise FieldInvalid("sample", f"must be 0 to {_MAX_RECALL_SAMPLE}", value=request.sample)
+    if len(request.similarities) > _MAX_RECALL_SIMILARITIES or not all(0 < each < 1 for each in request.similarities):
+        raise FieldInvalid("similarities", f"at most {_MAX_RECALL_SIMILARITIES}, each above 0 and below 1")
+    plans = [_enum("plans", each, PLANS) for each in request.plans]
+    if None in plans:
+        raise FieldInvalid("plans", "must not be unspecified")
+    return RecallQuestion(
+        request.sample or _DEFAULT_RECALL_SAMPLE,
+        tuple(request.similarities) or _DEFAULT_RECALL_SIMILARITIES,
+        plans or list(Plan),
+    )
 
 
 def page_size(value: int) -> int:

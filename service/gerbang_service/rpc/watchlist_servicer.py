@@ -18,14 +18,12 @@ from gerbang_service.admission import Deadline
 from gerbang_service.domain.errors import SubjectNotFound, WatchlistNotFound
 from gerbang_service.domain.identifiers import check_id
 from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.matching import Defaults
+from gerbang_service.parts import Parts
 from gerbang_service.rpc import mapping, parsing
 from gerbang_service.rpc.pages import page_token, token_subject
 from gerbang_service.store import reading
-from gerbang_service.store.store import Store
-from gerbang_service.workers import Workers
-from gerbang_service.writer import Operation, Writer
+from gerbang_service.writer import Operation
 
 Context = aio.ServicerContext[Any, Any]
 T = TypeVar("T")
@@ -45,11 +43,12 @@ class ServerFacts:
 class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
     """The rpcs of gerbang.v1.WatchlistService."""
 
-    def __init__(self, gallery: Gallery, store: Store, writer: Writer, queries: Workers, facts: ServerFacts) -> None:
-        self._gallery = gallery
-        self._store = store
-        self._writer = writer
-        self._queries = queries
+    def __init__(self, parts: Parts, facts: ServerFacts) -> None:
+        self._gallery = parts.gallery
+        self._store = parts.store
+        self._writer = parts.writer
+        self._queries = parts.queries
+        self._audit = parts.audit
         self._facts = facts
 
     async def _write(self, operation: Operation[T], context: Context) -> T:
@@ -150,7 +149,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         context: Context,
     ) -> pb.GetServerInfoResponse:
         """Tell what the server is and holds."""
-        facts, progress = self._facts, self._gallery.graph_progress()
+        facts, progress, count = self._facts, self._gallery.graph_progress(), self._audit.count
         return pb.GetServerInfoResponse(
             version=version("gerbang"),
             face_pack=facts.face_pack,
@@ -165,6 +164,19 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
             plan=mapping.PLAN[facts.defaults.plan],
             graph=pb.GraphProgress(indexed=progress.indexed, pending=progress.pending, tombstones=progress.tombstones),
             start_time=mapping.timestamp(facts.start_time_ns),
+            audit=pb.SelfAudit(audited=count.audited, missed=count.missed, skipped=count.skipped),
+        )
+
+    async def MeasureRecall(self, request: pb.MeasureRecallRequest, context: Context) -> pb.MeasureRecallResponse:
+        """Measure how many people each plan misses."""
+        wanted = parsing.recall(request)
+        progress = self._gallery.graph_progress()
+        size = self._gallery.size
+        measured = await self._audit.measure(wanted, _deadline(context))
+        return pb.MeasureRecallResponse(
+            measurements=[mapping.recall(each) for each in measured],
+            gallery_size=size,
+            graph_indexed=progress.indexed,
         )
 
     def _existing(self, watchlist_id: str) -> Watchlist:
