@@ -132,7 +132,7 @@ class Graph:
                 if not self._running:
                     return
                 self._work = False
-            if self._is_worn(self._serving):
+            while self._running and self._is_worn(self._serving):  # again, if much was deleted meanwhile
                 self._rebuild()
             self._catch_up(self._serving)
 

@@ -122,11 +122,12 @@ class Search:
         pool = max(self._pools.sweep, 2 * max(query.limit for query in queries))
         rows = self._propose(queries[0].plan, rotated, pool, selection)
         floors = np.array([query.floor for query in queries], np.float32)
-        near = self._near(probes, rows, floors)
+        cosines = self._cosines(probes, rows)
+        near = cosines >= floors[:, np.newaxis] - _ROUNDING
         asked, place = np.nonzero(near)
         answers = self._accepted(queries, asked, rows[asked, place])
         for i in np.flatnonzero(near.sum(axis=1) >= pool).tolist():
-            if len(answers[i]) < queries[i].limit:
+            if not _is_complete(answers[i], queries[i], cosines[i], pool):
                 answers[i] = self._widen(queries[i], rotated[i : i + 1], pool, selection)
         return answers
 
@@ -138,9 +139,11 @@ class Search:
         while True:
             pool *= 4
             rows = self._propose(query.plan, rotated, min(pool, selection.count), selection)
-            near = self._near(query.probe[np.newaxis], rows, np.array([query.floor], np.float32))[0]
+            cosines = self._cosines(query.probe[np.newaxis], rows)[0]
+            near = cosines >= query.floor - _ROUNDING
             accepted = self._accepted_of_one(query, rows[0][near])
-            if len(accepted) >= query.limit or near.sum() < pool or pool >= selection.count:
+            exhausted = near.sum() < pool or pool >= selection.count
+            if exhausted or _is_complete(accepted, query, cosines, pool):
                 return accepted
 
     def _propose(self, plan: Plan, rotated: NDArray[np.float32], pool: int, selection: Selection) -> NDArray[np.int64]:
@@ -166,10 +169,8 @@ class Search:
 
     # --- judging ----------------------------------------------------------------------------------------------------
 
-    def _near(
-        self, probes: NDArray[np.float32], rows: NDArray[np.int64], floors: NDArray[np.float32]
-    ) -> NDArray[np.bool_]:
-        """Tell which of the proposed rows may reach its probe's floor; bool, as `rows`."""
+    def _cosines(self, probes: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the cosine of each probe and its proposed rows, to float32's rounding; -infinity for row -1."""
         count, width = rows.shape
         vectors = self._table.columns.vectors
         cosines = np.empty(rows.shape, np.float32)
@@ -184,8 +185,7 @@ class Search:
             count,
             width,
         )
-        near: NDArray[np.bool_] = (cosines >= floors[:, np.newaxis] - _ROUNDING) & (rows >= 0)
-        return near
+        return cosines
 
     def _run_exact(self, query: Query) -> list[Candidate]:
         accepted: list[Candidate] = []
@@ -246,6 +246,16 @@ class Search:
             # Last of all: a row that is live now was whole when its vector was read.
             if owner is not None and columns.live[row]:
                 yield i, similarity, template_id, owner
+
+
+def _is_complete(accepted: Sequence[Candidate], query: Query, cosines: NDArray[np.float32], pool: int) -> bool:
+    """Tell whether nothing beyond a pool whose every row is near can be better than the last one accepted.
+
+    Beyond the pool there is only what is less similar than its last row, as far as the sketches can tell.
+    """
+    if len(accepted) < query.limit:
+        return False
+    return accepted[-1].similarity >= float(np.partition(cosines, -pool)[-pool])
 
 
 def _best_accepted(query: Query, best: dict[str, Comparison]) -> list[Candidate]:
