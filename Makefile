@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 
-.PHONY: setup demo test check format lint types protos protos-check lock clean
+.PHONY: setup demo test check format lint types protos protos-check docs bench soak lock clean
 
 setup: $(VENV)/.ready
 
@@ -49,6 +49,19 @@ protos-check: setup
 	rm -rf build/stubs && mkdir -p build/stubs
 	$(MAKE) --no-print-directory protos STUBS=build/stubs
 	diff -r -x __pycache__ -x __init__.py build/stubs/gerbang/v1 clients/gerbang/v1
+
+docs: setup
+	$(BIN)/python -m gerbang_service.cli.settings_page > docs/configuration.md
+
+# Speed and recall: minutes to an hour. Figures and plots go to benchmarks/results.
+bench: setup
+	$(BIN)/python -m benchmarks.recall --gallery facelike --size 100000
+	$(BIN)/python -m benchmarks.scale --sizes 10000 100000 1000000
+
+# Long checks: 100,000 people enrolled one by one under load; fifty times the model test.
+soak: setup
+	$(BIN)/python -m benchmarks.fresh --templates 100000
+	GERBANG_TEST_EFFORT=50 $(BIN)/python -m pytest --timeout 3600 tests/gallery/test_model.py
 
 lock:
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \

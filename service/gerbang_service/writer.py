@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gerbang_service.domain.changes import Change
-from gerbang_service.domain.errors import Overloaded, ShuttingDown
+from gerbang_service.domain.errors import Overloaded, ShuttingDown, StoreUnavailable
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.store.store import Store
 from gerbang_service.store.transaction import Transaction
@@ -111,6 +111,8 @@ class Writer:
             # What is on disk is not what is searched: no answer can be trusted any more.
             log.critical("a committed change could not be applied to the gallery", exc_info=True)
             self._on_failure()
+            for _, future in group:
+                future.set_exception(StoreUnavailable("the change is on disk, but this server has to be restarted"))
             raise
         if any(isinstance(outcome, Outcome) and outcome.erases for outcome in outcomes):
             self._store.erase_deleted()

@@ -24,7 +24,7 @@ LISTS = ("a", "b")
 class Effort:
     """How many sequences, and how long. GERBANG_TEST_EFFORT multiplies the first."""
 
-    examples: int = 6 * int(os.environ.get("GERBANG_TEST_EFFORT", "1"))
+    examples: int = 4 * int(os.environ.get("GERBANG_TEST_EFFORT", "1"))
     steps: int = 25
 
 

@@ -74,7 +74,7 @@ class Office:
         for name, (subject, vectors) in self.records.items():
             if subject.watchlists and (subject.expire_time_ns is None or subject.expire_time_ns > time.time_ns()):
                 scores = [
-                    (float(np.float32(min(1.0, v.astype(np.float64) @ probe.astype(np.float64)))), t)
+                    (float(np.float32(min(1.0, float(v.astype(np.float64) @ probe.astype(np.float64))))), t)
                     for t, v in vectors.items()
                 ]
                 score, template = max(scores, key=lambda pair: (pair[0], -pair[1]))

@@ -81,7 +81,7 @@ def test_a_selection_follows_every_change_of_a_row_and_of_time() -> None:
     on_list, off_list = np.array([2], np.uint64), np.array([1], np.uint64)
 
     def admitted(now: int) -> list[int]:
-        return selections.of(Filter(on_list, now)).rows().tolist()
+        return [int(row) for row in selections.of(Filter(on_list, now)).rows()]
 
     def owner(begins: int, ends: int) -> Owner:
         return Owner("s", (), {}, begins, ends, ())

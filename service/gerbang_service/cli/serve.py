@@ -20,6 +20,7 @@ from gerbang_service.domain.errors import StartupError
 from gerbang_service.settings import Settings, read_toml
 
 _EXIT_REFUSED = 3
+_SWITCH_INTERVAL_S = 0.0005
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,6 +96,9 @@ async def _run(settings: Settings) -> None:
     warnings.filterwarnings(
         "ignore", "`estimate` is deprecated", FutureWarning
     )  # insightface 2.1 with scikit-image 0.26
+    # A thread that comes back from native code (a search, a commit) waits this long for one that computes in Python;
+    # CPython's 5 ms would be most of an answer's time (benchmarks/fresh.py).
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     server = Server(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)

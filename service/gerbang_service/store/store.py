@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,9 @@ from gerbang_service.store.transaction import Transaction
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+_CHECKPOINT_WAIT_S = 1.0
+_CHECKPOINT_RETRY_S = 0.01
 
 
 class Store:
@@ -98,11 +102,22 @@ class Store:
         return results
 
     def erase_deleted(self) -> None:
-        """Move the write-ahead log into the database and empty it, so that deleted content is in neither."""
-        try:
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
-            log.error("checkpoint failed, deleted content may still be in the log file: %s", error)  # noqa: TRY400
+        """Move the write-ahead log into the database and empty it, so that deleted content is in neither.
+
+        Waits for queries that still read the log, up to a second; logs an error when it could not be done.
+        """
+        deadline = time.monotonic() + _CHECKPOINT_WAIT_S
+        failure = "queries kept reading it"
+        while time.monotonic() < deadline:
+            try:
+                busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                failure = str(error)
+                break
+            if not busy:
+                return
+            time.sleep(_CHECKPOINT_RETRY_S)
+        log.error("deleted content may still be in the write-ahead log, which could not be emptied: %s", failure)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
