@@ -61,7 +61,7 @@ def template(random: np.random.Generator) -> np.ndarray:
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
-async def gate(client: AsyncGateClient, run: Run, times: list[float]) -> None:
+async def gate(client: AsyncGateClient, run: Run, times: list[float], pause_s: float) -> None:
     """Identify whoever was acknowledged last, again and again."""
     while not run.done:
         subject, vector, _ = run.acknowledged[-1]
@@ -74,6 +74,7 @@ async def gate(client: AsyncGateClient, run: Run, times: list[float]) -> None:
             continue
         times.append(time.perf_counter() - started)
         run.stale += subject not in {found.subject_id for found in answer.candidates}
+        await asyncio.sleep(pause_s)
 
 
 async def enrol(office: AsyncWatchlistClient, run: Run, count: int, random: np.random.Generator) -> None:
@@ -87,7 +88,7 @@ async def enrol(office: AsyncWatchlistClient, run: Run, count: int, random: np.r
             print(f"{i + 1} enrolled")
 
 
-async def measure(address: str, templates: int, clients: int, idle_s: float) -> dict[str, object]:
+async def measure(address: str, templates: int, clients: int, idle_s: float, pause_s: float) -> dict[str, object]:
     """Run the idle phase and the busy one, and return what was counted."""
     random = np.random.default_rng(1)
     run = Run()
@@ -100,7 +101,7 @@ async def measure(address: str, templates: int, clients: int, idle_s: float) -> 
         async def phase(work: asyncio.Future[None] | asyncio.Task[None]) -> Latency:
             times: list[float] = []
             run.done = False
-            asking = [asyncio.create_task(gate(each, run, times)) for each in gates]
+            asking = [asyncio.create_task(gate(each, run, times, pause_s)) for each in gates]
             await work
             run.done = True
             await asyncio.gather(*asking)
@@ -115,6 +116,7 @@ async def measure(address: str, templates: int, clients: int, idle_s: float) -> 
     return {
         "templates": info.gallery_size,
         "clients": clients,
+        "pause between calls, s": pause_s,
         "enrolled per second, one by one": round((templates - 1000) / elapsed, 1),
         "errors": run.errors,
         "stale": run.stale,
@@ -133,12 +135,15 @@ def main() -> int:
     parser.add_argument("--templates", type=int, default=100_000)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--idle", type=float, default=20.0, help="seconds of each idle phase")
+    parser.add_argument("--pause", type=float, default=0.04, help="seconds that a client waits between two calls")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         serve = ("--pack", "none", "--dimension", str(DIMENSION), "--threshold", "0.5")
         with RunningServer(Path(folder) / "data", *serve) as server:
-            result = asyncio.run(measure(server.address, options.templates, options.clients, options.idle))
+            result = asyncio.run(
+                measure(server.address, options.templates, options.clients, options.idle, options.pause)
+            )
     text = json.dumps(result, indent=2)
     print(text)
     if options.json:

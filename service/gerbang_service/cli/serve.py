@@ -80,6 +80,8 @@ def serve(**values: Any) -> None:  # noqa: ANN401 - checked by Settings
     Exit status: 0 after an orderly stop, 3 when it refuses to start.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # At INFO it tells which of its builds it looked for, in words that read like failures.
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)
     try:
         asyncio.run(_run(Settings(**values)))
     except StartupError as error:
