@@ -17,12 +17,14 @@ def recall_chart(result: dict[str, Any]) -> str:
     for index in dict.fromkeys(each["index"] for each in result["hnswlib"]):
         points = [each for each in result["hnswlib"] if each["index"] == index]
         series.append(Series(index, [_place(each) for each in points], labels=[str(each["ef"]) for each in points]))
-    for name in ("faiss IndexFlatIP", "matrix product"):
-        series.append(Series(f"{name} (exact)", [(result["race"][name]["per_s"], 0.0)], line=False))
+    series += [
+        Series(f"{name} (exact)", [(result["race"][name]["per_s"], 0.0)], line=False)
+        for name in ("faiss IndexFlatIP", "matrix product")
+    ]
     rates = [x for each in series for x, _ in each.points]
     shares = [y for each in series for _, y in each.points if y > 0]
     x = Axis(
-        "searches a second, batches of 32, one thread", _decade(min(rates)), 10 * _decade(max(rates) * 0.999), log=True
+        "searches a second of one core, batches of 32", _decade(min(rates)), 10 * _decade(max(rates) * 0.999), log=True
     )
     least = min(_decade(min(shares, default=0.1)), 0.1)
     y = Axis("mates missed, %", least, 100.0, log=True, zero=True)
@@ -40,9 +42,9 @@ def _plan(result: dict[str, Any], plan: str, first: str) -> Series:
         if each["plan"] == plan and (plan == "graph" or each["bits"] == default["bits"])
         if plan != "both" or each["ef"] == default["ef"]
     ]
-    sizes = [str(each["ef"] if plan == "graph" else each["rescored"]) for each in points]
-    name = "plan graph, by ef" if plan == "graph" else f"plan {plan}, by rescored"
-    return Series(name, [_place(each["missed"][first]) for each in points], labels=sizes)
+    name = "plan graph, by ef" if plan == "graph" else f"plan {plan}, 8 to 128 rescored"
+    labels = [str(each["ef"]) for each in points] if plan == "graph" else []
+    return Series(name, [_place(each["missed"][first]) for each in points], labels=labels)
 
 
 def _place(found: dict[str, Any]) -> tuple[float, float]:

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-
 from benchmarks.galleries import Rows, Vectors
+
 from gerbang_service.domain.decision import Candidate, Comparison
 from gerbang_service.gallery.graph import Graph, GraphSettings
 from gerbang_service.gallery.rotation import rotation
@@ -41,9 +41,9 @@ class Variant:
 
 
 class Engine:
-    """A gallery of one template a person, all on one watchlist; the graph is complete."""
+    """A gallery of one template a person, all on one watchlist; the graph has what it got in `graph_wait` seconds."""
 
-    def __init__(self, templates: Vectors, bits: tuple[int, ...]) -> None:
+    def __init__(self, templates: Vectors, bits: tuple[int, ...], graph_wait: float = np.inf) -> None:
         count, dimension = templates.shape
         self._table = Table(dimension, count)
         turned = rotation(dimension, max(*bits, GRAPH_DIRECTIONS))
@@ -57,10 +57,11 @@ class Engine:
         self.sketch_s = time.perf_counter() - started
         started = time.perf_counter()
         self._graph.start()
-        while self._graph.progress().pending:
+        while self._graph.progress().pending and time.perf_counter() - started < graph_wait:
             time.sleep(0.1)
         self._graph.stop()
         self.graph_s = time.perf_counter() - started
+        self.indexed = self._graph.progress().indexed
 
     def _add(self, vectors: Vectors, start: int) -> None:
         ids = np.arange(start, start + len(vectors), dtype=np.int64)

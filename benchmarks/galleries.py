@@ -75,9 +75,9 @@ def workload(kind: str, size: int, probes: int) -> Workload:
     return Workload(kind, templates, tuple(sets), 0.25)
 
 
-def facelike(size: int) -> Vectors:
-    """Return the face-like gallery alone, for those who make their own probes."""
-    return random_gallery(size, _spread("facelike"))
+def facelike(size: int, seed: int = 0) -> Vectors:
+    """Return the face-like gallery alone; with another seed, other people."""
+    return random_gallery(size, _spread("facelike"), seed)
 
 
 def facelike_probes(templates: Vectors, count: int, similarity: float) -> tuple[Vectors, Rows]:
@@ -91,9 +91,9 @@ def _spread(kind: str) -> Vectors:
     return (np.arange(1, DIMENSION + 1) ** exponent).astype(np.float32)
 
 
-def random_gallery(size: int, spread: Vectors) -> Vectors:
+def random_gallery(size: int, spread: Vectors, seed: int = 0) -> Vectors:
     """Return unit rows of independent normals with the given standard deviations."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     templates = np.empty((size, len(spread)), np.float32)
     for start in range(0, size, _BLOCK):
         block = random.standard_normal((min(_BLOCK, size - start), len(spread)), dtype=np.float32) * spread
@@ -117,7 +117,8 @@ def exact_top1(templates: Vectors, probes: Vectors) -> Rows:
 
 
 def _unit(rows: Vectors) -> Vectors:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    unit: Vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 # --- real faces -----------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import platform
 import sys
@@ -23,6 +23,11 @@ def with_one_thread() -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], wanted)  # noqa: S606 - itself
 
 
+def without_thread_limits() -> dict[str, str]:
+    """Return the environment for a program that is to use all cores, as users start it."""
+    return {name: value for name, value in os.environ.items() if name not in _ONE_THREAD}
+
+
 def describe() -> dict[str, object]:
     """Return what a reader of a result needs to know of the machine."""
     return {
@@ -33,7 +38,7 @@ def describe() -> dict[str, object]:
         "system": platform.system(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "load_average": [round(each, 2) for each in os.getloadavg()],
     }
 

@@ -10,7 +10,6 @@ from typing import Any
 import faiss
 import hnswlib
 import numpy as np
-
 from benchmarks.galleries import CACHE, Rows, Vectors
 
 BUILD_THREADS = 2

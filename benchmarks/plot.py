@@ -16,7 +16,7 @@ _MARKS = ("circle", "square", "diamond", "triangle")
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis from `low` to `high`. `log`: in decades; then `zero` gives values of 0 a place of their own at the end."""
+    """One axis from `low` to `high`. `log`: in decades; then with `zero`, 0 has a place of its own below them."""
 
     title: str
     low: float
@@ -58,9 +58,10 @@ class Series:
 
 def svg(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
     """Draw a plot; returns the text of an SVG file."""
+    size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
+    font = 'font-family="Helvetica, Arial, sans-serif" font-size="12"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="{_INK}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font} fill="{_INK}">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         f'<text x="{_LEFT}" y="26" font-size="15" font-weight="bold">{escape(title)}</text>',
         *_axes(x, y),

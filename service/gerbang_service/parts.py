@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -66,6 +67,9 @@ class Parts:
         """Fill the gallery from the store and start following it; blocks, for seconds with a large gallery."""
         started = time.monotonic()
         model = self.recogniser.model
+        # What is loaded stays: a garbage collector that walks millions of subjects again and again would double the
+        # time of loading and later stop the server for a second at a time.
+        gc.disable()
         with self.store.reading() as connection:
             self.gallery.load(
                 reading.watchlists(connection),
@@ -73,6 +77,8 @@ class Parts:
                 reading.all_templates(connection, model),
                 reading.revision(connection),
             )
+        gc.freeze()
+        gc.enable()
         self.gallery.graph.start()
         self.writer.start()
         log.info("loaded %d templates in %.1f s", self.gallery.size, time.monotonic() - started)

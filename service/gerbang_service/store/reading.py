@@ -91,26 +91,34 @@ def subjects_page(connection: sqlite3.Connection, *, after: str, limit: int, wat
 def all_subjects(connection: sqlite3.Connection, model: str) -> Iterator[StoredSubject]:
     """Yield every subject by key, with the ids of its templates of a recogniser."""
     templates = _template_ids_by_subject(connection, model)
-    query = (
-        "SELECT subject_key, subject_id, valid_from_ns, expire_time_ns, labels, "
-        "(SELECT group_concat(watchlist_id, ' ') FROM memberships WHERE memberships.subject_key = "
-        "subjects.subject_key) FROM subjects ORDER BY subject_key"
-    )
-    for key, name, valid_from, expire_time, labels, lists in connection.execute(query):
+    lists = _watchlists_by_subject(connection)
+    query = "SELECT subject_key, subject_id, valid_from_ns, expire_time_ns, labels FROM subjects ORDER BY subject_key"
+    for key, name, valid_from, expire_time, labels in connection.execute(query):
         yield StoredSubject(
             key,
             name,
-            tuple(lists.split(" ")) if lists else (),
+            lists.get(key, ()),
             valid_from,
             expire_time,
-            json.loads(labels),
+            {} if labels == "{}" else json.loads(labels),
             tuple(templates.get(key, ())),
         )
 
 
+def _watchlists_by_subject(connection: sqlite3.Connection) -> dict[int, tuple[str, ...]]:
+    lists: dict[int, tuple[str, ...]] = {}
+    # One tuple for all subjects of the same lists.
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    query = "SELECT subject_key, watchlist_id FROM memberships ORDER BY subject_key, watchlist_id"
+    for key, name in connection.execute(query):
+        names = (*lists.get(key, ()), name)
+        lists[key] = known.setdefault(names, names)
+    return lists
+
+
 def _template_ids_by_subject(connection: sqlite3.Connection, model: str) -> dict[int, list[int]]:
     ids: dict[int, list[int]] = {}
-    query = "SELECT subject_key, template_id FROM templates WHERE model = ? ORDER BY template_id"
+    query = "SELECT subject_key, template_id FROM templates INDEXED BY templates_by_subject WHERE model = ?"
     for key, template_id in connection.execute(query, (model,)):
         ids.setdefault(key, []).append(template_id)
     return ids
@@ -118,7 +126,8 @@ def _template_ids_by_subject(connection: sqlite3.Connection, model: str) -> dict
 
 def template_count(connection: sqlite3.Connection, model: str) -> int:
     """Return how many templates of a recogniser are stored."""
-    return int(connection.execute("SELECT count(*) FROM templates WHERE model = ?", (model,)).fetchone()[0])
+    query = "SELECT count(*) FROM templates INDEXED BY templates_by_subject WHERE model = ?"
+    return int(connection.execute(query, (model,)).fetchone()[0])
 
 
 def request(connection: sqlite3.Connection, request_id: str) -> tuple[bytes, str, bytes | None] | None:
@@ -130,7 +139,7 @@ def request(connection: sqlite3.Connection, request_id: str) -> tuple[bytes, str
 
 def other_models(connection: sqlite3.Connection, model: str) -> dict[str, int]:
     """Return the fingerprints of other recognisers that templates are stored of, with their counts."""
-    query = "SELECT model, count(*) FROM templates WHERE model <> ? GROUP BY model"
+    query = "SELECT model, count(*) FROM templates INDEXED BY templates_by_subject WHERE model <> ? GROUP BY model"
     return dict(connection.execute(query, (model,)).fetchall())
 
 

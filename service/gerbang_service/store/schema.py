@@ -54,7 +54,8 @@ MIGRATIONS: tuple[str, ...] = (
         create_time_ns INTEGER NOT NULL,
         vector BLOB NOT NULL
     ) STRICT;
-    CREATE INDEX templates_by_subject ON templates (subject_key);
+    -- With the model, so that counting and listing templates at start reads this and not the vectors.
+    CREATE INDEX templates_by_subject ON templates (subject_key, model);
 
     -- Answers to requests that carried a request_id. answer NULL: the subject was deleted since, and its data with it.
     CREATE TABLE requests (
