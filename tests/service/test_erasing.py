@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from running import RunningServer
 
 from gerbang import WatchlistClient
+from running import RunningServer
 
 TEMPLATES = ("--pack", "none", "--dimension", "128", "--threshold", "0.5")
 
