@@ -55,8 +55,12 @@ docs: setup
 
 # Speed and recall: minutes to an hour. Figures and plots go to benchmarks/results.
 bench: setup
+	$(BIN)/python -m benchmarks.recall --gallery facelike --size 10000 --probes 2000
 	$(BIN)/python -m benchmarks.recall --gallery facelike --size 100000
-	$(BIN)/python -m benchmarks.scale --sizes 10000 100000 1000000
+	$(BIN)/python -m benchmarks.recall --gallery isotropic --size 100000 --probes 2000 --quick
+	$(BIN)/python -m benchmarks.recall --gallery real --size 200000 --thin-only
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.tables
 
 # Long checks: 100,000 people enrolled one by one under load; fifty times the model test.
 soak: setup
