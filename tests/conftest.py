@@ -17,6 +17,8 @@ _SHARED = Path(__file__).resolve().parents[2] / "shared"
 def _real(variable: str, default: Path) -> Path:
     path = Path(os.environ.get(variable, default))
     if not path.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"{variable}: {path} is not there, and in CI it must be")
         pytest.skip(f"{variable} names no folder, and there is none at the default place: needs real test data")
     return path
 
