@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,8 +18,9 @@ from gerbang_service.domain.decision import Candidate, Comparison, Thresholds, a
 from gerbang_service.domain.errors import NoFacePack
 from gerbang_service.domain.faces import DetectedFace, ExtractedFace
 from gerbang_service.domain.samples import ImageSample, Sample
-from gerbang_service.domain.watchlists import Direction
+from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.faces.quality import PROBE, QualityLimits
+from gerbang_service.gallery.batcher import Batcher
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.search import Plan, Query
 from gerbang_service.gallery.selection import Filter
@@ -33,6 +35,8 @@ _REVISION_WAIT_S = 5.0
 # Of the time that a call has left, this share may go into waiting, so that the answer still arrives.
 _REVISION_WAIT_SHARE = 0.9
 _DUPLICATES = 5
+# Scopes remembered; an airport asks in a handful of ways.
+_SCOPES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,19 @@ class Defaults:
     plan: Plan
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a search looks and what it takes for a hit. `lists`: as in Filter."""
+
+    lists: NDArray[np.uint64]
+    thresholds: Thresholds
+    watchlists: Mapping[str, Watchlist]
+
+    def decide(self, comparison: Comparison) -> Candidate | None:
+        """Decide whether a compared subject is a candidate."""
+        return decide(comparison, self.thresholds, self.watchlists)
+
+
 class Matching:
     """Compares faces. Methods belong to the event loop; the work is done in threads."""
 
@@ -100,7 +117,7 @@ class Matching:
         defaults: Defaults,
         *,
         images: Workers,
-        searches: Workers,
+        searches: Batcher,
         audit: SelfAudit,
     ) -> None:
         self._gallery = gallery
@@ -110,6 +127,8 @@ class Matching:
         self._images = images
         self._searches = searches
         self._audit = audit
+        self._scopes: dict[tuple[tuple[str, ...], Direction, float | None], Scope] = {}
+        self._scopes_of: Mapping[str, Watchlist] = {}
 
     def lane(self) -> asyncio.Semaphore:
         """Return the lane for one call's images; see Workers.lane."""
@@ -140,53 +159,75 @@ class Matching:
         self, search: Search1N, deadline: Deadline, lane: asyncio.Semaphore | None = None
     ) -> Identification:
         """Search the watchlists for a probe."""
-        (answer,) = await self.identify_many([search], deadline, lane)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        prepared = await self._prepare(search, deadline, lane)
+        revision, size = self._gallery.revision, self._gallery.size
+        (candidates,) = await self._searches.run((prepared.query,), deadline)
+        return self._identification(prepared, candidates, revision, size)
 
     async def identify_many(
         self, searches: Sequence[Search1N], deadline: Deadline, lane: asyncio.Semaphore | None = None
     ) -> list[Identification | Exception]:
         """Search for many probes at once; each is answered, or failed, by itself."""
-        prepared = await asyncio.gather(
-            *(self._prepare(search, deadline, lane) for search in searches), return_exceptions=True
-        )
-        for each in prepared:
-            if isinstance(each, BaseException) and not isinstance(each, Exception):
-                raise each
-        queries = [each for each in prepared if isinstance(each, _Prepared)]
+        prepared = await self._prepare_many(searches, deadline, lane)
+        queries = [each.query for each in prepared if isinstance(each, _Prepared)]
         revision, size = self._gallery.revision, self._gallery.size
-        work = partial(self._gallery.search.run, [each.query for each in queries])
-        answers = await self._searches.run(work, deadline) if queries else []
-        for query, candidates in zip(queries, answers, strict=True):
-            self._audit.consider(query.query, candidates, revision)
-        found = iter(answers)
+        found = iter(await self._searches.run(queries, deadline) if queries else [])
         return [
-            Identification(next(found), each.thresholds.default, each.features.face, each.query.plan, size, revision)
-            if isinstance(each, _Prepared)
-            else each
+            self._identification(each, next(found), revision, size) if isinstance(each, _Prepared) else each
             for each in prepared
-            if not isinstance(each, BaseException) or isinstance(each, Exception)
         ]
+
+    def _identification(
+        self, prepared: _Prepared, candidates: list[Candidate], revision: int, size: int
+    ) -> Identification:
+        query = prepared.query
+        self._audit.consider(query, candidates, revision)
+        return Identification(candidates, prepared.threshold, prepared.face, query.plan, size, revision)
+
+    async def _prepare_many(
+        self, searches: Sequence[Search1N], deadline: Deadline, lane: asyncio.Semaphore | None
+    ) -> list[_Prepared | Exception]:
+        async def one(search: Search1N) -> _Prepared | Exception:
+            try:
+                return await self._prepare(search, deadline, lane)
+            except Exception as error:  # noqa: BLE001 - the item's own
+                return error
+
+        # A task a search only where one may have to wait: for its image, or for a revision.
+        if any(isinstance(each.probe, ImageSample) or each.min_revision for each in searches):
+            return list(await asyncio.gather(*map(one, searches)))
+        return [await one(each) for each in searches]
 
     async def _prepare(self, search: Search1N, deadline: Deadline, lane: asyncio.Semaphore | None) -> _Prepared:
         features = await self.features(search.probe, PROBE, deadline, lane)
         if search.min_revision > 0:
             wait = min(_REVISION_WAIT_S, _REVISION_WAIT_SHARE * deadline.remaining_s)
             await self._revisions.reach(search.min_revision, wait)
-        lists = self._gallery.lists_for(search.watchlists, search.direction)
-        thresholds = Thresholds.of(lists, server=self._defaults.identification_threshold, request=search.threshold)
-        watchlists = {each.watchlist_id: each for each in lists}
+        scope = self._scope(search)
         query = Query(
             probe=features.vector,
             plan=search.plan or self._defaults.plan,
-            filter=self._gallery.filter_for(lists),
-            floor=thresholds.floor,
+            filter=Filter(scope.lists, time.time_ns()),
+            floor=scope.thresholds.floor,
             limit=search.max_candidates,
-            accept=partial(decide, thresholds=thresholds, watchlists=watchlists),
+            accept=scope.decide,
         )
-        return _Prepared(query, thresholds, features)
+        return _Prepared(query, scope.thresholds.default, features.face)
+
+    def _scope(self, search: Search1N) -> Scope:
+        """Return what the search's lists, direction and threshold come to. Gates ask the same again and again."""
+        watchlists = self._gallery.watchlists
+        if self._scopes_of is not watchlists or len(self._scopes) >= _SCOPES:
+            self._scopes_of, self._scopes = watchlists, {}
+        key = (search.watchlists, search.direction, search.threshold)
+        scope = self._scopes.get(key)
+        if scope is None:
+            lists = self._gallery.lists_for(search.watchlists, search.direction)
+            thresholds = Thresholds.of(lists, server=self._defaults.identification_threshold, request=search.threshold)
+            scope = self._scopes[key] = Scope(
+                self._gallery.list_bits(lists), thresholds, {each.watchlist_id: each for each in lists}
+            )
+        return scope
 
     async def duplicates(
         self, vectors: Sequence[NDArray[np.float32]], subject_id: str, deadline: Deadline
@@ -203,7 +244,7 @@ class Matching:
             Query(vector, self._defaults.plan, Filter(None, 0), threshold, _DUPLICATES, accept) for vector in vectors
         ]
         best: dict[str, Candidate] = {}
-        for found in await self._searches.run(partial(self._gallery.search.run, queries), deadline):
+        for found in await self._searches.run(queries, deadline):
             for each in found:
                 known = best.get(each.subject_id)
                 if known is None or each.similarity > known.similarity:
@@ -216,8 +257,8 @@ class Matching:
         """Compare a probe with an enrolled subject (an id) or with another sample."""
         if isinstance(reference, str):
             features = await self.features(probe, PROBE, deadline)
-            compare = partial(self._gallery.compare, features.vector, reference)
-            similarity, template_id = await self._searches.run(compare, deadline)
+            # A dot product with each of a few templates: less work than handing it to a thread.
+            similarity, template_id = self._gallery.compare(features.vector, reference)
             return self._decision(similarity, threshold, template_id, features.face, None)
         features, other = await asyncio.gather(
             self.features(probe, PROBE, deadline), self.features(reference, PROBE, deadline)
@@ -240,8 +281,8 @@ class Matching:
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     query: Query
-    thresholds: Thresholds
-    features: Features
+    threshold: float
+    face: DetectedFace | None
 
 
 def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -14,6 +14,7 @@ from gerbang_service.admission import Admission
 from gerbang_service.audit import SelfAudit
 from gerbang_service.cpu_quota import cpu_quota
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.gallery.batcher import Batcher
 from gerbang_service.gallery.gallery import Gallery, GalleryOptions
 from gerbang_service.gallery.graph import GraphSettings
 from gerbang_service.gallery.search import Plan
@@ -59,7 +60,7 @@ class Parts:
     writer: Writer
     queries: Workers
     images: Workers
-    searches: Workers
+    searches: Batcher
     audit: SelfAudit
     start_time_ns: int
 
@@ -158,7 +159,9 @@ def _assemble(
     gallery = Gallery(recogniser.dimension, capacity, options)
     revisions = Revisions(0)
     images = Workers(settings.image_workers or quota, Admission("images", settings.max_pending_images), "image")
-    searches = Workers(settings.search_workers or quota, Admission("searches", settings.max_pending_searches), "search")
+    searches = Batcher(
+        gallery.search.run, settings.search_workers or quota, Admission("searches", settings.max_pending_searches)
+    )
     audit = SelfAudit(gallery, settings.audit_every)
     matching = Matching(
         gallery, recogniser.pipeline, revisions, recogniser.defaults, images=images, searches=searches, audit=audit

@@ -102,7 +102,6 @@ class Server:
     def _bind(self, parts: Parts) -> tuple[aio.Server, str]:
         megabytes = self._settings.max_message_mb * 1024 * 1024
         server = aio.server(
-            interceptors=(Guard(lambda: self._ready, self._stopping.is_set),),
             options=(
                 # On by default, it would let a second server bind the same port without a word.
                 ("grpc.so_reuseport", 0),
@@ -129,8 +128,10 @@ class Server:
         facts = ServerFacts(
             recogniser.pack, recogniser.model, recogniser.dimension, recogniser.defaults, parts.start_time_ns
         )
-        add_MatchingServiceServicer_to_server(MatchingServicer(parts.matching, enrolling, parser, self._drain), server)
-        add_WatchlistServiceServicer_to_server(WatchlistServicer(parts, facts), server)
+        guard = Guard(lambda: self._ready, self._stopping.is_set)
+        matching = MatchingServicer(parts.matching, enrolling, parser, self._drain)
+        add_MatchingServiceServicer_to_server(guard.of(matching), server)
+        add_WatchlistServiceServicer_to_server(guard.of(WatchlistServicer(parts, facts)), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)

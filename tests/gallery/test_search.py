@@ -17,6 +17,7 @@ from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.gallery.gallery import Gallery, GalleryOptions
 from gerbang_service.gallery.search import Plan, Query
+from gerbang_service.gallery.selection import Filter
 
 DIMENSION = 16
 PLANS = list(Plan)
@@ -66,7 +67,9 @@ class Office:
         lists = self.gallery.lists_for(names, direction)
         thresholds = Thresholds.of(lists, server=0.5, request=threshold)
         accept = partial(decide, thresholds=thresholds, watchlists={each.watchlist_id: each for each in lists})
-        query = Query(probe, plan, self.gallery.filter_for(lists), thresholds.floor, limit, accept)
+        query = Query(
+            probe, plan, Filter(self.gallery.list_bits(lists), time.time_ns()), thresholds.floor, limit, accept
+        )
         return self.gallery.search.run([query])[0]
 
     def brute_force(self, probe: np.ndarray, threshold: float, limit: int) -> list[tuple[str, float, int]]:

@@ -46,8 +46,9 @@ class Failing(MatchingServiceServicer):
 @asynccontextmanager
 async def serving(error: Exception, *, ready: bool = True, draining: bool = False) -> AsyncIterator[Any]:
     """Run a server whose matching service fails, behind the guard; yields its stub."""
-    server = aio.server(interceptors=(Guard(lambda: ready, lambda: draining),))
-    add_MatchingServiceServicer_to_server(Failing(error), server)  # type: ignore[abstract]  # two rpcs are enough
+    server = aio.server()
+    guard = Guard(lambda: ready, lambda: draining)
+    add_MatchingServiceServicer_to_server(guard.of(Failing(error)), server)  # type: ignore[abstract]  # two are enough
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -21,7 +21,7 @@ from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.gallery.graph import Graph, GraphProgress, GraphSettings
 from gerbang_service.gallery.rotation import rotation
 from gerbang_service.gallery.search import Pools, Search
-from gerbang_service.gallery.selection import Filter, Selections
+from gerbang_service.gallery.selection import Selections
 from gerbang_service.gallery.sketches import Sketches
 from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
 
@@ -104,10 +104,9 @@ class Gallery:
         chosen: Iterable[Watchlist] = map(watchlists.__getitem__, names) if names else watchlists.values()
         return [each for each in chosen if each.direction.concerns(direction)]
 
-    def filter_for(self, lists: Iterable[Watchlist]) -> Filter:
-        """Return the filter that admits subjects on any of these lists and in force now."""
-        numbers = [number for each in lists if (number := self._numbers.get(each.watchlist_id)) is not None]
-        return Filter(lists=_bits(numbers), now_ns=time.time_ns())
+    def list_bits(self, lists: Iterable[Watchlist]) -> NDArray[np.uint64]:
+        """Return what admits subjects on any of these lists, as Filter.lists."""
+        return _bits([number for each in lists if (number := self._numbers.get(each.watchlist_id)) is not None])
 
     def compare(self, probe: NDArray[np.float32], subject_id: str) -> tuple[float, int]:
         """Return the best exact similarity of a probe to a subject's templates, and that template's id.

@@ -1,12 +1,14 @@
-"""The interceptor around every call.
+"""What stands around every call.
 
 No exception's text reaches a client, and no call is begun before the gallery is loaded or when the server drains.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn
+from types import SimpleNamespace
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from grpc import aio
@@ -14,10 +16,12 @@ from grpc import aio
 from gerbang_service.domain.errors import NotReady, ShuttingDown
 from gerbang_service.rpc.errors import to_status
 
+Context: TypeAlias = aio.ServicerContext[Any, Any]
+
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-async def abort(context: aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
+async def abort(context: Context, error: Exception) -> NoReturn:
     """End a call with the rich status of an exception."""
     status = to_status(error)
     await context.abort(
@@ -28,9 +32,10 @@ async def abort(context: aio.ServicerContext[Any, Any], error: Exception) -> NoR
     raise AssertionError("abort returned")
 
 
-class Guard(aio.ServerInterceptor):
-    """Turns exceptions of the servicers into statuses.
+class Guard:
+    """Stands before every method of a servicer: `guard.of(servicer)` is what gRPC is given.
 
+    A wrapper made once, and not an interceptor: that would choose and wrap the handler anew in every call.
     `ready` tells whether the gallery is loaded, `draining` whether the server takes no new calls.
     """
 
@@ -38,21 +43,14 @@ class Guard(aio.ServerInterceptor):
         self._ready = ready
         self._draining = draining
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Wrap the handler of one of Gerbang's own services; health and reflection pass as they are."""
-        handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith("/gerbang."):
-            return handler
-        if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(
-                self._stream(handler.stream_stream), handler.request_deserializer, handler.response_serializer
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(handler.unary_unary), handler.request_deserializer, handler.response_serializer
+    def of(self, servicer: object) -> Any:  # noqa: ANN401 - as duck-typed as what it stands for
+        """Return a servicer whose methods are the guarded ones of `servicer`."""
+        methods = {name: getattr(servicer, name) for name in dir(servicer) if name[0].isupper()}
+        return SimpleNamespace(
+            **{
+                name: self._stream(method) if inspect.isasyncgenfunction(method) else self._unary(method)
+                for name, method in methods.items()
+            }
         )
 
     def _check(self) -> None:
@@ -61,8 +59,8 @@ class Guard(aio.ServerInterceptor):
         if not self._ready():
             raise NotReady("the server still loads its gallery")
 
-    def _unary(self, behaviour: Any) -> Any:  # noqa: ANN401 - grpc's behaviours are untyped
-        async def guarded(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: ANN401
+    def _unary(self, behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Any:  # noqa: ANN401
+        async def guarded(request: Any, context: Context) -> Any:  # noqa: ANN401
             try:
                 self._check()
                 return await behaviour(request, context)
@@ -73,8 +71,8 @@ class Guard(aio.ServerInterceptor):
 
         return guarded
 
-    def _stream(self, behaviour: Any) -> Any:  # noqa: ANN401
-        async def guarded(requests: Any, context: aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:  # noqa: ANN401
+    def _stream(self, behaviour: Callable[[Any, Context], AsyncIterator[Any]]) -> Any:  # noqa: ANN401
+        async def guarded(requests: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ANN401
             try:
                 self._check()
                 async for response in behaviour(requests, context):

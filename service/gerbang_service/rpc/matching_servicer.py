@@ -54,8 +54,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
             finally:
                 turn.end()
 
-        source = self._drain.until(aiter(requests))
-        async for response in in_order(source, work, window=_WINDOW):
+        async for response in in_order(aiter(requests), self._drain, work, window=_WINDOW):
             yield response
 
     async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:
@@ -73,7 +72,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
     ) -> AsyncIterator[pb.IdentifyResponse]:
         """Search 1:N for every item, answered as each is ready."""
         work = partial(self._identify_item, deadline=_deadline(context), lane=self._matching.lane())
-        async for response in as_ready(self._drain.until(aiter(requests)), work, window=_WINDOW):
+        async for response in as_ready(aiter(requests), self._drain, work, window=_WINDOW):
             yield response
 
     async def _identify_item(

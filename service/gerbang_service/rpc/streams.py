@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from typing import TypeVar
 
 from gerbang_service.domain.errors import ShuttingDown
@@ -17,30 +16,36 @@ class Drain:
     """Says when streams must take no more items: those that they took are answered, then they end."""
 
     def __init__(self) -> None:
-        self._begun = asyncio.Event()
+        self._begun = False
+        self._readers: set[asyncio.Task[None]] = set()
 
     def begin(self) -> None:
         """End all streams after what they have taken."""
-        self._begun.set()
+        self._begun = True
+        for reader in self._readers:
+            reader.cancel()
 
-    async def until(self, source: AsyncIterator[Item]) -> AsyncIterator[Item]:
-        """Yield the items of `source` up to its end; raise ShuttingDown between two of them once draining began."""
-        begun = asyncio.ensure_future(self._begun.wait())
+    async def read(self, source: AsyncIterator[Item], take: Callable[[Item], None], places: asyncio.Semaphore) -> None:
+        """Hand every item of `source` to `take`, each after a place was free, as a task of its own.
+
+        Raises ShuttingDown between two items once draining began.
+        """
+        reader = asyncio.current_task()
+        assert reader is not None  # noqa: S101 - a coroutine runs in a task
+        self._readers.add(reader)
         try:
-            while True:
-                item = asyncio.ensure_future(anext(source))
-                await asyncio.wait((item, begun), return_when=asyncio.FIRST_COMPLETED)
-                if not item.done():
-                    item.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await item
-                    raise ShuttingDown("the server is shutting down; what was answered before this is done")
-                try:
-                    yield item.result()
-                except StopAsyncIteration:
-                    return
+            while not self._begun:
+                # The place first: an item that was taken is answered, whatever happens meanwhile.
+                await places.acquire()
+                take(await anext(source))
+        except StopAsyncIteration:
+            return
+        except asyncio.CancelledError:
+            if not self._begun:
+                raise
         finally:
-            begun.cancel()
+            self._readers.discard(reader)
+        raise ShuttingDown("the server is shutting down; what was answered before this is done")
 
 
 class Turns:
@@ -79,15 +84,16 @@ class Turn:
 
 
 async def as_ready(
-    source: AsyncIterator[Item], work: Callable[[Item], Awaitable[Answer]], *, window: int
+    source: AsyncIterator[Item], drain: Drain, work: Callable[[Item], Awaitable[Answer]], *, window: int
 ) -> AsyncIterator[Answer]:
     """Yield work(item) for every item of `source`, as each is ready; at most `window` are worked on at once.
 
-    `work` must not raise for a bad item. An error of `source` is raised after the answers to what it gave.
+    `work` must not raise for a bad item. An error of `source`, or ShuttingDown, is raised after the answers to what it
+    gave.
     """
-    end = object()
-    answers: asyncio.Queue[object] = asyncio.Queue()
+    answers: asyncio.Queue[Answer | None] = asyncio.Queue()
     places = asyncio.Semaphore(window)
+    working: set[asyncio.Task[None]] = set()
 
     async def answer(item: Item) -> None:
         try:
@@ -95,47 +101,53 @@ async def as_ready(
         finally:
             places.release()
 
-    async def read() -> None:
-        async with asyncio.TaskGroup() as tasks:
-            failure: ShuttingDown | None = None
-            try:
-                async for item in source:
-                    await places.acquire()
-                    tasks.create_task(answer(item))
-            except ShuttingDown as draining:
-                failure = draining  # raised outside of the group, which would cancel what is being worked on
-        if failure is not None:
-            raise failure
-
-    reader = asyncio.ensure_future(read())
-    reader.add_done_callback(lambda _: answers.put_nowait(end))
-    try:
-        while (ready := await answers.get()) is not end:
-            yield ready  # type: ignore[misc]  # the queue holds answers and the end
-        await reader
-    finally:
-        reader.cancel()
-
-
-async def in_order(
-    source: AsyncIterator[Item], work: Callable[[Item, Turn], Awaitable[Answer]], *, window: int
-) -> AsyncIterator[Answer]:
-    """Yield work(item, turn) for every item of `source`, in order; at most `window` are worked on at once."""
-    turns = Turns()
-    tasks: asyncio.Queue[asyncio.Future[Answer] | None] = asyncio.Queue(window)
+    def take(item: Item) -> None:
+        task = asyncio.create_task(answer(item))
+        working.add(task)
+        task.add_done_callback(working.discard)
 
     async def read() -> None:
         try:
-            async for item in source:
-                await tasks.put(asyncio.ensure_future(work(item, turns.next())))
+            await drain.read(source, take, places)
         finally:
-            await tasks.put(None)
+            if working:
+                await asyncio.wait(working)
+            answers.put_nowait(None)
 
-    reader = asyncio.ensure_future(read())
-    started: asyncio.Future[Answer] | None = None
+    reader = asyncio.create_task(read())
+    try:
+        while (ready := await answers.get()) is not None:
+            yield ready
+        await reader
+    finally:
+        reader.cancel()
+        for task in working:
+            task.cancel()
+
+
+async def in_order(
+    source: AsyncIterator[Item], drain: Drain, work: Callable[[Item, Turn], Awaitable[Answer]], *, window: int
+) -> AsyncIterator[Answer]:
+    """Yield work(item, turn) for every item of `source`, in order; at most `window` are worked on at once."""
+    turns = Turns()
+    tasks: asyncio.Queue[asyncio.Task[Answer] | None] = asyncio.Queue()
+    places = asyncio.Semaphore(window)
+
+    def take(item: Item) -> None:
+        tasks.put_nowait(asyncio.create_task(_awaited(work(item, turns.next()))))
+
+    async def read() -> None:
+        try:
+            await drain.read(source, take, places)
+        finally:
+            tasks.put_nowait(None)
+
+    reader = asyncio.create_task(read())
+    started: asyncio.Task[Answer] | None = None
     try:
         while (started := await tasks.get()) is not None:
             yield await started
+            places.release()
         await reader
     finally:
         reader.cancel()
@@ -145,3 +157,7 @@ async def in_order(
                 left.cancel()
         if started is not None:
             started.cancel()
+
+
+async def _awaited(work: Awaitable[Answer]) -> Answer:
+    return await work

@@ -1,0 +1,129 @@
+"""Searches many probes at a time, without making any of them wait for company.
+
+While one batch is searched, arriving queries queue; whoever searches next takes all that wait, up to a cap. An idle
+server thus answers at once, and a busy one shares the cost of a pass over the sketches among many probes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import faiss
+
+from gerbang_service.admission import Admission, Deadline
+from gerbang_service.domain.decision import Candidate
+from gerbang_service.domain.errors import DeadlineTooShort
+from gerbang_service.gallery.search import Query
+
+Answers: TypeAlias = list[list[Candidate]]
+
+# Queries in one batch, at most: from here on a probe's share of a pass gets hardly smaller (docs/performance.md).
+LARGEST_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Queries of one call. `answers`: belongs to the event loop."""
+
+    queries: Sequence[Query]
+    deadline: Deadline
+    answers: asyncio.Future[Answers]
+
+
+class Batcher:
+    """Threads that search, behind an admission. Made in, and used from, one event loop."""
+
+    def __init__(self, search: Callable[[Sequence[Query]], Answers], threads: int, admission: Admission) -> None:
+        """`search`: answers queries in order; called by `threads` threads at once."""
+        self._search = search
+        self._admission = admission
+        self._loop = asyncio.get_running_loop()
+        self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"search-{number}", daemon=True) for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    async def run(self, queries: Sequence[Query], deadline: Deadline) -> Answers:
+        """Answer queries, each with its candidates, in order.
+
+        Raises Overloaded at once when too many wait, DeadlineTooShort when the deadline passed before the search began.
+        When the caller goes away before that, nothing is searched.
+        """
+        if len(queries) > LARGEST_BATCH:
+            parts = [queries[i : i + LARGEST_BATCH] for i in range(0, len(queries), LARGEST_BATCH)]
+            return [
+                each for part in await asyncio.gather(*(self.run(part, deadline) for part in parts)) for each in part
+            ]
+        with self._admission.admit():
+            answers: asyncio.Future[Answers] = self._loop.create_future()
+            self._waiting.put(_Job(queries, deadline, answers))
+            return await answers
+
+    def stop(self) -> None:
+        """Finish what waits and end the threads."""
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    # --- in the threads -----------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        # A thread a search, as many searches as threads: OpenMP's own threads would only get in their way.
+        faiss.omp_set_num_threads(1)
+        while (first := self._waiting.get()) is not None:
+            jobs, stopped = self._take(first)
+            done = self._answer(jobs)
+            self._loop.call_soon_threadsafe(_settle, done)
+            if stopped:
+                return
+
+    def _take(self, first: _Job) -> tuple[list[_Job], bool]:
+        """Return the jobs of the next batch, and whether the thread is to end after them."""
+        jobs, size = [first], len(first.queries)
+        while size < LARGEST_BATCH:
+            try:
+                job = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                return jobs, True
+            jobs.append(job)
+            size += len(job.queries)
+        return jobs, False
+
+    def _answer(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Answers | Exception]]:
+        live = [each for each in jobs if not each.answers.cancelled()]
+        late = [each for each in live if each.deadline.remaining_s <= 0]
+        live = [each for each in live if each not in late] if late else live
+        done: list[tuple[_Job, Answers | Exception]] = [
+            (each, DeadlineTooShort("the call's deadline passed before its search began")) for each in late
+        ]
+        return done + self._search_jobs(live) if live else done
+
+    def _search_jobs(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Answers | Exception]]:
+        try:
+            answers = iter(self._search([query for job in jobs for query in job.queries]))
+        except Exception as error:  # noqa: BLE001 - handed to the caller
+            if len(jobs) == 1:
+                return [(jobs[0], error)]
+            # Alone, each fails or succeeds by itself.
+            return [outcome for job in jobs for outcome in self._search_jobs([job])]
+        return [(job, [next(answers) for _ in job.queries]) for job in jobs]
+
+
+def _settle(done: Sequence[tuple[_Job, Answers | Exception]]) -> None:
+    for job, outcome in done:
+        if job.answers.done():  # its caller has gone
+            continue
+        if isinstance(outcome, Exception):
+            job.answers.set_exception(outcome)
+        else:
+            job.answers.set_result(outcome)
