@@ -11,23 +11,23 @@ from gerbang_service.domain.errors import DeadlineTooShort, Overloaded
 
 
 class Admission:
-    """Counts work of one kind that waits or runs. Belongs to the event loop."""
+    """Counts work of one kind that waits or runs, `admitted`, up to `limit`. Belongs to the event loop."""
 
     def __init__(self, what: str, limit: int) -> None:
         self._what = what
         self.limit = limit
-        self._admitted = 0
+        self.admitted = 0
 
     @contextmanager
     def admit(self) -> Iterator[None]:
         """Hold a place for one piece of work; raise Overloaded when there is none."""
-        if self._admitted >= self.limit:
-            raise Overloaded(f"{self._admitted} {self._what} are waiting already", retry_after_s=0.5, limit=self.limit)
-        self._admitted += 1
+        if self.admitted >= self.limit:
+            raise Overloaded(f"{self.admitted} {self._what} are waiting already", retry_after_s=0.5, limit=self.limit)
+        self.admitted += 1
         try:
             yield
         finally:
-            self._admitted -= 1
+            self.admitted -= 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from gerbang_service.rpc.guard import Guard
 from gerbang_service.rpc.health import Health
 from gerbang_service.rpc.matching_servicer import MatchingServicer
 from gerbang_service.rpc.parsing import Parser
+from gerbang_service.rpc.registration import add_by_name
 from gerbang_service.rpc.streams import Drain
 from gerbang_service.rpc.watchlist_servicer import ServerFacts, WatchlistServicer
 from gerbang_service.settings import Settings, split_address
@@ -130,9 +131,9 @@ class Server:
         )
         guard = Guard(lambda: self._ready, self._stopping.is_set)
         matching = MatchingServicer(parts.matching, enrolling, parser, self._drain)
-        add_MatchingServiceServicer_to_server(guard.of(matching), server)
-        add_WatchlistServiceServicer_to_server(guard.of(WatchlistServicer(parts, facts)), server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        add_by_name(server, add_MatchingServiceServicer_to_server, guard.of(matching))
+        add_by_name(server, add_WatchlistServiceServicer_to_server, guard.of(WatchlistServicer(parts, facts)))
+        add_by_name(server, health_pb2_grpc.add_HealthServicer_to_server, self._health)
         if self._settings.reflection:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)

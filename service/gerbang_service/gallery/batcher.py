@@ -24,6 +24,9 @@ Answers: TypeAlias = list[list[Candidate]]
 
 # Queries in one batch, at most: from here on a probe's share of a pass gets hardly smaller (docs/performance.md).
 LARGEST_BATCH = 32
+# Turns of the event loop without another probe, some ten microseconds each, after which a gathering ends. They are
+# waited for only while other calls are being answered.
+_QUIET_TURNS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Batcher:
         self._admission = admission
         self._loop = asyncio.get_running_loop()
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._arrived: list[_Job] = []
         self._threads = [
             threading.Thread(target=self._work, name=f"search-{number}", daemon=True) for number in range(threads)
         ]
@@ -63,8 +67,26 @@ class Batcher:
             ]
         with self._admission.admit():
             answers: asyncio.Future[Answers] = self._loop.create_future()
-            self._waiting.put(_Job(queries, deadline, answers))
+            if not self._arrived:
+                self._loop.call_soon(self._hand_over, 0, 0)
+            self._arrived.append(_Job(queries, deadline, answers))
             return await answers
+
+    def _hand_over(self, seen: int, quiet: int) -> None:
+        """Let the threads have what arrived, once enough is there, or turns of the event loop brought nothing more.
+
+        `seen`: jobs that had arrived a turn ago; `quiet`: turns since the last one. What is gathered so costs the
+        threads far less, and needs less of the interpreter that the event loop wants too (docs/performance.md).
+        """
+        arrived = len(self._arrived)
+        quiet = quiet + 1 if arrived == seen else 0
+        patience = _QUIET_TURNS if self._admission.admitted > 1 else 1
+        if arrived < LARGEST_BATCH and quiet < patience:
+            self._loop.call_soon(self._hand_over, arrived, quiet)
+            return
+        for job in self._arrived:
+            self._waiting.put(job)
+        self._arrived.clear()
 
     def stop(self) -> None:
         """Finish what waits and end the threads."""
@@ -87,8 +109,9 @@ class Batcher:
 
     def _take(self, first: _Job) -> tuple[list[_Job], bool]:
         """Return the jobs of the next batch, and whether the thread is to end after them."""
-        jobs, size = [first], len(first.queries)
-        while size < LARGEST_BATCH:
+        # Not more than its share: the others may be idle.
+        jobs, size, share = [first], len(first.queries), -(-(self._waiting.qsize() + 1) // len(self._threads))
+        while size < LARGEST_BATCH and len(jobs) < share:
             try:
                 job = self._waiting.get_nowait()
             except queue.Empty:
