@@ -240,9 +240,8 @@ class Matching:
                 return None
             return Candidate(comparison.subject_id, comparison.similarity, threshold, comparison.template_id)
 
-        queries = [
-            Query(vector, self._defaults.plan, Filter(None, 0), threshold, _DUPLICATES, accept) for vector in vectors
-        ]
+        # The sweep looks at everyone; what the graph would add is not worth its time in a bulk enrolment.
+        queries = [Query(vector, Plan.SWEEP, Filter(None, 0), threshold, _DUPLICATES, accept) for vector in vectors]
         best: dict[str, Candidate] = {}
         for found in await self._searches.run(queries, deadline):
             for each in found:

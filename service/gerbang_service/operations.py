@@ -22,7 +22,7 @@ from gerbang_service.domain.errors import (
     WatchlistNotEmpty,
     WatchlistNotFound,
 )
-from gerbang_service.domain.subjects import NewTemplate, Subject
+from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store import reading
 from gerbang_service.store.transaction import Transaction
@@ -98,7 +98,12 @@ def enroll(enrolment: Enrolment) -> Operation[Enrolled | bytes]:
             transaction.delete_templates(subject.subject_id)
         transaction.put_subject(subject)
         ids = transaction.add_templates(subject.subject_id, enrolment.templates, enrolment.model, now)
-        stored = _stored(transaction, subject.subject_id)
+        kept = () if existing is None or replaces else existing.templates
+        new = (
+            TemplateInfo(each, enrolment.model, now, template.quality)
+            for each, template in zip(ids, enrolment.templates, strict=True)
+        )
+        stored = dataclasses.replace(subject, templates=(*kept, *new))
         if len(stored.templates) > MAX_TEMPLATES_PER_SUBJECT:
             raise FieldInvalid("samples", f"a subject has at most {MAX_TEMPLATES_PER_SUBJECT} templates")
         enrolled = Enrolled(stored, tuple(ids), transaction.next_revision())
@@ -106,7 +111,7 @@ def enroll(enrolment: Enrolment) -> Operation[Enrolled | bytes]:
             transaction.keep_request(
                 enrolment.request_id, enrolment.digest, subject.subject_id, enrolment.encode(enrolled)
             )
-        added = {each: new.vector for each, new in zip(ids, enrolment.templates, strict=True)}
+        added = {each: template.vector for each, template in zip(ids, enrolment.templates, strict=True)}
         return Outcome(enrolled, SubjectPut(enrolled.revision, stored, added), erases=replaces)
 
     return operation

@@ -104,9 +104,7 @@ class Writer:
             return
         outcomes = self._store.write_group([operation for operation, _ in group])
         try:
-            for outcome in outcomes:
-                if isinstance(outcome, Outcome) and outcome.change is not None:
-                    self._gallery.apply(outcome.change)
+            self._gallery.apply(*(each.change for each in outcomes if isinstance(each, Outcome) and each.change))
         except Exception:
             # What is on disk is not what is searched: no answer can be trusted any more.
             log.critical("a committed change could not be applied to the gallery", exc_info=True)

@@ -29,7 +29,7 @@ LARGEST_BATCH = 32
 _QUIET_TURNS = 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     """Queries of one call. `answers`: belongs to the event loop."""
 
@@ -123,13 +123,16 @@ class Batcher:
         return jobs, False
 
     def _answer(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Answers | Exception]]:
-        live = [each for each in jobs if not each.answers.cancelled()]
-        late = [each for each in live if each.deadline.remaining_s <= 0]
-        live = [each for each in live if each not in late] if late else live
-        done: list[tuple[_Job, Answers | Exception]] = [
-            (each, DeadlineTooShort("the call's deadline passed before its search began")) for each in late
-        ]
-        return done + self._search_jobs(live) if live else done
+        live: list[_Job] = []
+        late: list[tuple[_Job, Answers | Exception]] = []
+        for job in jobs:
+            if job.answers.cancelled():
+                continue
+            if job.deadline.remaining_s <= 0:
+                late.append((job, DeadlineTooShort("the call's deadline passed before its search began")))
+            else:
+                live.append(job)
+        return late + self._search_jobs(live) if live else late
 
     def _search_jobs(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Answers | Exception]]:
         try:

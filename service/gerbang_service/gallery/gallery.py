@@ -123,11 +123,23 @@ class Gallery:
 
     # --- changing -------------------------------------------------------------------------------------------------
 
-    def apply(self, change: Change) -> None:
-        """Make a committed change visible."""
+    def apply(self, *changes: Change) -> None:
+        """Make committed changes visible, in order."""
+        added: list[int] = []
+        for change in changes:
+            if not (isinstance(change, SubjectPut) and change.subject.subject_id not in self._owners):
+                self._follow(added)
+                added = []
+            added += self._apply(change)
+        self._follow(added)
+        if changes:
+            self.revision = changes[-1].revision
+
+    def _apply(self, change: Change) -> list[int]:
+        """Change the table; returns the rows that were added, for `_follow`."""
         match change:
             case SubjectPut():
-                self._put_subject(change.subject, change.added)
+                return self._put_subject(change.subject, change.added)
             case SubjectGone():
                 for template_id in self._owners.pop(change.subject_id).template_ids:
                     self._remove(template_id)
@@ -135,9 +147,9 @@ class Gallery:
                 self._put_watchlist(change.watchlist)
             case WatchlistGone():
                 self._drop_watchlist(change.watchlist_id)
-        self.revision = change.revision
+        return []
 
-    def _put_subject(self, subject: Subject, added: Mapping[int, NDArray[np.float32]]) -> None:
+    def _put_subject(self, subject: Subject, added: Mapping[int, NDArray[np.float32]]) -> list[int]:
         known = self._owners.get(subject.subject_id)
         before = known.template_ids if known else ()
         kept = {each.template_id for each in subject.templates}
@@ -153,12 +165,11 @@ class Gallery:
             NEVER if subject.expire_time_ns is None else subject.expire_time_ns,
             (*live, *added),
         )
-        self._describe(live, owner)
+        if live:
+            self._describe(live, owner)
         bits = _bits([self._numbers[name] for name in subject.watchlists])
-        rows = [self.table.add(owner, each, vector, bits) for each, vector in added.items()]
-        if rows:
-            self._follow(np.array(rows, np.int64))
         self._owners[subject.subject_id] = owner
+        return [self.table.add(owner, each, vector, bits) for each, vector in added.items()]
 
     def _describe(self, template_ids: Sequence[int], owner: Owner) -> None:
         bits = _bits([self._numbers[name] for name in owner.watchlists])
@@ -167,8 +178,14 @@ class Gallery:
         rows = [row for each in template_ids if (row := self.table.row_of(each)) is not None]
         self._selections.changed(np.array(rows, np.int64), time.time_ns())
 
-    def _follow(self, rows: NDArray[np.int64]) -> None:
-        """Have what is derived from the table follow rows that were added to it."""
+    def _follow(self, added: Sequence[int] | NDArray[np.int64]) -> None:
+        """Have what is derived from the table follow rows that were added to it.
+
+        Many at once where that can be: sketching one costs as much as sketching a hundred.
+        """
+        if not len(added):
+            return
+        rows = np.asarray(added, np.int64)
         columns = self.table.columns
         if columns.capacity > self._sketches.capacity:
             self._sketches.resize(columns.capacity)

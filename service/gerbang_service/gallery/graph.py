@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 
 # Time that one slice of insertions may hold searches up, seconds: about that of a search among 100,000.
 _SLICE_S = 0.0005
+# While people are being enrolled, and this long afterwards, seconds, the graph pauses so many times as long as it adds:
+# searches find who is new without it, and bulk enrolment needs the processor more.
+_QUIET_S = 0.2
+_PAUSES = 9
 # Below this many nodes a rebuild is not worth its while.
 _SMALLEST_REBUILT = 1024
 _BATCH = 4096
@@ -62,6 +66,7 @@ class Graph:
         self._serving = self._empty()
         self._building: Hnsw | None = None
         self._slice = 1
+        self._woken = 0.0
 
     def _empty(self) -> Hnsw:
         settings = self._settings
@@ -89,6 +94,7 @@ class Graph:
 
     def wake(self) -> None:
         """Note that rows were added to the table."""
+        self._woken = time.monotonic()
         with self._changed:
             self._work = True
             self._changed.notify_all()
@@ -158,7 +164,11 @@ class Graph:
                 return
             while len(missing) and self._running:
                 now, missing = np.split(missing, [self._slice])
+                started = time.monotonic()
                 self._add_slice(graph, now)
+                elapsed = time.monotonic() - started
+                if started - self._woken < _QUIET_S:
+                    time.sleep(_PAUSES * elapsed)
 
     def _missing(self, graph: Hnsw) -> NDArray[np.int64]:
         columns = self._table.columns

@@ -124,6 +124,8 @@ class Search:
         floors = np.array([query.floor for query in queries], np.float32)
         cosines = self._cosines(probes, rows)
         near = cosines >= floors[:, np.newaxis] - _ROUNDING
+        if not near.any():  # strangers, as most travellers are
+            return [[] for _ in queries]
         asked, place = np.nonzero(near)
         answers = self._accepted(queries, asked, rows[asked, place])
         for i in np.flatnonzero(near.sum(axis=1) >= pool).tolist():
