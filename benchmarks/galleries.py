@@ -14,13 +14,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.errors import FaceRejected
-from gerbang_service.domain.faces import FaceChoice
-from gerbang_service.faces.decode import ImageLimits
-from gerbang_service.faces.packs import open_pack
-from gerbang_service.faces.pipeline import InsightFacePipeline
-from gerbang_service.faces.quality import PROBE
-
 Vectors: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -149,6 +142,14 @@ def _real(size: int, most: int) -> Workload:
 
 def _embeddings() -> tuple[Vectors, Rows]:
     """Return the template of every photograph that passes as a probe, and whose it is."""
+    # Imported here: it takes seconds, which the processes of a load test do not owe.
+    from gerbang_service.domain.errors import FaceRejected  # noqa: PLC0415
+    from gerbang_service.domain.faces import FaceChoice  # noqa: PLC0415
+    from gerbang_service.faces.decode import ImageLimits  # noqa: PLC0415
+    from gerbang_service.faces.packs import open_pack  # noqa: PLC0415
+    from gerbang_service.faces.pipeline import InsightFacePipeline  # noqa: PLC0415
+    from gerbang_service.faces.quality import PROBE  # noqa: PLC0415
+
     photos = Path(os.environ.get("GERBANG_TEST_FACES", _SHARED / "faces" / "lfw"))
     pack = os.environ.get("GERBANG_TEST_PACK", str(_SHARED / "packs" / "scrfd500m_mobilefacenet"))
     pipeline = InsightFacePipeline(open_pack(pack, 320), ImageLimits(10_000_000, 25_000_000))

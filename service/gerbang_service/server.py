@@ -36,6 +36,29 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 # How long new calls are still answered, with SHUTTING_DOWN, seconds.
 _LAST_CALLS_S = 0.2
+# Calls of one connection at a time; a client keeps the rest back.
+_CALLS_OF_A_CONNECTION = 100
+# Calls that gRPC's core holds until they are begun, from which on it refuses some and, at twice as many, all.
+_UNBEGUN_CALLS = 100
+
+
+def options(max_message_mb: int) -> tuple[tuple[str, int], ...]:
+    """Return gRPC's options. `max_message_mb`: largest message, MiB."""
+    largest = max_message_mb * 1024 * 1024
+    return (
+        # On by default, it would let a second server bind the same port without a word.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", largest),
+        ("grpc.max_send_message_length", largest),
+        # Gates keep idle connections through firewalls with pings; the default calls that abuse.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        # What is too much waits at the client, or is refused while refusing is still cheap: calls that waited here
+        # until past their deadline would cost as much as those that are of use (docs/performance.md).
+        ("grpc.max_concurrent_streams", _CALLS_OF_A_CONNECTION),
+        ("grpc.server.max_pending_requests", _UNBEGUN_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _UNBEGUN_CALLS),
+    )
 
 
 class Server:
@@ -101,18 +124,7 @@ class Server:
             await self._health.set(name, status)
 
     def _bind(self, parts: Parts) -> tuple[aio.Server, str]:
-        megabytes = self._settings.max_message_mb * 1024 * 1024
-        server = aio.server(
-            options=(
-                # On by default, it would let a second server bind the same port without a word.
-                ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", megabytes),
-                ("grpc.max_send_message_length", megabytes),
-                # Gates keep idle connections through firewalls with pings; the default calls that abuse.
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ),
-        )
+        server = aio.server(options=options(self._settings.max_message_mb))
         self._add_services(server, parts)
         host, port = split_address(self._settings.listen)
         shown = f"[{host}]" if ":" in host else host
@@ -133,7 +145,8 @@ class Server:
         matching = MatchingServicer(parts.matching, enrolling, parser, self._drain)
         add_by_name(server, add_MatchingServiceServicer_to_server, guard.of(matching))
         add_by_name(server, add_WatchlistServiceServicer_to_server, guard.of(WatchlistServicer(parts, facts)))
-        add_by_name(server, health_pb2_grpc.add_HealthServicer_to_server, self._health)
+        # Registered with gRPC's core, health calls have a queue of their own there: a flood can't crowd them out.
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)

@@ -27,7 +27,7 @@ def query(number: int) -> Query:
 
 
 class Recorder:
-    """Answers each query with a candidate named by its limit; remembers the batches. Held up while `open` is not set."""
+    """Answers each query with a candidate named by its limit, once `open` is set; remembers the batches."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -84,7 +84,7 @@ async def test_large_call_is_split_and_answered_in_order() -> None:
 
 
 async def test_late_calls_are_not_searched_and_harm_no_other() -> None:
-    """Calls whose deadline passed while they waited fail with DeadlineTooShort; the others of the batch are answered."""
+    """Calls whose deadline passed while they waited fail with DeadlineTooShort; the rest of the batch is answered."""
     search = Recorder()
     search.open.clear()
     async with batcher(search) as searches:
