@@ -64,6 +64,9 @@ BY_CODE: dict[grpc.StatusCode, type[errors.GerbangError]] = {
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
+_CLOSED_HERE = ("Channel closed", "Locally cancelled", "Cancelled on creation")
+
+
 def error_of(response: IdentifyResponse | EnrollResponse) -> errors.GerbangError | None:
     """Return why an item of a stream or batch was not answered, or None when it was.
 
@@ -115,6 +118,9 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> errors.GerbangError:
     # apart.
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return errors.MessageTooLarge(f"{target}: {details}", code=code)
+    # A server's gRPC core sheds a flood so, before Gerbang sees the calls; closing the client has texts of its own.
+    if code is grpc.StatusCode.CANCELLED and not any(text in details for text in _CLOSED_HERE):
+        return errors.Busy(f"{target} refused the call, or broke it off", code=code)
     if code is grpc.StatusCode.UNAVAILABLE:
         return errors.Unavailable(f"{target} is unavailable: {details}", code=code)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

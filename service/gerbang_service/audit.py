@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 # Audits that may wait; beyond it they are skipped, since searching matters more.
 _MOST_WAITING = 16
+# After an audit none is chosen for so many times as long as it took: at most a twentieth of a core, however busy the
+# gates are and however large the gallery.
+_RESTS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class SelfAudit:
         self._gallery = gallery
         self._every = every
         self._searches = 0
+        self._resting_until = 0.0
         self._places = threading.Semaphore(_MOST_WAITING)
         self._lock = threading.Lock()
         self._count = AuditCount()
@@ -59,18 +64,21 @@ class SelfAudit:
         self._searches += 1
         if self._searches % self._every:
             return
-        if not self._places.acquire(blocking=False):
+        if time.monotonic() < self._resting_until or not self._places.acquire(blocking=False):
             self._add(skipped=1)
             return
         self._pool.submit(self._audit, query, list(answer), revision)
 
     def _audit(self, query: Query, answer: list[Candidate], revision: int) -> None:
+        started = time.monotonic()
         try:
             (exact,) = self._gallery.search.run([replace(query, plan=Plan.EXACT)])
         except Exception:
             log.exception("a search could not be audited")
             return
         finally:
+            ended = time.monotonic()
+            self._resting_until = max(self._resting_until, ended) + _RESTS * (ended - started)
             self._places.release()
         if self._gallery.revision != revision:
             self._add(skipped=1)
