@@ -195,6 +195,13 @@ def test_unknown_reason(
     assert caught.value.reason == "BRAND_NEW"
 
 
+def test_refused_by_the_core(server: Server, gate: gerbang.GateClient) -> None:
+    """A call that a flooded server's gRPC core breaks off is Busy: the client itself cancelled nothing."""
+    server.fail(grpc.StatusCode.CANCELLED)
+    with pytest.raises(errors.Busy, match="refused the call"):
+        gate.identify(PROBE)
+
+
 @pytest.mark.parametrize(
     "code", [code for code in grpc.StatusCode if code not in BY_CODE and code is not grpc.StatusCode.OK]
 )
