@@ -71,7 +71,7 @@ class Parts:
         # What is loaded stays: a garbage collector that walks millions of subjects again and again would double the
         # time of loading and later stop the server for a second at a time.
         gc.disable()
-        with self.store.reading() as connection:
+        with self.store.snapshot() as connection:
             self.gallery.load(
                 reading.watchlists(connection),
                 reading.all_subjects(connection, model),
@@ -100,7 +100,7 @@ def build(settings: Settings, *, on_failure: Callable[[], None]) -> Parts:
     `on_failure` is called, in the event loop, when memory and disk differ and nothing may be answered any more.
     """
     start_time_ns = time.time_ns()
-    store = Store(settings.data)
+    store = Store(settings.data, supervised=settings.workers > 1)
     try:
         recogniser = _recogniser(settings, store)
         store.bind_model(recogniser.model, recogniser.dimension, ignore_others=settings.other_models == "ignore")
@@ -125,7 +125,7 @@ def _recogniser(settings: Settings, store: Store) -> Recogniser:
     from gerbang_service.faces.packs import open_pack  # noqa: PLC0415
     from gerbang_service.faces.pipeline import InsightFacePipeline  # noqa: PLC0415
 
-    pack = open_pack(settings.pack, settings.det_size)
+    pack = open_pack(settings.pack, settings.det_size, settings.device)
     limits = ImageLimits(int(settings.max_image_mb * 1e6), int(settings.max_megapixels * 1e6))
     pipeline = InsightFacePipeline(pack, limits)
     return Recogniser(pack.name, pack.fingerprint, pack.dimension, _defaults(settings, pack), pipeline)
@@ -146,7 +146,7 @@ def _assemble(
     start_time_ns: int,
 ) -> Parts:
     loop = asyncio.get_running_loop()
-    quota = cpu_quota()
+    quota = max(1, cpu_quota() // settings.workers)
     with store.reading() as connection:
         capacity = int(1.1 * reading.template_count(connection, recogniser.model))
     options = GalleryOptions(
@@ -160,7 +160,9 @@ def _assemble(
     revisions = Revisions(0)
     images = Workers(settings.image_workers or quota, Admission("images", settings.max_pending_images), "image")
     searches = Batcher(
-        gallery.search.run, settings.search_workers or quota, Admission("searches", settings.max_pending_searches)
+        gallery.search.run,
+        settings.search_workers or max(1, quota // 2),
+        Admission("searches", settings.max_pending_searches),
     )
     audit = SelfAudit(gallery, settings.audit_every)
     matching = Matching(
@@ -170,6 +172,7 @@ def _assemble(
         store,
         gallery,
         max_pending=settings.max_pending_writes,
+        follows=recogniser.model if settings.workers > 1 else None,
         on_revision=lambda revision: loop.call_soon_threadsafe(revisions.advance, revision),
         on_failure=lambda: loop.call_soon_threadsafe(on_failure),
     )

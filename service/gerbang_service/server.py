@@ -42,12 +42,12 @@ _CALLS_OF_A_CONNECTION = 100
 _UNBEGUN_CALLS = 100
 
 
-def options(max_message_mb: int) -> tuple[tuple[str, int], ...]:
-    """Return gRPC's options. `max_message_mb`: largest message, MiB."""
+def options(max_message_mb: int, *, shared_port: bool = False) -> tuple[tuple[str, int], ...]:
+    """Return gRPC's options. `max_message_mb`: largest message, MiB; `shared_port`: other workers listen on it too."""
     largest = max_message_mb * 1024 * 1024
     return (
         # On by default, it would let a second server bind the same port without a word.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shared_port)),
         ("grpc.max_receive_message_length", largest),
         ("grpc.max_send_message_length", largest),
         # Gates keep idle connections through firewalls with pings; the default calls that abuse.
@@ -80,6 +80,9 @@ class Server:
         parts = build(self._settings, on_failure=self._fail)
         try:
             await self._set_health(_NOT_SERVING)
+            if self._settings.workers > 1:
+                # Before it listens: the kernel would hand it connections that the others could serve.
+                await self._load(parts)
             server, address = self._bind(parts)
             await server.start()
             say(f"listening on {address}")
@@ -101,11 +104,15 @@ class Server:
         self.stop()
 
     async def _serve(self, parts: Parts, say: Callable[[str], None]) -> None:
+        if not self._ready:
+            await self._load(parts)
+        say("ready")
+        await self._stopping.wait()
+
+    async def _load(self, parts: Parts) -> None:
         await asyncio.to_thread(parts.load)
         self._ready = True
         await self._set_health(_SERVING)
-        say("ready")
-        await self._stopping.wait()
 
     async def _drain_and_stop(self, server: aio.Server) -> None:
         # Load balancers and clients see NOT_SERVING first, streams end after what they took, and calls in flight have
@@ -124,7 +131,7 @@ class Server:
             await self._health.set(name, status)
 
     def _bind(self, parts: Parts) -> tuple[aio.Server, str]:
-        server = aio.server(options=options(self._settings.max_message_mb))
+        server = aio.server(options=options(self._settings.max_message_mb, shared_port=self._settings.workers > 1))
         self._add_services(server, parts)
         host, port = split_address(self._settings.listen)
         shown = f"[{host}]" if ":" in host else host

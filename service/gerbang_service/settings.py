@@ -18,6 +18,7 @@ from gerbang_service.domain.errors import StartupError
 PLANS = ("both", "graph", "sweep", "exact")
 STAND_IN = "stand-in"
 NO_PACK = "none"
+CPU, CUDA = "cpu", "cuda"
 
 
 def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - any field type
@@ -35,6 +36,9 @@ class Settings:
     listen: str = _setting("127.0.0.1:50051", "Address to listen on; port 0 takes a free one.")
     insecure: bool = _setting(False, "Listen on other than loopback addresses although nothing is encrypted.")
     reflection: bool = _setting(True, "Offer gRPC server reflection.")
+    workers: int = _setting(
+        1, "Processes that serve the port. More than one pays on machines with many cores; each holds the gallery."
+    )
     drain_grace_s: float = _setting(30.0, "Seconds that calls in flight have to finish after SIGTERM.")
     max_message_mb: int = _setting(64, "Largest message taken, MiB: an Enroll of several photos must fit.")
 
@@ -43,6 +47,9 @@ class Settings:
         None, "Verification threshold, a cosine. Default: the pack's own, else that of identification."
     )
     det_size: int = _setting(320, "Side of the detector's square input, pixels, a multiple of 32.")
+    device: str = _setting(
+        CPU, "What the face pack runs on. cuda: an NVIDIA GPU; needs onnxruntime-gpu, never falls back.", (CPU, CUDA)
+    )
     max_image_mb: float = _setting(10.0, "Largest image file, MB.")
     max_megapixels: float = _setting(25.0, "Largest image, megapixels.")
     image_workers: int = _setting(0, "Threads that process images. 0: the CPU quota.")
@@ -62,17 +69,19 @@ class Settings:
     sketch_bits: int = _setting(0, "Bits of a sketch, a multiple of 8. 0: 512 from 256 dimensions on, else 1024.")
     rescored: int = _setting(32, "Templates that the sweep proposes for the exact comparison.")
     audit_every: int = _setting(
-        200, "One Identify in so many is answered again by plan exact, to count misses. 0: none."
+        200,
+        "One Identify in so many is answered again by plan exact, to count misses; on at most a twentieth of a core. "
+        "0: none.",
     )
-    search_workers: int = _setting(0, "Threads that search. 0: the CPU quota.")
+    search_workers: int = _setting(0, "Threads that search. 0: half the CPU quota; gRPC needs the rest.")
 
     max_pending_images: int = _setting(64, "Calls with images waiting or running, at most; more are OVERLOADED.")
-    max_pending_searches: int = _setting(2048, "Calls without images waiting or running, at most.")
+    max_pending_searches: int = _setting(512, "Calls without images waiting or running, at most.")
     max_pending_writes: int = _setting(4096, "Changes waiting to be written, at most.")
 
     def __post_init__(self) -> None:
         """Refuse values that can't work, with StartupError."""
-        for name in ("max_image_mb", "max_megapixels", "max_message_mb", "graph_m", "graph_ef", "rescored"):
+        for name in ("workers", "max_image_mb", "max_megapixels", "max_message_mb", "graph_m", "graph_ef", "rescored"):
             self._require(name, getattr(self, name) > 0, "must be positive")
         for name in (
             "max_pending_images",

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from gerbang_service.domain.changes import Change
 from gerbang_service.domain.errors import Overloaded, ShuttingDown, StoreUnavailable
 from gerbang_service.gallery.gallery import Gallery
+from gerbang_service.store.following import changes_since
 from gerbang_service.store.store import Store
 from gerbang_service.store.transaction import Transaction
 
@@ -24,6 +26,10 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _LARGEST_GROUP = 512
+# With several processes: a group is small, so that the others' turn comes soon, and a process without anything to write
+# looks for what others wrote so often, seconds.
+_LARGEST_SHARED_GROUP = 64
+_FOLLOWED_EVERY_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Outcome(Generic[T]):
 
 
 Operation = Callable[[Transaction], Outcome[T]]
+_Submitted: TypeAlias = tuple[Operation[object], Future[object]]
 
 
 class Writer:
@@ -47,15 +54,20 @@ class Writer:
         gallery: Gallery,
         *,
         max_pending: int,
+        follows: str | None = None,
         on_revision: Callable[[int], object],
         on_failure: Callable[[], object],
     ) -> None:
-        """`on_revision` is told each new revision, `on_failure` that memory and disk differ; both in this thread."""
+        """`follows`: None when no other process writes; else the recogniser whose templates count.
+
+        `on_revision` is told each new revision, `on_failure` that memory and disk differ; both in this thread.
+        """
         self._store = store
         self._gallery = gallery
         self._on_revision = on_revision
         self._on_failure = on_failure
-        self._queue: queue.Queue[tuple[Operation[object], Future[object]] | None] = queue.Queue(max_pending)
+        self._queue: queue.Queue[_Submitted | None] = queue.Queue(max_pending)
+        self._follows = follows
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="writer")
 
@@ -87,30 +99,67 @@ class Writer:
         return future
 
     def _work(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group = [first]
-            while len(group) < _LARGEST_GROUP and not self._queue.empty():
-                item = self._queue.get()
-                if item is None:
-                    self._write(group)
-                    return
-                group.append(item)
-            self._write(group)
+        while True:
+            group, last = self._next_group()
+            if group:
+                self._write(group)
+            elif not last:
+                self._look_at_others()
+            if last:
+                return
 
-    def _write(self, submitted: list[tuple[Operation[object], Future[object]]]) -> None:
+    def _next_group(self) -> tuple[list[_Submitted], bool]:
+        """Wait for operations; return what there is, and whether these are the last ones."""
+        largest, patience = (
+            (_LARGEST_GROUP, None) if self._follows is None else (_LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S)
+        )
+        group: list[_Submitted] = []
+        try:
+            while len(group) < largest:
+                item = self._queue.get(block=not group, timeout=patience)
+                if item is None:
+                    return group, True
+                group.append(item)
+        except queue.Empty:
+            pass
+        return group, False
+
+    def _look_at_others(self) -> None:
+        before = self._gallery.revision
+        try:
+            with self._store.snapshot() as connection:
+                self._follow(connection)
+        except StoreUnavailable as error:
+            log.error("what other workers wrote can't be read: %s", error)  # noqa: TRY400 - the text says it all
+        except Exception:
+            log.critical("what other workers wrote could not be followed", exc_info=True)
+            self._on_failure()
+            raise
+        if self._gallery.revision != before:
+            self._on_revision(self._gallery.revision)
+
+    def _follow(self, connection: sqlite3.Connection) -> None:
+        """Bring the gallery to the state that a transaction sees."""
+        if self._follows is not None:
+            changes, revision = changes_since(connection, self._gallery, self._follows)
+            self._gallery.apply(*changes)
+            self._gallery.revision = revision
+
+    def _write(self, submitted: list[_Submitted]) -> None:
         # From here on the futures can't be cancelled: when a caller goes away, asyncio cancels what it waited for.
         group = [each for each in submitted if each[1].set_running_or_notify_cancel()]
         if not group:
             return
-        outcomes = self._store.write_group([operation for operation, _ in group])
+        operations = [each if self._follows is None else _recorded(each) for each, _ in group]
         try:
+            outcomes = self._store.write_group(operations, before=self._follow)
             self._gallery.apply(*(each.change for each in outcomes if isinstance(each, Outcome) and each.change))
         except Exception:
-            # What is on disk is not what is searched: no answer can be trusted any more.
-            log.critical("a committed change could not be applied to the gallery", exc_info=True)
+            # What is on disk may not be what is searched: no answer can be trusted any more.
+            log.critical("changes could not be applied to the gallery", exc_info=True)
             self._on_failure()
             for _, future in group:
-                future.set_exception(StoreUnavailable("the change is on disk, but this server has to be restarted"))
+                future.set_exception(StoreUnavailable("the change may be on disk; this server has to be restarted"))
             raise
         if any(isinstance(outcome, Outcome) and outcome.erases for outcome in outcomes):
             self._store.erase_deleted()
@@ -120,3 +169,15 @@ class Writer:
                 future.set_result(outcome.answer)
             else:
                 future.set_exception(outcome)
+
+
+def _recorded(operation: Operation[T]) -> Operation[T]:
+    """Return the operation followed by a record of its change, for other processes."""
+
+    def run(transaction: Transaction) -> Outcome[T]:
+        outcome = operation(transaction)
+        if outcome.change is not None:
+            transaction.record(outcome.change)
+        return outcome
+
+    return run

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
-import os
-import signal
 import sys
 import types
 import typing
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gerbang_service import process
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.settings import Settings, read_toml
-
-_EXIT_REFUSED = 3
-_SWITCH_INTERVAL_S = 0.0005
+from gerbang_service.supervisor import Supervisor
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,32 +75,10 @@ def serve(**values: Any) -> None:  # noqa: ANN401 - checked by Settings
     Prints the bound address, and "ready" once everyone enrolled can be found.
     Exit status: 0 after an orderly stop, 3 when it refuses to start.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # At INFO it tells which of its builds it looked for, in words that read like failures.
-    logging.getLogger("faiss.loader").setLevel(logging.WARNING)
-    # Searches and images are spread over threads of their own. OpenBLAS's would only spin beside them: on two cores
-    # they took 40 % of the answers. NumPy reads this when it is imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    process.prepare()
     try:
-        asyncio.run(_run(Settings(**values)))
+        settings = Settings(**values)
+        asyncio.run(process.serve(settings) if settings.workers == 1 else Supervisor(settings).run())
     except StartupError as error:
         click.echo(f"gerbang serve: {error}", err=True)
-        sys.exit(_EXIT_REFUSED)
-
-
-async def _run(settings: Settings) -> None:
-    # Imported here, so that `gerbang serve --help` needs no neural network runtime.
-    from gerbang_service.server import Server  # noqa: PLC0415
-
-    # Once for the process: changing filters around a call is not safe in threads.
-    warnings.filterwarnings("ignore", module="PIL")  # of odd metadata; the pixels decide
-    warnings.filterwarnings(
-        "ignore", "`estimate` is deprecated", FutureWarning
-    )  # insightface 2.1 with scikit-image 0.26
-    # A thread that comes back from native code (a search, a commit) waits this long for one that computes in Python;
-    # CPython's 5 ms would be most of an answer's time (benchmarks/fresh.py).
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    server = Server(settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, server.stop)
-    await server.run(lambda line: print(line, flush=True))
+        sys.exit(process.EXIT_REFUSED)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TypeAlias, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from gerbang_service.domain.errors import ImageTooLarge, ImageUnreadable
+
+Pixels: TypeAlias = NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "JPEG2000")
 
@@ -20,16 +24,19 @@ Image.init()
 Image.MAX_IMAGE_PIXELS = None
 
 _EXIF_ORIENTATION = 0x0112
-# How to bring an image of that EXIF orientation upright (CIPA DC-008 section 4.6.4, tag Orientation).
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+# What brings an image of that EXIF orientation upright (CIPA DC-008 section 4.6.4, tag Orientation): whether rows and
+# columns are exchanged, and then which way it is flipped: 1 left to right, 0 top to bottom, -1 both (cv2.flip).
+_UPRIGHT: dict[int, tuple[bool, int | None]] = {
+    2: (False, 1),
+    3: (False, -1),
+    4: (False, 0),
+    5: (True, None),
+    6: (True, 1),
+    7: (True, -1),
+    8: (True, 0),
 }
+# Pixels converted at a time: few enough for the processor's cache and for memory, enough to be one for most photos.
+_STRIP_PIXELS = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class ImageLimits:
     max_pixels: int
 
 
-def decode(data: bytes, limits: ImageLimits) -> NDArray[np.uint8]:
+def decode(data: bytes, limits: ImageLimits) -> Pixels:
     """Decode an image file to upright BGR pixels, uint8, shape (height, width, 3), C-contiguous.
 
     Takes JPEG (CMYK too), PNG, WebP, BMP and JPEG 2000; grey, 16 bit and palette images; of an animation the first
@@ -78,14 +85,34 @@ def _check_pixels(image: Image.Image, limits: ImageLimits) -> None:
         )
 
 
-def _upright_bgr(image: Image.Image) -> NDArray[np.uint8]:
+def _upright_bgr(image: Image.Image) -> Pixels:
     orientation = 1
     with suppress(Exception):  # unreadable metadata is no reason to refuse a readable face
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    rgb = _to_rgb(image)
-    if orientation in _UPRIGHT:
-        rgb = rgb.transpose(_UPRIGHT[orientation])
-    return np.ascontiguousarray(np.asarray(rgb)[:, :, ::-1])
+    exchanged, flip = _UPRIGHT.get(orientation, (False, None))
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    if height <= rows:
+        return _turned(_bgr(image), exchanged=exchanged, flip=flip)
+    # In strips, as each conversion of the whole would hold one more copy of it: 100 MB for 25 megapixels.
+    upright = np.empty((width, height, 3) if exchanged else (height, width, 3), np.uint8)
+    as_rows = upright.transpose(1, 0, 2) if exchanged else upright
+    backwards = flip == -1 or flip == int(exchanged)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        strip = _turned(_bgr(image.crop((0, top, width, bottom))), exchanged=exchanged, flip=flip)
+        place = slice(height - bottom, height - top) if backwards else slice(top, bottom)
+        as_rows[place] = strip.transpose(1, 0, 2) if exchanged else strip
+    return upright
+
+
+def _bgr(image: Image.Image) -> Pixels:
+    return cast("Pixels", cv2.cvtColor(np.asarray(_to_rgb(image)), cv2.COLOR_RGB2BGR))
+
+
+def _turned(pixels: Pixels, *, exchanged: bool, flip: int | None) -> Pixels:
+    turned = cv2.transpose(pixels) if exchanged else pixels
+    return cast("Pixels", turned if flip is None else cv2.flip(turned, flip))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -96,4 +123,4 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         opaque = image.convert("RGBA")
         white = Image.new("RGBA", opaque.size, "white")
         return Image.alpha_composite(white, opaque).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

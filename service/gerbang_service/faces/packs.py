@@ -3,95 +3,131 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import cv2
 import onnxruntime
 
+from gerbang_service.cpu_quota import cpu_quota
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.faces.detector import Detector
+from gerbang_service.faces.embedder import Embedder
 from gerbang_service.faces.standin import write_pack
-from gerbang_service.settings import STAND_IN
-
-log = logging.getLogger(__name__)
+from gerbang_service.settings import CPU, CUDA, STAND_IN
 
 # InsightFace's own default for what counts as a face.
 DETECTION_THRESHOLD = 0.5
 
+# Images are processed side by side, one thread each: more of them a second than one after the other by all threads,
+# whose number ONNX Runtime would take from the host and not from the CPU quota (insightface issue 2899). An image that
+# is alone is given several. Two were measured (docs/images.md); more than 4 were not tried.
+_MOST_THREADS = 4
+
+_PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
+
 
 @dataclass(frozen=True, slots=True)
 class FacePack:
-    """A loaded pack. `detector` and `recogniser` are InsightFace's; both may be called by several threads.
+    """A loaded pack. `detector` and `embedder` may be called by several threads, each by one thread or `alone` by more.
 
-    `fingerprint`: SHA-256 of the recogniser's file, lower-case hexadecimal; `dimension`: of its templates.
+    `fingerprint`: SHA-256 of the recogniser's file, lower-case hexadecimal; `dimension`: of its templates;
+    `device`: what both run on.
     """
 
     name: str
     fingerprint: str
     dimension: int
-    detector: Any
-    recogniser: Any
+    device: str
+    detector: Detector
+    embedder: Embedder
 
 
-def open_pack(name_or_folder: str, det_size: int) -> FacePack:
+def open_pack(name_or_folder: str, det_size: int, device: str = CPU) -> FacePack:
     """Load a face pack.
 
     `name_or_folder`: a folder is used as it is; 'stand-in' is built on the spot; any other name is found in, or
     fetched by InsightFace into, its own model folder. `det_size`: side of the detector's input, pixels.
-    Raises StartupError when there is no such pack, or it lacks a detector or a recogniser, or can't be run.
+    `device`: 'cpu' or 'cuda'. Raises StartupError when there is no such pack, or it lacks a detector or a recogniser,
+    or can't be run on that device: nothing else is ever used instead.
     """
+    if _PROVIDERS[device] not in onnxruntime.get_available_providers():
+        raise StartupError(
+            f"device {device}: the installed ONNX Runtime can't use it; install onnxruntime-gpu in place of onnxruntime"
+        )
     if name_or_folder == STAND_IN:
         with tempfile.TemporaryDirectory(prefix="gerbang-stand-in-") as folder:
             write_pack(Path(folder))
-            return _load(STAND_IN, folder, det_size)
+            return _load(STAND_IN, folder, det_size, device)
     path = Path(name_or_folder).expanduser()
     if path.is_dir():
-        return _load(path.resolve().name, str(path), det_size)
+        return _load(path.resolve().name, str(path), det_size, device)
     if os.sep in name_or_folder or name_or_folder.startswith(("~", ".")):
         raise StartupError(f"face pack {name_or_folder}: no such folder")
-    return _load(name_or_folder, name_or_folder, det_size)
+    return _load(name_or_folder, name_or_folder, det_size, device)
 
 
-def _load(name: str, source: str, det_size: int) -> FacePack:
+def _load(name: str, source: str, det_size: int, device: str) -> FacePack:
+    detection, recognition = _models(name, source, det_size, device, 1)
+    threads = min(cpu_quota(), _MOST_THREADS) if device == CPU else 1
+    wide = _models(name, source, det_size, device, threads) if threads > 1 else (detection, recognition)
+    try:
+        detector, embedder = Detector(detection, wide[0]), Embedder(recognition, wide[1])
+    except Exception as error:
+        raise StartupError(f"face pack {name} can't be run: {error}") from error
+    if not detector.has_landmarks:
+        raise StartupError(f"face pack {name}: its detector gives no landmarks, so faces can't be aligned")
+    for session in (detector.session, detector.wide_session, embedder.session, embedder.wide_session):
+        require_device(session, device)
+    fingerprint = hashlib.sha256(Path(recognition.model_file).read_bytes()).hexdigest()
+    return FacePack(name, fingerprint, embedder.dimension, device, detector, embedder)
+
+
+def _models(name: str, source: str, det_size: int, device: str, threads: int) -> tuple[Any, Any]:
+    """Return InsightFace's detector and recogniser, each run by so many threads."""
     # Imported here: it takes seconds, which a server of templates only does not owe.
     from insightface.app import FaceAnalysis  # noqa: PLC0415
 
-    options = onnxruntime.SessionOptions()
-    # Images are processed side by side, one thread each: faster than one image by all threads, and the pool is sized
-    # from the CPU quota, which ONNX Runtime does not know (insightface issue 2899).
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    # OpenCV's own threads are one more pool as wide as the machine, for work of a tenth of a millisecond.
+    cv2.setNumThreads(1)
     try:
         analysis = FaceAnalysis(
             name=source,
             allowed_modules=["detection", "recognition"],
-            providers=["CPUExecutionProvider"],
-            sess_options=options,
+            providers=[_PROVIDERS[device]],
+            sess_options=_session_options(threads),
         )
         analysis.prepare(ctx_id=0, det_thresh=DETECTION_THRESHOLD, det_size=(det_size, det_size))
     except Exception as error:
         reason = str(error) or "it has no detector in InsightFace's format"
         raise StartupError(f"face pack {name} can't be loaded: {reason}") from error
-    recogniser = analysis.models.get("recognition")
-    if recogniser is None:
+    recognition = analysis.models.get("recognition")
+    if recognition is None:
         raise StartupError(f"face pack {name} has no recogniser in InsightFace's format")
-    dimension = _try_out(name, analysis.det_model, recogniser)
-    fingerprint = hashlib.sha256(Path(recogniser.model_file).read_bytes()).hexdigest()
-    return FacePack(name, fingerprint, dimension, analysis.det_model, recogniser)
+    return analysis.det_model, recognition
 
 
-def _try_out(name: str, detector: Any, recogniser: Any) -> int:  # noqa: ANN401 - InsightFace is untyped
-    """Run both models once, so that a pack that can't work is refused at start, and return the dimension."""
-    try:
-        _, landmarks = detector.detect(np.zeros((64, 64, 3), np.uint8))
-        side = int(recogniser.input_size[0])
-        dimension = int(recogniser.get_feat(np.zeros((side, side, 3), np.uint8)).shape[-1])
-    except Exception as error:
-        raise StartupError(f"face pack {name} can't be run: {error}") from error
-    if landmarks is None:
-        raise StartupError(f"face pack {name}: its detector gives no landmarks, so faces can't be aligned")
-    return dimension
+def _session_options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # Threads that wait for work in a loop would take the processors from everything else.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def require_device(session: Any, device: str) -> None:  # noqa: ANN401 - ONNX Runtime is untyped
+    """Raise StartupError when a session does not run on `device`, and keep it from leaving it later.
+
+    Where ONNX Runtime can't make a session for the provider that it was asked for, it makes one for the CPU.
+    """
+    used = session.get_providers()
+    if used[0] != _PROVIDERS[device]:
+        raise StartupError(
+            f"device {device}: ONNX Runtime fell back to {used[0]}; check that onnxruntime-gpu, the driver, CUDA and "
+            "cuDNN are of versions that go together"
+        )
+    session.disable_fallback()

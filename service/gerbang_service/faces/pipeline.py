@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-from insightface.utils import face_align
 from numpy.typing import NDArray
 
 from gerbang_service.domain.errors import FaceRejected, NoFace, SeveralFaces
 from gerbang_service.domain.faces import DetectedFace, ExtractedFace, FaceChoice
+from gerbang_service.faces.alignment import align
+from gerbang_service.faces.batching import Batches
 from gerbang_service.faces.decode import ImageLimits, decode
 from gerbang_service.faces.packs import FacePack
 from gerbang_service.faces.quality import QualityLimits, check, measure
+from gerbang_service.settings import CPU
+
+# Crops in one run of the recogniser on a GPU, at most; bounds its memory. Not measured: no GPU was at hand.
+_LARGEST_BATCH = 32
+# An image is alone when there was no other for so long, seconds: under load, one is alone for a moment whenever another
+# ends.
+_CALM_S = 0.1
 
 
 class FacePipeline(Protocol):
@@ -43,6 +54,10 @@ class InsightFacePipeline:
     def __init__(self, pack: FacePack, image_limits: ImageLimits) -> None:
         self._pack = pack
         self._image_limits = image_limits
+        self._in_flight = _InFlight()
+        # On a CPU a batch takes as long as its crops one by one (docs/images.md), so each thread runs its own.
+        largest = _LARGEST_BATCH if pack.embedder.takes_batches else 1
+        self._batches = None if pack.device == CPU else Batches(pack.embedder.embed, largest)
 
     @property
     def fingerprint(self) -> str:
@@ -58,41 +73,61 @@ class InsightFacePipeline:
         self, image: bytes, choice: FaceChoice, limits: QualityLimits, before_stage: Callable[[], None]
     ) -> ExtractedFace:
         """Make a template of an image file, as FacePipeline says."""
-        before_stage()
-        pixels = decode(image, self._image_limits)
-        before_stage()
-        boxes, landmarks = self._detect(pixels)
-        chosen = choose(boxes, choice)
-        aligned = self._align(pixels, landmarks[chosen])
-        face = describe(boxes[chosen], landmarks[chosen], aligned)
-        try:
-            check(face.quality, limits)
-        except FaceRejected as rejection:
-            rejection.face = face
-            raise
-        before_stage()
-        return ExtractedFace(self._embed(aligned), face)
+        with self._in_flight:
+            before_stage()
+            pixels = decode(image, self._image_limits)
+            before_stage()
+            boxes, landmarks = self._detect(pixels)
+            chosen = choose(boxes, choice)
+            aligned = align(pixels, landmarks[chosen], self._pack.embedder.side)
+            face = describe(boxes[chosen], landmarks[chosen], aligned)
+            try:
+                check(face.quality, limits)
+            except FaceRejected as rejection:
+                rejection.face = face
+                raise
+            before_stage()
+            return ExtractedFace(self._embed(aligned), face)
 
     def _detect(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        height, width = pixels.shape[:2]
-        side = self._pack.detector.input_size[0]
-        if min(height, width) * side < max(height, width):
-            # Scaled into the detector's square, the shorter side would be less than a pixel.
-            raise NoFace(f"no face was found in the image of {width} x {height} pixels")
-        boxes, landmarks = self._pack.detector.detect(pixels)
+        boxes, landmarks = self._pack.detector.detect(pixels, alone=self._in_flight.alone)
         if not len(boxes):
+            height, width = pixels.shape[:2]
             raise NoFace(f"no face was found in the image of {width} x {height} pixels", width=width, height=height)
         return boxes, landmarks
 
-    def _align(self, pixels: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-        side = self._pack.recogniser.input_size[0]
-        aligned: NDArray[np.uint8] = face_align.norm_crop(pixels, landmark=landmarks, image_size=side)
-        return aligned
-
     def _embed(self, aligned: NDArray[np.uint8]) -> NDArray[np.float32]:
-        embedding = self._pack.recogniser.get_feat(aligned).ravel().astype(np.float64)
-        unit: NDArray[np.float32] = (embedding / np.linalg.norm(embedding)).astype(np.float32)
-        return unit
+        if self._batches is not None:
+            return self._batches.ask(aligned)
+        return self._pack.embedder.embed([aligned], alone=self._in_flight.alone)[0]
+
+
+class _InFlight:
+    """Counts the images that are being processed."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._crowded_at = -math.inf
+        self._lock = threading.Lock()
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is one at most, and not only between two others."""
+        return self._count <= 1 and time.monotonic() - self._crowded_at > _CALM_S
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._count += 1
+            self._note()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._note()
+            self._count -= 1
+
+    def _note(self) -> None:
+        if self._count > 1:
+            self._crowded_at = time.monotonic()
 
 
 def choose(boxes: NDArray[np.float32], choice: FaceChoice) -> int:

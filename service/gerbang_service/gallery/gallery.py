@@ -123,6 +123,11 @@ class Gallery:
 
     # --- changing -------------------------------------------------------------------------------------------------
 
+    def template_ids(self, subject_id: str) -> Sequence[int] | None:
+        """Return the ids of a subject's templates, or None when there is no such subject."""
+        owner = self._owners.get(subject_id)
+        return None if owner is None else owner.template_ids
+
     def apply(self, *changes: Change) -> None:
         """Make committed changes visible, in order."""
         added: list[int] = []

@@ -5,14 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.schema import migrate
 
 DATABASE_FILE = "gerbang.sqlite3"
 LOCK_FILE = "LOCK"
+WRITE_FILE = "WRITE"
 
 
 class DataFolder:
@@ -22,34 +25,58 @@ class DataFolder:
     damaged or of another kind.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, supervised: bool = False) -> None:
+        """`supervised`: opened by one of several workers, for whom their supervisor owns and has checked it."""
         self.folder = folder
+        self._lock: TextIO | None = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = (folder / LOCK_FILE).open("a+")
+            if not supervised:
+                self._lock = (folder / LOCK_FILE).open("a+")
+            self._write_lock = (folder / WRITE_FILE).open("a")
         except OSError as error:
             raise StartupError(f"data folder {folder}: {error.strerror}") from error
-        try:
-            self._take()
-            self._check_and_migrate()
-        except BaseException:
-            self._lock.close()
-            raise
+        if self._lock is not None:
+            try:
+                self._take(self._lock)
+                self._check_and_migrate()
+            except BaseException:
+                self._lock.close()
+                raise
 
-    def _take(self) -> None:
+    @property
+    def lock(self) -> int:
+        """File descriptor that holds the folder as long as any process has it open."""
+        assert self._lock is not None  # noqa: S101 - asked by the owner only
+        return self._lock.fileno()
+
+    def _take(self, lock: TextIO) -> None:
         # A lock of the kernel's ends with the process, however that ends; a file with a process id would stay.
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock.seek(0)
-            owner = self._lock.read().strip() or "unknown"
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
             raise StartupError(
                 f"data folder {self.folder} is in use by another gerbang server (process {owner}): "
                 "stop that one first, or give this one a folder of its own"
             ) from None
-        self._lock.truncate(0)
-        self._lock.write(f"{os.getpid()}\n")
-        self._lock.flush()
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep other processes from writing meanwhile.
+
+        SQLite would keep them out too, but who waits for it sleeps and tries again, and may find it taken every time;
+        the kernel wakes the next one.
+        """
+        fcntl.flock(self._write_lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._write_lock, fcntl.LOCK_UN)
 
     def _check_and_migrate(self) -> None:
         connection = None
@@ -59,6 +86,8 @@ class DataFolder:
             if damage != "ok":
                 raise StartupError(f"database {self.folder / DATABASE_FILE} is damaged: {damage}")
             migrate(connection)
+            # Who follows it starts anew with the server.
+            connection.execute("DELETE FROM changes")
         except sqlite3.Error as error:
             raise StartupError(f"database {self.folder / DATABASE_FILE} can't be used: {error}") from error
         finally:
@@ -83,6 +112,8 @@ class DataFolder:
 
     def close(self) -> None:
         """Give the folder back."""
-        with suppress(OSError):
-            self._lock.truncate(0)
-        self._lock.close()
+        self._write_lock.close()
+        if self._lock is not None:
+            with suppress(OSError):
+                self._lock.truncate(0)
+            self._lock.close()

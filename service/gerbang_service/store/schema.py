@@ -66,6 +66,15 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID, STRICT;
     CREATE INDEX requests_by_subject ON requests (subject_id);
     """,
+    """
+    -- What the last changes were about, for processes that follow what others write. One of the ids is set.
+    CREATE TABLE changes (
+        revision INTEGER PRIMARY KEY,
+        subject_id TEXT,
+        watchlist_id TEXT,
+        gone INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
 
 

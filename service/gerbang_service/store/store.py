@@ -26,9 +26,12 @@ _CHECKPOINT_RETRY_S = 0.01
 class Store:
     """An open data folder. `write_group` belongs to one thread; everything else may be called from any."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open or create `folder`; raise StartupError when that can't be."""
-        self._folder = DataFolder(folder)
+    def __init__(self, folder: Path, *, supervised: bool = False) -> None:
+        """Open or create `folder`; raise StartupError when that can't be.
+
+        `supervised`: as one of several workers, whose supervisor has the folder.
+        """
+        self._folder = DataFolder(folder, supervised=supervised)
         self._writer = self._folder.connect()
         self._readers = threading.local()
 
@@ -65,16 +68,22 @@ class Store:
             self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
         self._writer.execute("COMMIT")
 
-    def write_group(self, operations: Sequence[Callable[[Transaction], T]]) -> list[T | Exception]:
+    def write_group(
+        self,
+        operations: Sequence[Callable[[Transaction], T]],
+        before: Callable[[sqlite3.Connection], None] = lambda _: None,
+    ) -> list[T | Exception]:
         """Run operations in order in one transaction and commit it durably; return each one's result or exception.
 
         An operation that raises is rolled back alone. When the database itself fails, none is kept and every one of
-        them gets StoreUnavailable.
+        them gets StoreUnavailable. `before` is called first, in the transaction: it sees all that others committed.
         """
         try:
-            self._writer.execute("BEGIN IMMEDIATE")
-            results = self._run(operations)
-            self._writer.execute("COMMIT")
+            with self._folder.writing():
+                self._writer.execute("BEGIN IMMEDIATE")
+                before(self._writer)
+                results = self._run(operations)
+                self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             log.error("write failed, nothing of it is kept: %s", error)  # noqa: TRY400 - the text says it all
             with suppress(sqlite3.Error):
@@ -110,7 +119,8 @@ class Store:
         failure = "queries kept reading it"
         while time.monotonic() < deadline:
             try:
-                busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                with self._folder.writing():
+                    busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             except sqlite3.Error as error:
                 failure = str(error)
                 break
@@ -130,6 +140,16 @@ class Store:
             yield connection
         except sqlite3.Error as error:
             raise StoreUnavailable(f"the database can't be read: {error}") from error
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Lend this thread's connection, as `reading` does, for queries that must all see the same state."""
+        with self.reading() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the writer and give the folder back; readers' connections end with their threads."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store import reading
 from gerbang_service.store.rows import WATCHLIST_COLUMNS, labels_text, quality_text, watchlist_values
+
+# Changes that are remembered, at least; a process that is farther behind has to start anew.
+_RECORDED = 10_000
 
 
 class Transaction:
@@ -113,3 +117,19 @@ class Transaction:
     def keep_request(self, request_id: str, digest: bytes, subject_id: str, answer: bytes) -> None:
         """Remember the answer to a request, for its repeats."""
         self.connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?)", (request_id, digest, subject_id, answer))
+
+    def record(self, change: Change) -> None:
+        """Remember what a change was about, for processes that follow this one's."""
+        about: tuple[str | None, str | None, int]
+        match change:
+            case SubjectPut():
+                about = (change.subject.subject_id, None, 0)
+            case SubjectGone():
+                about = (change.subject_id, None, 1)
+            case WatchlistPut():
+                about = (None, change.watchlist.watchlist_id, 0)
+            case WatchlistGone():
+                about = (None, change.watchlist_id, 1)
+        self.connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?)", (change.revision, *about))
+        if change.revision % _RECORDED == 0:
+            self.connection.execute("DELETE FROM changes WHERE revision <= ?", (change.revision - _RECORDED,))

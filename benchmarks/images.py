@@ -1,0 +1,251 @@
+"""What a photograph costs beyond its two networks: raw ONNX Runtime, the pipeline, and the service, in turns.
+
+Contenders take turns of a quarter of a second, at the same few photographs, with all cores busy and then one at a time,
+so that whatever else the machine does meets all alike; ratios are medians over turns. Rates are by the wall's clock;
+processor time is given too, because the client of the service shares the machine with it, and other programs may.
+
+    python -m benchmarks.images --json benchmarks/results/images.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+import grpc
+import numpy as np
+from benchmarks.image_inputs import Photo, RawNetworks, detector_sizes, photographs, stages, usable
+from benchmarks.machine import describe
+
+from gerbang.v1 import matching_service_pb2 as pb
+from gerbang.v1 import sample_pb2
+from gerbang_service.cpu_quota import cpu_quota
+from gerbang_service.domain.faces import FaceChoice
+from gerbang_service.faces.packs import FacePack, open_pack
+from gerbang_service.faces.pipeline import InsightFacePipeline
+from gerbang_service.faces.quality import PROBE
+from running import RunningServer
+
+_SHARED = Path(__file__).resolve().parents[2] / "shared"
+# Photographs of a turn, and those of them that are then worked on one at a time, for the latency.
+_TURN = 25
+_SINGLES = 5
+# After the crowd of a turn, until the service takes an image for alone, seconds.
+_PAUSE_S = 0.2
+_CALLS_PER_CORE = 8
+_TICKS_PER_S = 100  # of /proc/PID/stat: USER_HZ is 100 on every Linux architecture in use
+
+
+@dataclass(slots=True)
+class Contender:
+    """Something that processes photographs. `crowd`: all of them, by `threads`; `cpu_s`: processor seconds so far."""
+
+    name: str
+    crowd: Callable[[Sequence[Photo]], None]
+    single: Callable[[Photo], Any]
+    cpu_s: Callable[[], float] = time.process_time
+    rates: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
+    alone_ms: list[float] = field(default_factory=list)
+
+    def take_turn(self, photos: Sequence[Photo]) -> None:
+        """Process all photographs at once, then a few one by one."""
+        cpu, wall = self.cpu_s(), time.perf_counter()
+        self.crowd(photos)
+        self.rates.append(len(photos) / (time.perf_counter() - wall))
+        self.cpu_ms.append((self.cpu_s() - cpu) / len(photos) * 1e3)
+        time.sleep(_PAUSE_S)
+        for photo in photos[:_SINGLES]:
+            wall = time.perf_counter()
+            self.single(photo)
+            self.alone_ms.append((time.perf_counter() - wall) * 1e3)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the median rate, mean processor time and percentiles of the latency."""
+        p10, p50, p90 = (round(float(each), 2) for each in np.percentile(self.alone_ms, [10, 50, 90]))
+        return {
+            "images per second": round(statistics.median(self.rates), 1),
+            "processor ms per image": round(statistics.mean(self.cpu_ms), 2),
+            "one image alone, ms": {"p10": p10, "p50": p50, "p90": p90},
+        }
+
+
+def by_threads(pool: ThreadPoolExecutor, work: Callable[[Photo], Any]) -> Callable[[Sequence[Photo]], None]:
+    """Return what gives photographs to all threads of `pool`."""
+
+    def crowd(photos: Sequence[Photo]) -> None:
+        for _ in pool.map(work, photos):
+            pass
+
+    return crowd
+
+
+def one_by_one(work: Callable[[Photo], Any]) -> Callable[[Sequence[Photo]], None]:
+    """Return what processes photographs in order."""
+
+    def crowd(photos: Sequence[Photo]) -> None:
+        for photo in photos:
+            work(photo)
+
+    return crowd
+
+
+class Service:
+    """The service over the wire, closed loop: as soon as a call is answered, the next is sent."""
+
+    def __init__(self, server: RunningServer, calls: int) -> None:
+        self._pid = server.pid
+        self._address = server.address
+        self._calls = calls
+        self._channel = grpc.insecure_channel(server.address)
+        self._identify = self._channel.unary_unary("/gerbang.v1.MatchingService/Identify")
+
+    def single(self, photo: Photo) -> bytes:
+        """Identify one photograph."""
+        return bytes(self._identify(_request(photo), timeout=60))
+
+    def crowd(self, photos: Sequence[Photo]) -> None:
+        """Identify all."""
+        asyncio.run(self._crowd([_request(photo) for photo in photos]))
+
+    async def _crowd(self, requests: list[bytes]) -> None:
+        waiting = iter(requests)
+        async with grpc.aio.insecure_channel(self._address) as channel:
+            identify = channel.unary_unary("/gerbang.v1.MatchingService/Identify")
+
+            async def caller() -> None:
+                for request in waiting:
+                    await identify(request, timeout=60)
+
+            await asyncio.gather(*(caller() for _ in range(self._calls)))
+
+    def cpu_s(self) -> float:
+        """Return the server's processor time, seconds."""
+        after_name = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / _TICKS_PER_S
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+
+def _request(photo: Photo) -> bytes:
+    return pb.IdentifyRequest(probe=sample_pb2.Sample(image=photo.file)).SerializeToString()
+
+
+def race(
+    pack: FacePack, pipeline: InsightFacePipeline, folder: Path, photos: Sequence[Photo], rounds: int
+) -> dict[str, Any]:
+    """Let all contenders take turns; return their figures, and the ratios that count."""
+    cores = cpu_quota()
+
+    def extract(photo: Photo) -> None:
+        pipeline.extract(photo.file, FaceChoice.LARGEST, PROBE, lambda: None)
+
+    with (
+        ThreadPoolExecutor(cores) as pool,
+        tempfile.TemporaryDirectory() as data,
+        RunningServer(Path(data) / "data", "--pack", str(folder)) as server,
+    ):
+        service = Service(server, _CALLS_PER_CORE * cores)
+        narrow = RawNetworks.of(pack)
+        wide = RawNetworks.wide(folder, pack.detector.width, cores, spinning=True)
+        calm = RawNetworks.wide(folder, pack.detector.width, cores, spinning=False)
+        contenders = [
+            Contender("raw, one thread a session", by_threads(pool, narrow.run), narrow.run),
+            Contender("raw, all cores one session", one_by_one(wide.run), wide.run),
+            Contender("raw, all cores one session, not spinning", one_by_one(calm.run), calm.run),
+            Contender("pipeline", by_threads(pool, extract), extract),
+            Contender("service", service.crowd, service.single, service.cpu_s),
+        ]
+        client_ms = []
+        turns = [photos[i : i + _TURN] for i in range(0, len(photos) - _TURN + 1, _TURN)]
+        for turn in [turns[0], *turns * rounds]:
+            for each in contenders:
+                cpu = time.process_time()
+                each.take_turn(turn)
+                client = (time.process_time() - cpu) / (_TURN + _SINGLES) * 1e3
+            client_ms.append(client)
+            print({each.name: round(each.rates[-1], 1) for each in contenders}, flush=True)
+        service.close()
+    return figures(contenders, statistics.median(client_ms))
+
+
+def figures(contenders: Sequence[Contender], client_ms: float) -> dict[str, Any]:
+    """Return all figures, without the first turn, which warms up."""
+    for each in contenders:
+        del each.rates[0], each.cpu_ms[0], each.alone_ms[:_SINGLES]
+    raw, wide, calm, pipeline, service = contenders
+
+    def of_raw(values: Sequence[float]) -> float:
+        return round(statistics.median(a / b for a, b in zip(values, raw.rates, strict=True)), 3)
+
+    def cpu_of_raw(values: Sequence[float]) -> float:
+        return round(statistics.mean(raw.cpu_ms) / statistics.mean(values), 3)
+
+    best_alone = min((raw, wide, calm), key=lambda each: statistics.median(each.alone_ms))
+
+    def alone_to_best(values: Sequence[float]) -> float:
+        return round(statistics.median(values) / statistics.median(best_alone.alone_ms), 2)
+
+    return {
+        **{each.name: each.summary() for each in contenders},
+        "client's processor ms per image": round(client_ms, 2),
+        "ratios": {
+            "pipeline's rate to raw": of_raw(pipeline.rates),
+            "service's rate to raw": of_raw(service.rates),
+            "raw processor time to the pipeline's": cpu_of_raw(pipeline.cpu_ms),
+            "raw processor time to the service's": cpu_of_raw(service.cpu_ms),
+            "best raw alone": best_alone.name,
+            "pipeline alone to best raw alone": alone_to_best(pipeline.alone_ms),
+            "service alone to best raw alone": alone_to_best(service.alone_ms),
+            "pipeline alone to single-threaded raw alone": round(
+                statistics.median(pipeline.alone_ms) / statistics.median(raw.alone_ms), 2
+            ),
+            "service alone to single-threaded raw alone": round(
+                statistics.median(service.alone_ms) / statistics.median(raw.alone_ms), 2
+            ),
+        },
+    }
+
+
+def main() -> int:
+    """Measure, print, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pack", type=Path, default=_SHARED / "packs" / "scrfd500m_mobilefacenet")
+    parser.add_argument("--faces", type=Path, default=_SHARED / "faces" / "lfw")
+    parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--no-sizes", action="store_true", help="leave out the comparison of detector sizes")
+    parser.add_argument("--json", type=Path, help="write the result to this file too")
+    wanted = parser.parse_args()
+    pack = open_pack(str(wanted.pack), 320)
+    files = photographs(wanted.faces, wanted.photos)
+    photos = usable(pack, files)
+    pipeline = InsightFacePipeline(pack, photos[0].limits)
+    result: dict[str, Any] = {"machine": describe(), "photographs": len(photos), "rounds": wanted.rounds}
+    result["race"] = race(pack, pipeline, wanted.pack, photos, wanted.rounds)
+    result["stages, processor ms"] = stages(pack, photos)
+    if not wanted.no_sizes:
+        result["detector sizes"] = detector_sizes(wanted.pack, files)
+    text = json.dumps(result, indent=2)
+    print(text)
+    if wanted.json:
+        wanted.json.write_text(text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

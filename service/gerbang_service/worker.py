@@ -1,0 +1,44 @@
+"""One of several processes that serve a port: `python -m gerbang_service.worker`, started by the supervisor only.
+
+The first line of its standard input is its settings as JSON. Its end means that the supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from gerbang_service import process
+from gerbang_service.domain.errors import StartupError
+from gerbang_service.settings import Settings
+
+
+def main() -> None:
+    """Serve until SIGTERM, or the end of standard input."""
+    process.prepare()
+    values = json.loads(sys.stdin.readline())
+    settings = Settings(**{**values, "data": Path(values["data"])})
+    try:
+        asyncio.run(process.serve(settings, _watch_supervisor))
+    except StartupError as error:
+        print(f"gerbang worker: {error}", file=sys.stderr, flush=True)
+        sys.exit(process.EXIT_REFUSED)
+
+
+def _watch_supervisor(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        if not os.read(sys.stdin.fileno(), 1):
+            loop.remove_reader(sys.stdin.fileno())
+            stop()
+
+    loop.add_reader(sys.stdin.fileno(), ended)
+
+
+if __name__ == "__main__":
+    main()
