@@ -35,6 +35,7 @@ class RunningServer:
     """`gerbang serve` on a free loopback port, ready when the constructor returns. Raises StartRefused."""
 
     def __init__(self, data: Path, *options: str, wait_ready: bool = True, env: dict[str, str] | None = None) -> None:
+        self.data = data
         arguments = ["serve", "--listen", "127.0.0.1:0", "--data", str(data), *options]
         self._stderr_file = data.parent / f"{data.name}.stderr"
         with self._stderr_file.open("ab") as stderr:

@@ -1,0 +1,80 @@
+"""Connections that reach different workers of one server."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+
+from gerbang.v1.matching_service_pb2 import EnrollRequest, EnrollResponse, IdentifyRequest, IdentifyResponse
+from gerbang.v1.matching_service_pb2_grpc import MatchingServiceStub
+from gerbang.v1.sample_pb2 import Sample, Template
+from gerbang.v1.subject_pb2 import Subject
+from gerbang.v1.watchlist_service_pb2 import GetServerInfoRequest
+from gerbang.v1.watchlist_service_pb2_grpc import WatchlistServiceStub
+
+DIMENSION = 32
+TIMEOUT_S = 10.0
+
+
+class Connection:
+    """A connection of its own, which the kernel gave to one of the workers; `worker` tells which."""
+
+    def __init__(self, address: str) -> None:
+        # Else channels to the same address would share one connection.
+        self.channel = grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
+        self.matching: Any = MatchingServiceStub(self.channel)
+        self.office: Any = WatchlistServiceStub(self.channel)
+        info = self.office.GetServerInfo(GetServerInfoRequest(), timeout=TIMEOUT_S, wait_for_ready=True)
+        self.worker: int = info.start_time.ToNanoseconds()
+
+    def enroll(self, name: str, *seeds: int, **fields: Any) -> EnrollResponse:
+        """Enrol a subject with the templates of these seeds on list `w`, unless the fields say otherwise."""
+        watchlists = fields.pop("watchlists", ["w"])
+        request = EnrollRequest(
+            subject=Subject(subject_id=name, watchlists=watchlists),
+            samples=[Sample(template=Template(vector=vector(seed))) for seed in seeds],
+            **fields,
+        )
+        answer: EnrollResponse = self.matching.Enroll(request, timeout=TIMEOUT_S)
+        return answer
+
+    def identify(self, seed: int, min_revision: int = 0) -> IdentifyResponse:
+        """Search for the template of a seed."""
+        probe = Sample(template=Template(vector=vector(seed)))
+        answer: IdentifyResponse = self.matching.Identify(
+            IdentifyRequest(probe=probe, min_revision=min_revision), timeout=TIMEOUT_S
+        )
+        return answer
+
+    def finds(self, seed: int, min_revision: int = 0) -> list[str]:
+        """Return the ids of whom it finds."""
+        return [each.subject_id for each in self.identify(seed, min_revision).candidates]
+
+
+def to_each_worker(address: str, workers: int = 2) -> list[Connection]:
+    """Connect until every worker was reached; returns one connection to each."""
+    reached: dict[int, Connection] = {}
+    deadline = time.monotonic() + 30
+    while len(reached) < workers:
+        assert time.monotonic() < deadline, f"{len(reached)} of {workers} workers reached"
+        made = Connection(address)
+        if made.worker in reached:
+            made.channel.close()
+        else:
+            reached[made.worker] = made
+    return list(reached.values())
+
+
+def vector(seed: int) -> bytes:
+    """Return a random template; those of two seeds are not similar."""
+    drawn: bytes = np.random.default_rng((seed, 7)).standard_normal(DIMENSION).astype("<f4").tobytes()
+    return drawn
+
+
+def children(pid: int) -> list[int]:
+    """Return the process ids of a process's children."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
