@@ -43,17 +43,19 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=3)
     wanted = parser.parse_args()
     options = ("--pack", "none", "--dimension", str(DIMENSION), "--threshold", "0.6", "--workers", str(wanted.workers))
-    with tempfile.TemporaryDirectory(prefix="gerbang-workers-") as folder:
-        with RunningServer(Path(folder) / "data", *options) as server:
-            connections = to_each_worker(server.address, wanted.workers)
-            watchlist = CreateWatchlistRequest(watchlist=Watchlist(watchlist_id="w"))
-            connections[0].office.CreateWatchlist(watchlist)
-            result: dict[str, Any] = {
-                "workers": wanted.workers,
-                "with min_revision": with_revision(connections, wanted.count // 2),
-                "without": without_revision(connections, wanted.count - wanted.count // 2),
-                "killed": [kill(server, wanted.workers, round_number) for round_number in range(wanted.kills)],
-            }
+    with (
+        tempfile.TemporaryDirectory(prefix="gerbang-workers-") as folder,
+        RunningServer(Path(folder) / "data", *options) as server,
+    ):
+        connections = to_each_worker(server.address, wanted.workers)
+        watchlist = CreateWatchlistRequest(watchlist=Watchlist(watchlist_id="w"))
+        connections[0].office.CreateWatchlist(watchlist)
+        result: dict[str, Any] = {
+            "workers": wanted.workers,
+            "with min_revision": with_revision(connections, wanted.count // 2),
+            "without": without_revision(connections, wanted.count - wanted.count // 2),
+            "killed": [kill(server, wanted.workers, round_number) for round_number in range(wanted.kills)],
+        }
     result["machine"] = describe()
     text = json.dumps(result, indent=1)
     print(text)

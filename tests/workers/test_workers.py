@@ -118,8 +118,8 @@ def test_writes_of_both_at_once_are_all_kept_and_counted(both: list[Connection])
     for each in threads:
         each.join()
     assert len(set(revisions)) == 100
-    for each in both:
-        assert set(each.finds(10_020, max(revisions))) == {"at-once-0-20", "at-once-1-20"}
+    for connection in both:
+        assert set(connection.finds(10_020, max(revisions))) == {"at-once-0-20", "at-once-1-20"}
 
 
 def test_killed_worker_fails_its_own_calls_only_and_is_replaced(tmp_path: Path) -> None:
