@@ -61,9 +61,14 @@ bench: setup
 	$(BIN)/python -m benchmarks.recall --gallery real --size 200000 --thin-only
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.tables
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.images --json benchmarks/results/images.json
+	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks.overload
 
-# Long checks: 100,000 people enrolled one by one under load; fifty times the model test.
+# Long checks: 100,000 people enrolled one by one under load; a day at the airport; fifty times the model test.
 soak: setup
+	$(BIN)/python -m benchmarks.gate_day --minutes 10 --travellers 150000
 	$(BIN)/python -m benchmarks.fresh --templates 100000
 	GERBANG_TEST_EFFORT=50 $(BIN)/python -m pytest --timeout 3600 tests/gallery/test_model.py
 

@@ -62,8 +62,12 @@ class HnswPeer:
 
     def answer(self, probes: Vectors) -> Rows:
         """Return the best 5 rows of each probe."""
-        rows: Rows = self._index.knn_query(probes, k=5, num_threads=1)[0].astype(np.int64)
-        return rows
+        return self.search(probes)[0]
+
+    def search(self, probes: Vectors, threads: int = 1) -> tuple[Rows, Vectors]:
+        """Return the best 5 rows of each probe and their similarities, best first."""
+        rows, distances = self._index.knn_query(probes, k=5, num_threads=threads)
+        return rows.astype(np.int64), 1 - distances
 
 
 class FlatPeer:
@@ -75,8 +79,12 @@ class FlatPeer:
 
     def answer(self, probes: Vectors) -> Rows:
         """Return the best 5 rows of each probe."""
-        rows: Rows = self._index.search(probes, 5)[1]
-        return rows
+        return self.search(probes)[0]
+
+    def search(self, probes: Vectors) -> tuple[Rows, Vectors]:
+        """Return the best 5 rows of each probe and their similarities, best first."""
+        similarities, rows = self._index.search(probes, 5)
+        return rows, similarities
 
 
 class ProductPeer:
@@ -87,6 +95,10 @@ class ProductPeer:
 
     def answer(self, probes: Vectors) -> Rows:
         """Return the best 5 rows of each probe, in no order."""
+        return self.search(probes)[0]
+
+    def search(self, probes: Vectors) -> tuple[Rows, Vectors]:
+        """Return the best 5 rows of each probe and their similarities, in no order."""
         scores = probes @ self._templates.T
         rows: Rows = np.argpartition(scores, scores.shape[1] - 5, axis=1)[:, -5:]
-        return rows
+        return rows, np.take_along_axis(scores, rows, axis=1)
