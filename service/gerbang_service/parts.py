@@ -80,8 +80,9 @@ class Parts:
             )
         gc.freeze()
         gc.enable()
-        self.gallery.graph.start()
+        # First: when it can't catch up with what others wrote meanwhile, no thread must be left behind.
         self.writer.start()
+        self.gallery.graph.start()
         log.info("loaded %d templates in %.1f s", self.gallery.size, time.monotonic() - started)
 
     def stop(self, *, loaded: bool) -> None:
@@ -157,7 +158,7 @@ def _assemble(
         ),
     )
     gallery = Gallery(recogniser.dimension, capacity, options)
-    revisions = Revisions(0)
+    revisions = Revisions(0, on_wait=lambda: writer.look())  # noqa: PLW0108 - made below
     images = Workers(settings.image_workers or quota, Admission("images", settings.max_pending_images), "image")
     searches = Batcher(
         gallery.search.run,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
 
 from gerbang_service.domain.errors import RevisionNotReached
 
@@ -12,8 +13,10 @@ from gerbang_service.domain.errors import RevisionNotReached
 class Revisions:
     """Knows the revision that is visible, and wakes who waits for a later one. Belongs to the event loop."""
 
-    def __init__(self, revision: int) -> None:
+    def __init__(self, revision: int, on_wait: Callable[[], object] = lambda: None) -> None:
+        """`on_wait` is called whenever a revision is waited for that is not visible yet."""
         self._revision = revision
+        self._on_wait = on_wait
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
@@ -32,6 +35,7 @@ class Revisions:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (revision, next(self._order), future)
         heapq.heappush(self._waiting, entry)
+        self._on_wait()
         try:
             await asyncio.wait_for(future, max(0.0, timeout_s))
         except TimeoutError:

@@ -22,7 +22,8 @@ from gerbang_service.store.database import DataFolder
 
 log = logging.getLogger(__name__)
 
-# A worker that lives shorter than this, seconds, died of its start; so many of those in a row, and the server ends.
+# A worker that was never ready, or lives shorter than this, seconds, died of its start; so many of those in a row, and
+# the server ends.
 _SHORT_LIFE_S = 10.0
 _SHORT_LIVES = 5
 # What a worker may need, beyond the grace for calls in flight, to end, seconds.
@@ -81,14 +82,17 @@ class Supervisor:
         short_lives = 0
         while not self._stopping.is_set():
             started = time.monotonic()
+            self._ready[number].clear()
             status = await self._one_life(number, told, lock)
             if self._stopping.is_set():
                 return
             lived = time.monotonic() - started
             if status == EXIT_REFUSED:
-                raise StartupError(f"worker {number} refused to start or had to stop: see its message above")
+                raise StartupError(f"worker {number} refused to start: see its message above")
             log.error("worker %d ended with status %d after %.1f s; starting another", number, status, lived)
-            short_lives = short_lives + 1 if lived < _SHORT_LIFE_S else 0
+            # Loading a large gallery alone may take longer.
+            short = lived < _SHORT_LIFE_S or not self._ready[number].is_set()
+            short_lives = short_lives + 1 if short else 0
             if short_lives >= _SHORT_LIVES:
                 raise StartupError(f"worker {number} died {short_lives} times in a row soon after its start")
 

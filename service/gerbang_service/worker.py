@@ -22,11 +22,14 @@ def main() -> None:
     process.prepare()
     values = json.loads(sys.stdin.readline())
     settings = Settings(**{**values, "data": Path(values["data"])})
+    # Imported here: after `prepare`, before which no library may be.
+    from gerbang_service.server import Failed  # noqa: PLC0415
+
     try:
         asyncio.run(process.serve(settings, _watch_supervisor))
     except StartupError as error:
         print(f"gerbang worker: {error}", file=sys.stderr, flush=True)
-        sys.exit(process.EXIT_REFUSED)
+        sys.exit(process.EXIT_FAILED if isinstance(error, Failed) else process.EXIT_REFUSED)
 
 
 def _watch_supervisor(stop: Callable[[], None]) -> None:

@@ -10,8 +10,10 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
@@ -30,6 +32,11 @@ _LARGEST_GROUP = 512
 # looks for what others wrote so often, seconds.
 _LARGEST_SHARED_GROUP = 64
 _FOLLOWED_EVERY_S = 0.005
+# How long a process that can't read what others wrote goes on answering, seconds: a disk may stutter, but nobody may be
+# let through for long on a list that others have changed.
+_UNREAD_AT_MOST_S = 1.0
+# Deleted content that others' queries kept from being erased is tried again so often, seconds.
+_ERASED_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +76,37 @@ class Writer:
         self._queue: queue.Queue[_Submitted | None] = queue.Queue(max_pending)
         self._follows = follows
         self._closed = False
+        self._read_at = 0.0
+        self._erase_at: float | None = None
         self._thread = threading.Thread(target=self._work, name="writer")
 
     def start(self) -> None:
-        """Start writing; the gallery is loaded, and its revision is the first that `on_revision` is told."""
+        """Start writing; the gallery is loaded, and its revision is the first that `on_revision` is told.
+
+        First catches up with what others wrote during the loading; raises FellBehind or StoreUnavailable when it can't.
+        """
+        before = -1
+        while self._follows is not None and self._gallery.revision != before:
+            before = self._gallery.revision
+            self._read_others()
         self._on_revision(self._gallery.revision)
         self._thread.start()
 
     def stop(self) -> None:
         """Write what was submitted, then end."""
         self._closed = True
-        self._queue.put(None)
+        self._wake()
         self._thread.join()
+
+    def look(self) -> None:
+        """Have what other processes wrote looked for at once."""
+        if self._follows is not None:
+            self._wake()
+
+    def _wake(self) -> None:
+        # A full queue wakes as well.
+        with suppress(queue.Full):
+            self._queue.put_nowait(None)
 
     def submit(self, operation: Operation[T]) -> Future[T]:
         """Have an operation written; the future's result is there when it is durable and visible.
@@ -99,17 +125,31 @@ class Writer:
         return future
 
     def _work(self) -> None:
-        while True:
-            group, last = self._next_group()
-            if group:
-                self._write(group)
-            elif not last:
-                self._look_at_others()
-            if last:
-                return
+        try:
+            while not (self._closed and self._queue.empty()):
+                group = self._next_group()
+                if group:
+                    self._write(group)
+                elif self._follows is not None:
+                    self._look_at_others()
+                    self._erase_what_is_left()
+        except Exception:
+            # What is on disk may not be what is searched: no answer can be trusted any more.
+            log.critical("what is in memory may not be what is stored: this process has to stop", exc_info=True)
+            self._closed = True
+            self._on_failure()
+            self._refuse_waiting()
 
-    def _next_group(self) -> tuple[list[_Submitted], bool]:
-        """Wait for operations; return what there is, and whether these are the last ones."""
+    def _refuse_waiting(self) -> None:
+        """Fail what nobody will write any more."""
+        with suppress(queue.Empty):
+            while True:
+                item = self._queue.get_nowait()
+                if item is not None and item[1].set_running_or_notify_cancel():
+                    item[1].set_exception(StoreUnavailable("the change was not written; this server has to stop"))
+
+    def _next_group(self) -> list[_Submitted]:
+        """Wait for operations and return what there is; nothing when woken, or when it is time to look at others."""
         largest, patience = (
             (_LARGEST_GROUP, None) if self._follows is None else (_LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S)
         )
@@ -118,25 +158,30 @@ class Writer:
             while len(group) < largest:
                 item = self._queue.get(block=not group, timeout=patience)
                 if item is None:
-                    return group, True
+                    break
                 group.append(item)
         except queue.Empty:
             pass
-        return group, False
+        return group
 
     def _look_at_others(self) -> None:
+        """Follow what others wrote. Raises FellBehind, and StoreUnavailable when it could not be read for too long."""
+        if self._follows is None:
+            return
         before = self._gallery.revision
         try:
-            with self._store.snapshot() as connection:
-                self._follow(connection)
+            self._read_others()
         except StoreUnavailable as error:
-            log.error("what other workers wrote can't be read: %s", error)  # noqa: TRY400 - the text says it all
-        except Exception:
-            log.critical("what other workers wrote could not be followed", exc_info=True)
-            self._on_failure()
-            raise
+            if time.monotonic() - self._read_at > _UNREAD_AT_MOST_S:
+                raise
+            log.warning("what other workers wrote can't be read: %s", error)
         if self._gallery.revision != before:
             self._on_revision(self._gallery.revision)
+
+    def _read_others(self) -> None:
+        with self._store.snapshot() as connection:
+            self._follow(connection)
+        self._read_at = time.monotonic()
 
     def _follow(self, connection: sqlite3.Connection) -> None:
         """Bring the gallery to the state that a transaction sees."""
@@ -152,23 +197,29 @@ class Writer:
             return
         operations = [each if self._follows is None else _recorded(each) for each, _ in group]
         try:
-            outcomes = self._store.write_group(operations, before=self._follow)
+            outcomes = self._store.write_group(operations, before=self._follow, meanwhile=self._look_at_others)
             self._gallery.apply(*(each.change for each in outcomes if isinstance(each, Outcome) and each.change))
         except Exception:
-            # What is on disk may not be what is searched: no answer can be trusted any more.
-            log.critical("changes could not be applied to the gallery", exc_info=True)
-            self._on_failure()
             for _, future in group:
                 future.set_exception(StoreUnavailable("the change may be on disk; this server has to be restarted"))
             raise
         if any(isinstance(outcome, Outcome) and outcome.erases for outcome in outcomes):
-            self._store.erase_deleted()
+            self._erase()
         self._on_revision(self._gallery.revision)
         for outcome, (_, future) in zip(outcomes, group, strict=True):
             if isinstance(outcome, Outcome):
                 future.set_result(outcome.answer)
             else:
                 future.set_exception(outcome)
+
+    def _erase(self) -> None:
+        erased = self._store.erase_deleted(self._look_at_others)
+        self._erase_at = None if erased else time.monotonic() + _ERASED_EVERY_S
+
+    def _erase_what_is_left(self) -> None:
+        # Another process that loads the gallery reads for long.
+        if self._erase_at is not None and time.monotonic() > self._erase_at:
+            self._erase()
 
 
 def _recorded(operation: Operation[T]) -> Operation[T]:

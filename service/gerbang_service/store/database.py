@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -16,6 +17,8 @@ from gerbang_service.store.schema import migrate
 DATABASE_FILE = "gerbang.sqlite3"
 LOCK_FILE = "LOCK"
 WRITE_FILE = "WRITE"
+# How often who waits for its turn to write does something else, seconds.
+_MEANWHILE_S = 0.005
 
 
 class DataFolder:
@@ -36,11 +39,13 @@ class DataFolder:
             self._write_lock = (folder / WRITE_FILE).open("a")
         except OSError as error:
             raise StartupError(f"data folder {folder}: {error.strerror}") from error
+        self._waiting = ThreadPoolExecutor(1, "turn")
         if self._lock is not None:
             try:
                 self._take(self._lock)
                 self._check_and_migrate()
             except BaseException:
+                self._write_lock.close()
                 self._lock.close()
                 raise
 
@@ -66,17 +71,33 @@ class DataFolder:
         lock.flush()
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Keep other processes from writing meanwhile.
+    def writing(self, meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
+        """Keep other processes from writing. While they do, `meanwhile` is called again and again.
 
         SQLite would keep them out too, but who waits for it sleeps and tries again, and may find it taken every time;
-        the kernel wakes the next one.
+        the kernel wakes the next one. Belongs to one thread.
         """
-        fcntl.flock(self._write_lock, fcntl.LOCK_EX)
+        self._await_turn(meanwhile)
         try:
             yield
         finally:
-            fcntl.flock(self._write_lock, fcntl.LOCK_UN)
+            self._end_turn()
+
+    def _await_turn(self, meanwhile: Callable[[], object]) -> None:
+        try:
+            fcntl.flock(self._write_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            turn = self._waiting.submit(fcntl.flock, self._write_lock, fcntl.LOCK_EX)
+            try:
+                while not wait((turn,), _MEANWHILE_S).done:
+                    meanwhile()
+                turn.result()
+            except BaseException:
+                turn.add_done_callback(lambda _: self._end_turn())
+                raise
+
+    def _end_turn(self) -> None:
+        fcntl.flock(self._write_lock, fcntl.LOCK_UN)
 
     def _check_and_migrate(self) -> None:
         connection = None
@@ -112,6 +133,7 @@ class DataFolder:
 
     def close(self) -> None:
         """Give the folder back."""
+        self._waiting.shutdown()
         self._write_lock.close()
         if self._lock is not None:
             with suppress(OSError):

@@ -46,27 +46,31 @@ def changes_since(connection: sqlite3.Connection, known: Known, model: str) -> t
     rows: list[_Row] = connection.execute(query, (known.revision,)).fetchall()
     if len(rows) != now - known.revision:
         raise FellBehind(f"{len(rows)} of the {now - known.revision} changes since revision {known.revision} are known")
-    subjects = dict.fromkeys(subject_id for subject_id, _, _ in rows if subject_id is not None)
-    # Watchlists first: a subject may be on a new one.
-    changes = list(_watchlists(connection, rows, set(known.watchlists), now))
-    changes += [change for each in subjects if (change := _subject(connection, each, known, model, now)) is not None]
-    return changes, now
+    return list(_in_order(connection, rows, known, model, now)), now
 
 
-def _watchlists(
-    connection: sqlite3.Connection, rows: Sequence[_Row], there: set[str], revision: int
+def _in_order(
+    connection: sqlite3.Connection, rows: Sequence[_Row], known: Known, model: str, revision: int
 ) -> Iterator[Change]:
-    """Yield the changes of watchlists, in order: one that was deleted and made again lost its subjects in between."""
-    for _, watchlist_id, gone in rows:
-        if watchlist_id is None:
-            continue
-        if gone:
-            if watchlist_id in there:
-                there.remove(watchlist_id)
-                yield WatchlistGone(revision, watchlist_id)
-        elif (watchlist := reading.watchlist(connection, watchlist_id)) is not None:
-            there.add(watchlist_id)
-            yield WatchlistPut(revision, watchlist)
+    """Yield the changes so that nobody is off all lists on the way who was on one all the time.
+
+    Searches go on meanwhile: who moved from a list that was then deleted has to be on the new one before the old one
+    goes. Who was on a list that was deleted and made again, and is on that one alone, is off it for a moment.
+    """
+    touched = dict.fromkeys(each for _, each, _ in rows if each is not None)
+    stored = {each: found for each in touched if (found := reading.watchlist(connection, each)) is not None}
+    deleted = {each for _, each, gone in rows if each is not None and gone}.intersection(known.watchlists)
+    yield from (WatchlistPut(revision, each) for name, each in stored.items() if name not in deleted)
+    names = dict.fromkeys(each for each, _, _ in rows if each is not None)
+    subjects = [put for each in names if (put := _subject(connection, each, known, model, revision)) is not None]
+    yield from subjects
+    for each in (each for each in touched if each in deleted):
+        yield WatchlistGone(revision, each)
+        if each in stored:
+            yield WatchlistPut(revision, stored[each])
+            for change in subjects:
+                if isinstance(change, SubjectPut) and each in change.subject.watchlists:
+                    yield SubjectPut(revision, change.subject, {})
 
 
 def _subject(connection: sqlite3.Connection, subject_id: str, known: Known, model: str, revision: int) -> Change | None:

@@ -63,33 +63,46 @@ class Store:
             )
         if others:
             log.warning("ignoring stored templates of other recognisers: %s", others)
-        self._writer.execute("BEGIN IMMEDIATE")
-        for key, value in (("model", model), ("dimension", dimension)):
-            self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
-        self._writer.execute("COMMIT")
+        with self._folder.writing():
+            self._writer.execute("BEGIN IMMEDIATE")
+            for key, value in (("model", model), ("dimension", dimension)):
+                self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            self._writer.execute("COMMIT")
 
     def write_group(
         self,
         operations: Sequence[Callable[[Transaction], T]],
+        *,
         before: Callable[[sqlite3.Connection], None] = lambda _: None,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> list[T | Exception]:
         """Run operations in order in one transaction and commit it durably; return each one's result or exception.
 
         An operation that raises is rolled back alone. When the database itself fails, none is kept and every one of
         them gets StoreUnavailable. `before` is called first, in the transaction: it sees all that others committed.
+        `meanwhile` is called now and then while other processes write. What these two raise passes through.
         """
         try:
-            with self._folder.writing():
-                self._writer.execute("BEGIN IMMEDIATE")
-                before(self._writer)
-                results = self._run(operations)
-                self._writer.execute("COMMIT")
+            with self._folder.writing(meanwhile):
+                return self._commit(operations, before)
         except sqlite3.Error as error:
             log.error("write failed, nothing of it is kept: %s", error)  # noqa: TRY400 - the text says it all
-            with suppress(sqlite3.Error):
-                self._writer.execute("ROLLBACK")
             failure = StoreUnavailable(f"the change could not be written: {error}")
             return [failure] * len(operations)
+
+    def _commit(
+        self, operations: Sequence[Callable[[Transaction], T]], before: Callable[[sqlite3.Connection], None]
+    ) -> list[T | Exception]:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            before(self._writer)
+            results = self._run(operations)
+            self._writer.execute("COMMIT")
+        except BaseException:
+            # Whatever it was: a transaction left open would keep all others from writing.
+            with suppress(sqlite3.Error):
+                self._writer.execute("ROLLBACK")
+            raise
         return results
 
     def _run(self, operations: Sequence[Callable[[Transaction], T]]) -> list[T | Exception]:
@@ -110,24 +123,37 @@ class Store:
         self._writer.execute("UPDATE meta SET value = ? WHERE key = 'revision'", (transaction.revision,))
         return results
 
-    def erase_deleted(self) -> None:
+    def erase_deleted(self, meanwhile: Callable[[], object] = lambda: None) -> bool:
         """Move the write-ahead log into the database and empty it, so that deleted content is in neither.
 
-        Waits for queries that still read the log, up to a second; logs an error when it could not be done.
+        Waits for queries that still read the log, up to a second, and calls `meanwhile` now and then. Returns whether
+        it could be done, and logs an error when not.
         """
         deadline = time.monotonic() + _CHECKPOINT_WAIT_S
         failure = "queries kept reading it"
         while time.monotonic() < deadline:
             try:
-                with self._folder.writing():
-                    busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                with self._folder.writing(meanwhile):
+                    emptied = self._empty_log()
             except sqlite3.Error as error:
                 failure = str(error)
                 break
-            if not busy:
-                return
+            if emptied:
+                return True
+            meanwhile()
             time.sleep(_CHECKPOINT_RETRY_S)
         log.error("deleted content may still be in the write-ahead log, which could not be emptied: %s", failure)
+        return False
+
+    def _empty_log(self) -> bool:
+        # Not SQLite's own waiting for readers: it would keep all other processes from writing, for ten seconds.
+        (patience,) = self._writer.execute("PRAGMA busy_timeout").fetchone()
+        self._writer.execute("PRAGMA busy_timeout = 0")
+        try:
+            busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            self._writer.execute(f"PRAGMA busy_timeout = {patience}")
+        return not busy
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -11,8 +11,11 @@ from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store import reading
 from gerbang_service.store.rows import WATCHLIST_COLUMNS, labels_text, quality_text, watchlist_values
 
-# Changes that are remembered, at least; a process that is farther behind has to start anew.
-_RECORDED = 10_000
+# Changes that are remembered, at least: more than are made while a new process loads a large gallery (a million
+# templates take seconds, in each of which some thousands may be enrolled). Who is farther behind has to start anew.
+_RECORDED = 100_000
+# Older ones are forgotten a few at a time, so that no write takes long.
+_FORGOTTEN_EVERY = 1000
 
 
 class Transaction:
@@ -131,5 +134,5 @@ class Transaction:
             case WatchlistGone():
                 about = (None, change.watchlist_id, 1)
         self.connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?)", (change.revision, *about))
-        if change.revision % _RECORDED == 0:
+        if change.revision % _FORGOTTEN_EVERY == 0:
             self.connection.execute("DELETE FROM changes WHERE revision <= ?", (change.revision - _RECORDED,))
