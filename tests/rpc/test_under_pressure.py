@@ -112,7 +112,8 @@ def test_work_whose_deadline_passed_in_the_queue_is_not_done(wire: Wire, narrow:
     first = identify(TIMEOUT_S)
     time.sleep(0.05)
     expired: list[Any] = []
-    # One after the other, as each that expired frees its place: ten would cost ten times `one`.
+    # One after the other, as each that expired frees its place: if all were processed, five would cost seven times
+    # `one`. A busy machine makes each second of the processor worth less, hence the room.
     while not first.done() and len(expired) < 20:
         waiting = identify(0.02)
         expired.append(waiting.exception())
@@ -123,7 +124,7 @@ def test_work_whose_deadline_passed_in_the_queue_is_not_done(wire: Wire, narrow:
     assert {error.code() for error in expired if isinstance(error, grpc.RpcError)} <= {
         grpc.StatusCode.DEADLINE_EXCEEDED
     }
-    assert spent < (2.5 + 0.15 * len(expired)) * one
+    assert spent < (3 + 0.25 * len(expired)) * one
 
 
 def _break_streams(wire: Wire) -> set[str]:
