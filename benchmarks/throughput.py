@@ -90,7 +90,7 @@ def _measure(size: int, noop: str, wanted: argparse.Namespace) -> dict[str, Any]
             plot = RESULTS / f"latency-{size}.svg"
             swept = _load("--target", server.address, "--sweep", rates, "--seconds", "10", "--gallery", str(size),
                           "--plot", str(plot))  # fmt: skip
-            result["sweep"] = [{"per_s": each["per_s"], **each["latency_ms"]} for each in swept["result"]]
+            result["sweep"] = [{"per_s": each["per_s"], **each["latency_ms"]} for each in swept["result"].values()]
             alone = _load("--target", server.address, "--clients", "1", "--seconds", "5", "--gallery", str(size))
             result["one call at a time, ms"] = alone["result"]["latency_ms"]
         for kind in ("enrol", "enrol-stream"):
