@@ -77,7 +77,8 @@ class Writer:
         self._follows = follows
         self._closed = False
         self._read_at = 0.0
-        self._erase_at: float | None = None
+        # Another process may have ended before it erased what it had deleted.
+        self._erase_at = None if follows is None else 0.0
         self._thread = threading.Thread(target=self._work, name="writer")
 
     def start(self) -> None:
@@ -213,13 +214,16 @@ class Writer:
                 future.set_exception(outcome)
 
     def _erase(self) -> None:
-        erased = self._store.erase_deleted(self._look_at_others)
-        self._erase_at = None if erased else time.monotonic() + _ERASED_EVERY_S
+        failure = self._store.erase_deleted(self._look_at_others)
+        if failure is not None:
+            log.error("deleted content may still be in the write-ahead log, which could not be emptied: %s", failure)
+        self._erase_at = None if failure is None else time.monotonic() + _ERASED_EVERY_S
 
     def _erase_what_is_left(self) -> None:
-        # Another process that loads the gallery reads for long.
+        # Another process that loads the gallery reads for long; that is no error of this one's.
         if self._erase_at is not None and time.monotonic() > self._erase_at:
-            self._erase()
+            failure = self._store.erase_deleted(self._look_at_others)
+            self._erase_at = None if failure is None else time.monotonic() + _ERASED_EVERY_S
 
 
 def _recorded(operation: Operation[T]) -> Operation[T]:

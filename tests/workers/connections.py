@@ -33,9 +33,9 @@ class Connection:
 
     def enroll(self, name: str, *seeds: int, **fields: Any) -> EnrollResponse:
         """Enrol a subject with the templates of these seeds on list `w`, unless the fields say otherwise."""
-        watchlists = fields.pop("watchlists", ["w"])
+        watchlists, labels = fields.pop("watchlists", ["w"]), fields.pop("subject_labels", {})
         request = EnrollRequest(
-            subject=Subject(subject_id=name, watchlists=watchlists),
+            subject=Subject(subject_id=name, watchlists=watchlists, labels=labels),
             samples=[Sample(template=Template(vector=vector(seed))) for seed in seeds],
             **fields,
         )
@@ -76,5 +76,8 @@ def vector(seed: int) -> bytes:
 
 
 def children(pid: int) -> list[int]:
-    """Return the process ids of a process's children."""
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Return the process ids of a process's children; none when it has ended."""
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []

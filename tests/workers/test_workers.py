@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import grpc
@@ -22,10 +24,12 @@ from gerbang.v1.watchlist_service_pb2 import (
     CreateWatchlistRequest,
     DeleteSubjectRequest,
     DeleteWatchlistRequest,
+    GetServerInfoRequest,
     UpdateSubjectRequest,
 )
+from gerbang_service.store.database import DATABASE_FILE
 from running import RunningServer, StartRefused
-from workers.connections import DIMENSION, Connection, children, to_each_worker
+from workers.connections import DIMENSION, TIMEOUT_S, Connection, children, to_each_worker
 
 OPTIONS = ("--pack", "none", "--dimension", str(DIMENSION), "--threshold", "0.6", "--workers", "2")
 # What the workers promise each other, seconds; see docs/workers.md.
@@ -123,7 +127,10 @@ def test_writes_of_both_at_once_are_all_kept_and_counted(both: list[Connection])
 
 
 def test_killed_worker_fails_its_own_calls_only_and_is_replaced(tmp_path: Path) -> None:
-    """Kill -9 of a worker under load: the other's calls go on, all acknowledged writes stay, and a new one follows."""
+    """Kill -9 of a worker under load: the other's calls go on, all acknowledged writes stay, and a new one follows.
+
+    Both search and write when it happens, so that it may hold the turn to write.
+    """
     with RunningServer(tmp_path / "data", *OPTIONS) as running:
         both = to_each_worker(running.address)
         both[0].office.CreateWatchlist(CreateWatchlistRequest(watchlist=Watchlist(watchlist_id="w")))
@@ -131,12 +138,15 @@ def test_killed_worker_fails_its_own_calls_only_and_is_replaced(tmp_path: Path) 
         assert both[0].finds(3, revision) == both[1].finds(3, revision) == ["s3"]
         stop = threading.Event()
         failures: dict[int, list[grpc.StatusCode]] = {0: [], 1: []}
+        acknowledged: list[tuple[str, int, int]] = []
         answered = [0, 0]
 
         def load(which: int) -> None:
             while not stop.is_set():
                 try:
-                    assert both[which].finds(7) == ["s7"]
+                    assert both[which].finds(7)[0] == "s7"
+                    name, seed = f"load-{which}-{answered[which]}", 50_000 + 10_000 * which + answered[which]
+                    acknowledged.append((name, seed, both[which].enroll(name, seed).revision))
                     answered[which] += 1
                 except grpc.RpcError as error:
                     failures[which].append(error.code())
@@ -163,9 +173,60 @@ def test_killed_worker_fails_its_own_calls_only_and_is_replaced(tmp_path: Path) 
             time.sleep(0.05)
         assert victim not in children(running.pid)
         anew = to_each_worker(running.address)
-        assert all(each.finds(n, revision) == [f"s{n}"] for each in anew for n in range(20))
+        # First: among so many, some are similar to another by chance.
+        assert [each.finds(n, revision)[0] for each in anew for n in range(20)] == [f"s{n}" for n in range(20)] * 2
+        last = max(revision for _, _, revision in acknowledged)
+        assert len({revision for _, _, revision in acknowledged}) == len(acknowledged) > 20
+        for connection in anew:
+            found = [connection.finds(seed, last)[0] for _, seed, _ in acknowledged]
+            assert found == [name for name, _, _ in acknowledged]
         assert "ended with status -9" in running.stderr
         assert running.stop() == 0
+
+
+def test_worker_that_can_not_follow_is_replaced(tmp_path: Path) -> None:
+    """A change without a record of it ends the workers, who would miss it, and new ones answer from what is stored."""
+    with RunningServer(tmp_path / "data", *OPTIONS) as running:
+        before = children(running.pid)
+        with closing(sqlite3.connect(tmp_path / "data" / DATABASE_FILE, timeout=10)) as outsider, outsider:
+            outsider.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
+        deadline = time.monotonic() + 30
+        while len(now := children(running.pid)) < 2 or set(now) & set(before):
+            assert running.process.poll() is None, running.stderr
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for each in to_each_worker(running.address):
+            assert each.office.GetServerInfo(GetServerInfoRequest()).revision == 1
+            each.channel.close()
+        assert "0 of the 1 changes" in running.stderr
+        assert "starting another" in running.stderr
+        assert running.stop() == 0
+
+
+def test_erasing_holds_up_nobody_and_is_not_forgotten(tmp_path: Path) -> None:
+    """While somebody reads for long, as a new worker does, others write on; what was deleted is erased after that."""
+    with RunningServer(tmp_path / "data", *OPTIONS) as running:
+        one, other = to_each_worker(running.address)
+        one.office.CreateWatchlist(CreateWatchlistRequest(watchlist=Watchlist(watchlist_id="w")))
+        one.enroll("gone", 1, subject_labels={"case": "to-be-erased"})
+        with closing(sqlite3.connect(tmp_path / "data" / DATABASE_FILE, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            assert reader.execute("SELECT count(*) FROM templates").fetchone() == (1,)
+            deleting = one.office.DeleteSubject.future(DeleteSubjectRequest(subject_id="gone"), timeout=TIMEOUT_S)
+            time.sleep(0.2)
+            started = time.monotonic()
+            other.enroll("quick", 2)
+            assert time.monotonic() - started < 1
+            assert other.finds(1, deleting.result().revision) == []
+            assert left_of(tmp_path / "data", b"to-be-erased")
+        deadline = time.monotonic() + 10
+        while left_of(tmp_path / "data", b"to-be-erased"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def left_of(folder: Path, wanted: bytes) -> bool:
+    return any(wanted in each.read_bytes() for each in folder.iterdir())
 
 
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
@@ -182,6 +243,20 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
         time.sleep(0.05)
     with RunningServer(tmp_path / "data", *OPTIONS[:-2]) as again:
         assert again.stop() == 0
+
+
+def test_workers_that_keep_dying_end_the_server(tmp_path: Path) -> None:
+    """A server whose workers die again and again at their start ends with a message, rather than try for ever."""
+    with RunningServer(tmp_path / "data", *OPTIONS) as running:
+        deadline = time.monotonic() + 30
+        while running.process.poll() is None:
+            assert time.monotonic() < deadline
+            for each in children(running.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
+            time.sleep(0.01)
+        assert running.wait() == 3
+        assert "died 5 times in a row soon after its start" in running.stderr
 
 
 def test_taken_port_is_refused(tmp_path: Path) -> None:

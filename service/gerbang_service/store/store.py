@@ -123,27 +123,24 @@ class Store:
         self._writer.execute("UPDATE meta SET value = ? WHERE key = 'revision'", (transaction.revision,))
         return results
 
-    def erase_deleted(self, meanwhile: Callable[[], object] = lambda: None) -> bool:
+    def erase_deleted(self, meanwhile: Callable[[], object] = lambda: None) -> str | None:
         """Move the write-ahead log into the database and empty it, so that deleted content is in neither.
 
-        Waits for queries that still read the log, up to a second, and calls `meanwhile` now and then. Returns whether
-        it could be done, and logs an error when not.
+        Waits for queries that still read the log, up to a second, and calls `meanwhile` now and then. Returns None, or
+        why it could not be done.
         """
         deadline = time.monotonic() + _CHECKPOINT_WAIT_S
-        failure = "queries kept reading it"
         while time.monotonic() < deadline:
             try:
                 with self._folder.writing(meanwhile):
                     emptied = self._empty_log()
             except sqlite3.Error as error:
-                failure = str(error)
-                break
+                return str(error)
             if emptied:
-                return True
+                return None
             meanwhile()
             time.sleep(_CHECKPOINT_RETRY_S)
-        log.error("deleted content may still be in the write-ahead log, which could not be emptied: %s", failure)
-        return False
+        return "queries kept reading it"
 
     def _empty_log(self) -> bool:
         # Not SQLite's own waiting for readers: it would keep all other processes from writing, for ten seconds.
