@@ -126,7 +126,7 @@ def _recogniser(settings: Settings, store: Store) -> Recogniser:
     from gerbang_service.faces.packs import open_pack  # noqa: PLC0415
     from gerbang_service.faces.pipeline import InsightFacePipeline  # noqa: PLC0415
 
-    pack = open_pack(settings.pack, settings.det_size, settings.device)
+    pack = open_pack(settings.pack, settings.det_size, settings.device, max(1, cpu_quota() // settings.workers))
     limits = ImageLimits(int(settings.max_image_mb * 1e6), int(settings.max_megapixels * 1e6))
     pipeline = InsightFacePipeline(pack, limits)
     return Recogniser(pack.name, pack.fingerprint, pack.dimension, _defaults(settings, pack), pipeline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import partial
 
@@ -280,3 +281,31 @@ def test_more_than_64_lists_are_kept_apart() -> None:
     for i in (0, 63, 64, 65, 127, 128, 129):
         found = made.identify(vectors[i], Plan.EXACT, f"w{i}", threshold=-1.0, limit=100)
         assert [c.subject_id for c in found] == [f"s{i}"]
+
+
+def test_replaced_subject_is_found_all_the_time() -> None:
+    """While a subject's templates are replaced by new ones of the same face, every search finds one or the other."""
+    made = Office(Watchlist("a"))
+    rng = np.random.default_rng(9)
+    for number, vector in enumerate(unit(rng, 400)):
+        made.enrol(f"other-{number}", vector[np.newaxis], "a")
+    face = unit(rng, 1)
+    made.enrol("wanted", face, "a")
+    done = threading.Event()
+    answers: list[bool] = []
+
+    def search() -> None:
+        while not done.is_set():
+            answers.append(
+                [each.subject_id for each in made.identify(face[0], Plan.SWEEP, threshold=0.99)] == ["wanted"]
+            )
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    for _ in range(600):
+        made.enrol("wanted", face, "a")
+    done.set()
+    thread.join()
+    assert len(answers) > 20
+    assert all(answers)
+    made.gallery.graph.stop()

@@ -46,13 +46,14 @@ class FacePack:
     embedder: Embedder
 
 
-def open_pack(name_or_folder: str, det_size: int, device: str = CPU) -> FacePack:
+def open_pack(name_or_folder: str, det_size: int, device: str = CPU, threads: int | None = None) -> FacePack:
     """Load a face pack.
 
     `name_or_folder`: a folder is used as it is; 'stand-in' is built on the spot; any other name is found in, or
     fetched by InsightFace into, its own model folder. `det_size`: side of the detector's input, pixels.
     `device`: 'cpu' or 'cuda'. Raises StartupError when there is no such pack, or it lacks a detector or a recogniser,
-    or can't be run on that device: nothing else is ever used instead.
+    or can't be run on that device: nothing else is ever used instead. `threads`: those that an image may use while
+    it is the only one, at most 4; None: the CPU quota.
     """
     if _PROVIDERS[device] not in onnxruntime.get_available_providers():
         raise StartupError(
@@ -61,18 +62,18 @@ def open_pack(name_or_folder: str, det_size: int, device: str = CPU) -> FacePack
     if name_or_folder == STAND_IN:
         with tempfile.TemporaryDirectory(prefix="gerbang-stand-in-") as folder:
             write_pack(Path(folder))
-            return _load(STAND_IN, folder, det_size, device)
+            return _load(STAND_IN, folder, det_size, device, threads)
     path = Path(name_or_folder).expanduser()
     if path.is_dir():
-        return _load(path.resolve().name, str(path), det_size, device)
+        return _load(path.resolve().name, str(path), det_size, device, threads)
     if os.sep in name_or_folder or name_or_folder.startswith(("~", ".")):
         raise StartupError(f"face pack {name_or_folder}: no such folder")
-    return _load(name_or_folder, name_or_folder, det_size, device)
+    return _load(name_or_folder, name_or_folder, det_size, device, threads)
 
 
-def _load(name: str, source: str, det_size: int, device: str) -> FacePack:
+def _load(name: str, source: str, det_size: int, device: str, threads: int | None) -> FacePack:
     detection, recognition = _models(name, source, det_size, device, 1)
-    threads = min(cpu_quota(), _MOST_THREADS) if device == CPU else 1
+    threads = min(threads or cpu_quota(), _MOST_THREADS) if device == CPU else 1
     wide = _models(name, source, det_size, device, threads) if threads > 1 else (detection, recognition)
     try:
         detector, embedder = Detector(detection, wide[0]), Embedder(recognition, wide[1])

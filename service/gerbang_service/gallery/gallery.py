@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
 # What of a template is in the graph: so many of its rotated coordinates. At a third of the memory of all 512 the graph
 # finds more mates in the same time (docs/search.md).
 _GRAPH_DIRECTIONS = 128
+# How long replaced templates are kept for searches under way, seconds.
+_LONGEST_SEARCH_S = 1.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +163,6 @@ class Gallery:
         known = self._owners.get(subject.subject_id)
         before = known.template_ids if known else ()
         kept = {each.template_id for each in subject.templates}
-        for template_id in before:
-            if template_id not in kept:
-                self._remove(template_id)
         live = [each for each in before if each in kept]
         owner = Owner(
             subject.subject_id,
@@ -174,7 +176,18 @@ class Gallery:
             self._describe(live, owner)
         bits = _bits([self._numbers[name] for name in subject.watchlists])
         self._owners[subject.subject_id] = owner
-        return [self.table.add(owner, each, vector, bits) for each, vector in added.items()]
+        rows = [self.table.add(owner, each, vector, bits) for each, vector in added.items()]
+        if len(live) < len(before):
+            # The new ones first, and the old ones stay for searches that began before: else one that had proposed an
+            # old one, and looked too early for the new one, would miss the subject.
+            self._follow(rows)
+            if rows and not self.table.readers.wait_for_earlier(_LONGEST_SEARCH_S):
+                log.warning("a search takes more than %s s; it may miss a subject that was replaced", _LONGEST_SEARCH_S)
+            for template_id in before:
+                if template_id not in kept:
+                    self._remove(template_id)
+            return []
+        return rows
 
     def _describe(self, template_ids: Sequence[int], owner: Owner) -> None:
         bits = _bits([self._numbers[name] for name in owner.watchlists])

@@ -8,9 +8,12 @@ that was running when it was freed has ended (the idea of read-copy-update).
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_POLL_S = 0.0005
 
 
 class Readers:
@@ -40,6 +43,15 @@ class Readers:
         with self._lock:
             self._epoch += 1
             return self._epoch - 1
+
+    def wait_for_earlier(self, timeout_s: float) -> bool:
+        """Wait until every search that runs now has ended; returns whether it did within `timeout_s` seconds."""
+        ended, give_up = self.next_epoch(), time.monotonic() + timeout_s
+        while self.oldest() <= ended:
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(_POLL_S)
+        return True
 
     def oldest(self) -> int:
         """Return the epoch of the longest running search; what was freed in an earlier one may be reused."""
