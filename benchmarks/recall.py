@@ -13,11 +13,11 @@ from typing import Any
 
 import faiss
 from benchmarks.chart import recall_chart
+from benchmarks.contenders import THICK, THIN, FlatPeer, HnswPeer, HnswSettings, ProductPeer
 from benchmarks.engine import Engine, Variant
 from benchmarks.galleries import Probes, Workload, workload
 from benchmarks.machine import describe, with_one_thread
 from benchmarks.measuring import Contender, Misses, latency, missed, race
-from benchmarks.peers import THICK, THIN, FlatPeer, HnswPeer, HnswSettings, ProductPeer
 
 from gerbang_service.gallery.search import Plan
 

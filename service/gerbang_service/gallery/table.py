@@ -162,7 +162,9 @@ class Table:
     def _describe(self, row: int, owner: Owner, bits: NDArray[np.uint64]) -> None:
         columns = self._columns
         # In one step: a search must not see the subject off all lists on its way from one to another.
-        columns.lists[row] = np.pad(bits, (0, columns.lists.shape[1] - len(bits)))
+        words = np.zeros(columns.lists.shape[1], np.uint64)
+        words[: len(bits)] = bits
+        columns.lists[row] = words
         columns.valid_from[row] = owner.valid_from_ns
         columns.expires[row] = owner.expire_time_ns
         if row == len(columns.owners):
