@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 
-.PHONY: setup demo test check format lint types protos protos-check docs bench soak lock clean
+.PHONY: setup demo test check format lint types protos protos-check docs bench bench-peers soak lock clean
 
 setup: $(VENV)/.ready
 
@@ -65,6 +65,10 @@ bench: setup
 	$(BIN)/python -m benchmarks.images --json benchmarks/results/images.json
 	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.overload
+
+# Beside other vector searches; installs their packages into environments of their own. An hour or two at first.
+bench-peers: setup
+	$(BIN)/python -m benchmarks.peers
 
 # Long checks: 100,000 people enrolled one by one under load; a day at the airport; fifty times the model test.
 soak: setup
