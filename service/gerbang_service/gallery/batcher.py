@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -24,6 +25,10 @@ Answers: TypeAlias = list[list[Candidate]]
 
 # Queries in one batch, at most: from here on a probe's share of a pass gets hardly smaller (docs/performance.md).
 LARGEST_BATCH = 32
+# And at least, and the time that a batch may take, seconds: among 100,000 a probe costs as much in a batch of 8 as in
+# one of 32, and who comes first would only wait for the last.
+_SMALLEST_BATCH = 4
+_BATCH_S = 0.003
 # Turns of the event loop without another probe, some ten microseconds each, after which a gathering ends. They are
 # waited for only while other calls are being answered.
 _QUIET_TURNS = 20
@@ -48,6 +53,7 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._arrived: list[_Job] = []
+        self._largest = LARGEST_BATCH
         self._threads = [
             threading.Thread(target=self._work, name=f"search-{number}", daemon=True) for number in range(threads)
         ]
@@ -81,7 +87,7 @@ class Batcher:
         arrived = len(self._arrived)
         quiet = quiet + 1 if arrived == seen else 0
         patience = _QUIET_TURNS if self._admission.admitted > 1 else 1
-        if arrived < LARGEST_BATCH and quiet < patience:
+        if arrived < self._largest and quiet < patience:
             self._loop.call_soon(self._hand_over, arrived, quiet)
             return
         for job in self._arrived:
@@ -102,7 +108,10 @@ class Batcher:
         faiss.omp_set_num_threads(1)
         while (first := self._waiting.get()) is not None:
             jobs, stopped = self._take(first)
+            started = time.perf_counter()
             done = self._answer(jobs)
+            of_one = (time.perf_counter() - started) / sum(len(job.queries) for job in jobs)
+            self._largest = max(_SMALLEST_BATCH, min(LARGEST_BATCH, int(_BATCH_S / of_one)))
             self._loop.call_soon_threadsafe(_settle, done)
             if stopped:
                 return
@@ -111,7 +120,7 @@ class Batcher:
         """Return the jobs of the next batch, and whether the thread is to end after them."""
         # Not more than its share: the others may be idle.
         jobs, size, share = [first], len(first.queries), -(-(self._waiting.qsize() + 1) // len(self._threads))
-        while size < LARGEST_BATCH and len(jobs) < share:
+        while size < self._largest and len(jobs) < share:
             try:
                 job = self._waiting.get_nowait()
             except queue.Empty:
