@@ -120,7 +120,7 @@ def test_work_whose_deadline_passed_in_the_queue_is_not_done(wire: Wire, narrow:
     first.result()
     identify(TIMEOUT_S).result()
     spent = cpu_s(narrow.pid) - start
-    assert len(expired) >= 5
+    assert len(expired) >= 3
     assert {error.code() for error in expired if isinstance(error, grpc.RpcError)} <= {
         grpc.StatusCode.DEADLINE_EXCEEDED
     }
