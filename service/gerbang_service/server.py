@@ -57,8 +57,8 @@ def options(max_message_mb: int, *, shared_port: bool = False) -> tuple[tuple[st
         # What is too much waits at the client, or is refused while refusing is still cheap: calls that waited here
         # until past their deadline would cost as much as those that are of use (docs/performance.md).
         ("grpc.max_concurrent_streams", _CALLS_OF_A_CONNECTION),
-        # It counts calls that were cancelled and are not cleared up yet, and refuses those of a client that keeps to its
-        # bound but cancels some: one that goes away must not harm its neighbours.
+        # It counts calls that were cancelled and are not cleared up yet, and would refuse others of a client that keeps
+        # to its bound but cancels some.
         ("grpc.http.overload_protection", 0),
         ("grpc.server.max_pending_requests", _UNBEGUN_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", 2 * _UNBEGUN_CALLS),
