@@ -39,8 +39,8 @@ _LAST_CALLS_S = 0.2
 # Calls of one connection at a time; a client keeps the rest back.
 _CALLS_OF_A_CONNECTION = 64
 # Calls that gRPC's core holds until they are begun, from which on it refuses some and, at twice as many, all: some two
-# to five tenths of a second's work, and more than all gates of an airport ask at once.
-_UNBEGUN_CALLS = 256
+# to four tenths of a second's work. With twice that, a call of a second's deadline came too late in an overload.
+_UNBEGUN_CALLS = 128
 
 
 def options(max_message_mb: int, *, shared_port: bool = False) -> tuple[tuple[str, int], ...]:
