@@ -120,7 +120,9 @@ class Batcher:
         """Return the jobs of the next batch, and whether the thread is to end after them."""
         # Not more than its share: the others may be idle.
         jobs, size, share = [first], len(first.queries), -(-(self._waiting.qsize() + 1) // len(self._threads))
-        while size < self._largest and len(jobs) < share:
+        # Behind a long queue all wait anyway, and larger batches serve more of them.
+        largest = LARGEST_BATCH if self._waiting.qsize() > LARGEST_BATCH else self._largest
+        while size < largest and len(jobs) < share:
             try:
                 job = self._waiting.get_nowait()
             except queue.Empty:
