@@ -38,9 +38,9 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _LAST_CALLS_S = 0.2
 # Calls of one connection at a time; a client keeps the rest back.
 _CALLS_OF_A_CONNECTION = 64
-# Calls that gRPC's core holds until they are begun, from which on it refuses some and, at twice as many, all: some two
-# to four tenths of a second's work. With twice that, a call of a second's deadline came too late in an overload.
-_UNBEGUN_CALLS = 128
+# Calls that gRPC's core holds until they are begun, from which on it refuses some and, at twice as many, all. Not
+# fewer: what is refused makes room for the client to send the next, and has its price too (docs/performance.md).
+_UNBEGUN_CALLS = 256
 
 
 def options(max_message_mb: int, *, shared_port: bool = False) -> tuple[tuple[str, int], ...]:

@@ -76,7 +76,9 @@ class Settings:
     search_workers: int = _setting(0, "Threads that search. 0: half the CPU quota; gRPC needs the rest.")
 
     max_pending_images: int = _setting(64, "Calls with images waiting or running, at most; more are OVERLOADED.")
-    max_pending_searches: int = _setting(256, "Calls without images waiting or running, at most.")
+    max_pending_searches: int = _setting(
+        2048, "Searches waiting or running, at most; fewer where they would wait for more than 0.7 seconds."
+    )
     max_pending_writes: int = _setting(4096, "Changes waiting to be written, at most.")
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ import faiss
 
 from gerbang_service.admission import Admission, Deadline
 from gerbang_service.domain.decision import Candidate
-from gerbang_service.domain.errors import DeadlineTooShort
+from gerbang_service.domain.errors import DeadlineTooShort, Overloaded
 from gerbang_service.gallery.search import Query
 
 Answers: TypeAlias = list[list[Candidate]]
@@ -29,6 +29,8 @@ LARGEST_BATCH = 32
 # one of 32, and who comes first would only wait for the last.
 _SMALLEST_BATCH = 4
 _BATCH_S = 0.003
+# How long what waits may take to be searched, seconds; more is refused: gates give up after a second or a few.
+_LONGEST_WAIT_S = 0.7
 # Turns of the event loop without another probe, some ten microseconds each, after which a gathering ends. They are
 # waited for only while other calls are being answered.
 _QUIET_TURNS = 20
@@ -54,6 +56,9 @@ class Batcher:
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._arrived: list[_Job] = []
         self._largest = LARGEST_BATCH
+        # Of the last batch, seconds a query; and the queries that wait or are searched.
+        self._of_one = 0.0
+        self._pending = 0
         self._threads = [
             threading.Thread(target=self._work, name=f"search-{number}", daemon=True) for number in range(threads)
         ]
@@ -66,17 +71,29 @@ class Batcher:
         Raises Overloaded at once when too many wait, DeadlineTooShort when the deadline passed before the search began.
         When the caller goes away before that, nothing is searched.
         """
+        if not queries:
+            return []
         if len(queries) > LARGEST_BATCH:
             parts = [queries[i : i + LARGEST_BATCH] for i in range(0, len(queries), LARGEST_BATCH)]
             return [
                 each for part in await asyncio.gather(*(self.run(part, deadline) for part in parts)) for each in part
             ]
+        wait_s = self._pending * self._of_one / len(self._threads)
+        if wait_s > _LONGEST_WAIT_S:
+            raise Overloaded(f"{self._pending} searches are waiting already", retry_after_s=wait_s)
         with self._admission.admit():
-            answers: asyncio.Future[Answers] = self._loop.create_future()
-            if not self._arrived:
-                self._loop.call_soon(self._hand_over, 0, 0)
-            self._arrived.append(_Job(queries, deadline, answers))
-            return await answers
+            self._pending += len(queries)
+            try:
+                return await self._arrive(queries, deadline)
+            finally:
+                self._pending -= len(queries)
+
+    def _arrive(self, queries: Sequence[Query], deadline: Deadline) -> asyncio.Future[Answers]:
+        answers: asyncio.Future[Answers] = self._loop.create_future()
+        if not self._arrived:
+            self._loop.call_soon(self._hand_over, 0, 0)
+        self._arrived.append(_Job(queries, deadline, answers))
+        return answers
 
     def _hand_over(self, seen: int, quiet: int) -> None:
         """Let the threads have what arrived, once enough is there, or turns of the event loop brought nothing more.
@@ -108,11 +125,7 @@ class Batcher:
         faiss.omp_set_num_threads(1)
         while (first := self._waiting.get()) is not None:
             jobs, stopped = self._take(first)
-            started = time.perf_counter()
-            done = self._answer(jobs)
-            of_one = (time.perf_counter() - started) / sum(len(job.queries) for job in jobs)
-            self._largest = max(_SMALLEST_BATCH, min(LARGEST_BATCH, int(_BATCH_S / of_one)))
-            self._loop.call_soon_threadsafe(_settle, done)
+            self._loop.call_soon_threadsafe(_settle, self._answer(jobs))
             if stopped:
                 return
 
@@ -143,7 +156,14 @@ class Batcher:
                 late.append((job, DeadlineTooShort("the call's deadline passed before its search began")))
             else:
                 live.append(job)
-        return late + self._search_jobs(live) if live else late
+        if not live:
+            return late
+        started = time.perf_counter()
+        searched = self._search_jobs(live)
+        self._of_one = (time.perf_counter() - started) / sum(len(job.queries) for job in live)
+        fitting = int(_BATCH_S / max(self._of_one, _BATCH_S / LARGEST_BATCH))
+        self._largest = max(_SMALLEST_BATCH, min(LARGEST_BATCH, fitting))
+        return late + searched
 
     def _search_jobs(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Answers | Exception]]:
         try:

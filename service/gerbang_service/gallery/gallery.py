@@ -20,6 +20,7 @@ from gerbang_service.domain.errors import (
 from gerbang_service.domain.subjects import StoredSubject, Subject
 from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.gallery.graph import Graph, GraphProgress, GraphSettings
+from gerbang_service.gallery.numbering import ListNumbers
 from gerbang_service.gallery.rotation import rotation
 from gerbang_service.gallery.search import Pools, Search
 from gerbang_service.gallery.selection import Selections
@@ -49,6 +50,18 @@ def default_sketch_bits(dimension: int) -> int:
     return 512 if dimension >= 256 else 1024
 
 
+@dataclass(slots=True)
+class _Pending:
+    """Subjects put into the table and not settled yet, the rows added for them, and the templates these supersede.
+
+    Many subjects are settled at once: sketching one row costs as much as sketching a hundred.
+    """
+
+    subjects: set[str] = field(default_factory=set)
+    added: list[int] = field(default_factory=list)
+    superseded: list[int] = field(default_factory=list)
+
+
 class Gallery:
     """Answers from memory. `load` and `apply` belong to one thread; everything else may be called from any."""
 
@@ -72,7 +85,7 @@ class Gallery:
         self.revision = 0
         self._owners: dict[str, Owner] = {}
         self._watchlists: Mapping[str, Watchlist] = {}
-        self._numbers: dict[str, int] = {}
+        self._numbers = ListNumbers()
         self._interned: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     @property
@@ -111,7 +124,7 @@ class Gallery:
 
     def list_bits(self, lists: Iterable[Watchlist]) -> NDArray[np.uint64]:
         """Return what admits subjects on any of these lists, as Filter.lists."""
-        return _bits([number for each in lists if (number := self._numbers.get(each.watchlist_id)) is not None])
+        return self._numbers.bits(each.watchlist_id for each in lists)
 
     def compare(self, probe: NDArray[np.float32], subject_id: str) -> tuple[float, int]:
         """Return the best exact similarity of a probe to a subject's templates, and that template's id.
@@ -135,21 +148,21 @@ class Gallery:
 
     def apply(self, *changes: Change) -> None:
         """Make committed changes visible, in order."""
-        added: list[int] = []
+        pending = _Pending()
         for change in changes:
-            if not (isinstance(change, SubjectPut) and change.subject.subject_id not in self._owners):
-                self._follow(added)
-                added = []
-            added += self._apply(change)
-        self._follow(added)
+            # Subjects are put many at a time, each once; anything else sees what was put before it.
+            if not isinstance(change, SubjectPut) or change.subject.subject_id in pending.subjects:
+                self._settle(pending)
+                pending = _Pending()
+            self._apply(change, pending)
+        self._settle(pending)
         if changes:
             self.revision = changes[-1].revision
 
-    def _apply(self, change: Change) -> list[int]:
-        """Change the table; returns the rows that were added, for `_follow`."""
+    def _apply(self, change: Change, pending: _Pending) -> None:
         match change:
             case SubjectPut():
-                return self._put_subject(change.subject, change.added)
+                self._put_subject(change.subject, change.added, pending)
             case SubjectGone():
                 for template_id in self._owners.pop(change.subject_id).template_ids:
                     self._remove(template_id)
@@ -157,9 +170,8 @@ class Gallery:
                 self._put_watchlist(change.watchlist)
             case WatchlistGone():
                 self._drop_watchlist(change.watchlist_id)
-        return []
 
-    def _put_subject(self, subject: Subject, added: Mapping[int, NDArray[np.float32]]) -> list[int]:
+    def _put_subject(self, subject: Subject, added: Mapping[int, NDArray[np.float32]], pending: _Pending) -> None:
         known = self._owners.get(subject.subject_id)
         before = known.template_ids if known else ()
         kept = {each.template_id for each in subject.templates}
@@ -174,36 +186,32 @@ class Gallery:
         )
         if live:
             self._describe(live, owner)
-        bits = _bits([self._numbers[name] for name in subject.watchlists])
+        bits = self._numbers.bits(subject.watchlists)
         self._owners[subject.subject_id] = owner
-        rows = [self.table.add(owner, each, vector, bits) for each, vector in added.items()]
-        if len(live) < len(before):
-            # The new ones first, and the old ones stay for searches that began before: else one that had proposed an
-            # old one, and looked too early for the new one, would miss the subject.
-            self._follow(rows)
-            if rows and not self.table.readers.wait_for_earlier(_LONGEST_SEARCH_S):
-                log.warning("a search takes more than %s s; it may miss a subject that was replaced", _LONGEST_SEARCH_S)
-            for template_id in before:
-                if template_id not in kept:
-                    self._remove(template_id)
-            return []
-        return rows
+        pending.subjects.add(subject.subject_id)
+        pending.added += [self.table.add(owner, each, vector, bits) for each, vector in added.items()]
+        pending.superseded += [each for each in before if each not in kept]
+
+    def _settle(self, pending: _Pending) -> None:
+        """Have searches find what was added, then take away what it superseded."""
+        if pending.added:
+            self._follow(np.array(pending.added, np.int64))
+        # In this order, and the old ones stay for searches that began before: else one that had proposed an old
+        # template, and looked too early for the new one, would miss the subject.
+        if pending.added and pending.superseded and not self.table.readers.wait_for_earlier(_LONGEST_SEARCH_S):
+            log.warning("a search takes more than %s s; it may miss a subject that was replaced", _LONGEST_SEARCH_S)
+        for template_id in pending.superseded:
+            self._remove(template_id)
 
     def _describe(self, template_ids: Sequence[int], owner: Owner) -> None:
-        bits = _bits([self._numbers[name] for name in owner.watchlists])
+        bits = self._numbers.bits(owner.watchlists)
         for template_id in template_ids:
             self.table.describe(template_id, owner, bits)
         rows = [row for each in template_ids if (row := self.table.row_of(each)) is not None]
         self._selections.changed(np.array(rows, np.int64), time.time_ns())
 
-    def _follow(self, added: Sequence[int] | NDArray[np.int64]) -> None:
-        """Have what is derived from the table follow rows that were added to it.
-
-        Many at once where that can be: sketching one costs as much as sketching a hundred.
-        """
-        if not len(added):
-            return
-        rows = np.asarray(added, np.int64)
+    def _follow(self, rows: NDArray[np.int64]) -> None:
+        """Have what is derived from the table follow rows that were added to it."""
         columns = self.table.columns
         if columns.capacity > self._sketches.capacity:
             self._sketches.resize(columns.capacity)
@@ -219,15 +227,15 @@ class Gallery:
         self.graph.remove(row)
 
     def _put_watchlist(self, watchlist: Watchlist) -> None:
-        self._number(watchlist.watchlist_id)
+        self._numbers.add(watchlist.watchlist_id)
         self._watchlists = {**self._watchlists, watchlist.watchlist_id: watchlist}
 
     def _drop_watchlist(self, watchlist_id: str) -> None:
         self._watchlists = {name: each for name, each in self._watchlists.items() if name != watchlist_id}
         # The number is free for another list only after no row carries it any more.
-        self.table.clear_list(self._numbers[watchlist_id])
+        self.table.clear_list(self._numbers.of(watchlist_id))
         self._selections.forget()
-        del self._numbers[watchlist_id]
+        self._numbers.remove(watchlist_id)
         for owner in [each for each in self._owners.values() if watchlist_id in each.watchlists]:
             self._leave(owner, watchlist_id)
 
@@ -243,12 +251,6 @@ class Gallery:
         )
         self._describe(owner.template_ids, left)
         self._owners[owner.subject_id] = left
-
-    def _number(self, watchlist_id: str) -> int:
-        if watchlist_id not in self._numbers:
-            taken = set(self._numbers.values())
-            self._numbers[watchlist_id] = next(n for n in range(len(taken) + 1) if n not in taken)
-        return self._numbers[watchlist_id]
 
     def _intern(self, names: tuple[str, ...]) -> tuple[str, ...]:
         return self._interned.setdefault(names, names)
@@ -292,21 +294,8 @@ class Gallery:
                 raise StartupError(f"template {template_id} has {len(vector)} bytes instead of {width}: damaged")
         vectors = np.frombuffer(b"".join(vector for _, _, vector in batch), "<f4").reshape(len(batch), -1)
         batch_owners = [owners[key] for _, key, _ in batch]
-        words = max(1, -(-(max(self._numbers.values(), default=0) + 1) // 64))
-        known = {names: self._padded_bits(names, words) for names in {owner.watchlists for owner in batch_owners}}
+        words = self._numbers.words
+        known = {names: self._numbers.bits(names, words) for names in {owner.watchlists for owner in batch_owners}}
         bits = np.stack([known[owner.watchlists] for owner in batch_owners])
         ids = np.array([each for each, _, _ in batch], np.int64)
         self._follow(self.table.add_many(batch_owners, ids, vectors, bits))
-
-    def _padded_bits(self, names: tuple[str, ...], words: int) -> NDArray[np.uint64]:
-        bits = np.zeros(words, np.uint64)
-        own = _bits([self._numbers[name] for name in names])
-        bits[: len(own)] = own
-        return bits
-
-
-def _bits(numbers: Sequence[int]) -> NDArray[np.uint64]:
-    words = np.zeros(max(numbers, default=0) // 64 + 1, np.uint64)
-    for number in numbers:
-        words[number // 64] |= np.uint64(1 << (number % 64))
-    return words
