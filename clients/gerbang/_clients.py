@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from gerbang._channel import DEFAULT_TARGET, GATE_TIMEOUT_S, channel_options
-from gerbang._error_mapping import closed_during_call, from_rpc_error
+from gerbang._error_mapping import closed_during_call, from_rpc_error, refused
 from gerbang._requests import extract_request
 from gerbang.v1.matching_service_pb2_grpc import MatchingServiceStub
 
@@ -191,7 +191,7 @@ class AsyncClient(Client):
         except grpc.RpcError as error:
             raise from_rpc_error(error, self.target) from error
         except asyncio.CancelledError:
-            self._raise_if_closed()
+            self._raise_unless_cancelled()
             raise
 
     async def _stream(
@@ -218,21 +218,22 @@ class AsyncClient(Client):
         except grpc.RpcError as error:
             raise from_rpc_error(error, self.target) from error
         except asyncio.CancelledError:
-            self._raise_if_closed()
+            self._raise_unless_cancelled()
             raise
         finally:
             call.cancel()
         if failures:
             raise failures[0]
 
-    def _raise_if_closed(self) -> None:
-        """Raise Cancelled when the client was closed, and not the caller's task cancelled.
+    def _raise_unless_cancelled(self) -> None:
+        """Raise what a CancelledError of grpc.aio means when the caller's task was not cancelled.
 
-        grpc.aio reports both as CancelledError, and a task that nobody cancelled must not end as if it were.
+        It reports a closed client and a call refused by the server's core so too, and a task that nobody cancelled must
+        not end as if it were.
         """
         task = asyncio.current_task()
-        if self._closed and task is not None and not task.cancelling():
-            raise closed_during_call(self.target) from None
+        if task is not None and not task.cancelling():
+            raise (closed_during_call(self.target) if self._closed else refused(self.target)) from None
 
 
 async def as_async(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:

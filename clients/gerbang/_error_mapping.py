@@ -120,7 +120,7 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> errors.GerbangError:
         return errors.MessageTooLarge(f"{target}: {details}", code=code)
     # A server's gRPC core sheds a flood so, before Gerbang sees the calls; closing the client has texts of its own.
     if code is grpc.StatusCode.CANCELLED and not any(text in details for text in _CLOSED_HERE):
-        return errors.Busy(f"{target} refused the call, or broke it off", code=code)
+        return refused(target)
     if code is grpc.StatusCode.UNAVAILABLE:
         return errors.Unavailable(f"{target} is unavailable: {details}", code=code)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -131,3 +131,8 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> errors.GerbangError:
 def closed_during_call(target: str) -> errors.Cancelled:
     """Make the exception of a call whose client was closed while it waited."""
     return errors.Cancelled(f"{target}: the client was closed during the call", code=grpc.StatusCode.CANCELLED)
+
+
+def refused(target: str) -> errors.Busy:
+    """Make the exception of a call that the server's gRPC core refused, or broke off, as Gerbang never saw it."""
+    return errors.Busy(f"{target} refused the call, or broke it off", code=grpc.StatusCode.CANCELLED)

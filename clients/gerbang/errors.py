@@ -36,7 +36,7 @@ GerbangError
 │   ├── ShuttingDown              SHUTTING_DOWN
 │   └── StoreUnavailable          STORE_UNAVAILABLE
 ├── DeadlineExceeded              DEADLINE_TOO_SHORT, or no answer in time: a change may have been made
-├── Cancelled                     the client was closed, or the server gave the call up
+├── Cancelled                     the client was closed
 └── ServerFault                   a defect of the server, or an answer that this client does not understand
 
 `FaceRejected` and `ImageRejected` are everyday at a gate; `Busy`, `Unavailable` and `DeadlineExceeded` are
@@ -221,7 +221,10 @@ class AccessDenied(GerbangError):
 
 
 class Busy(GerbangError):
-    """Too much work is waiting at the server; `retry_after_s` says when to try again."""
+    """Too much work is waiting at the server; nothing was done.
+
+    `retry_after_s` says when to try again; None when the server was too busy to say even that: wait a second.
+    """
 
 
 class Unavailable(GerbangError):
@@ -249,7 +252,7 @@ class DeadlineExceeded(GerbangError):
 
 
 class Cancelled(GerbangError):
-    """The client was closed during the call, or the server gave the call up."""
+    """The client was closed during the call."""
 
 
 class ServerFault(GerbangError):

@@ -38,9 +38,10 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _LAST_CALLS_S = 0.2
 # Calls of one connection at a time; a client keeps the rest back.
 _CALLS_OF_A_CONNECTION = 64
-# Calls that gRPC's core holds until they are begun, from which on it refuses some and, at twice as many, all. Not
-# fewer: what is refused makes room for the client to send the next, and has its price too (docs/performance.md).
-_UNBEGUN_CALLS = 256
+# Calls that gRPC's core holds until they are begun, from which on it refuses some and, at twice as many, all: a dozen
+# full connections carry so many. Not fewer: what is refused makes room for the client to send the next, has its price
+# too, and can't say when to come back (docs/performance.md).
+_UNBEGUN_CALLS = 768
 
 
 def options(max_message_mb: int, *, shared_port: bool = False) -> tuple[tuple[str, int], ...]:
