@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from test_search import Office, unit
+from office import Office, unit
 
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.search import Plan

@@ -4,92 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from office import DIMENSION, Office, unit
 
-from gerbang_service.domain.changes import SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
-from gerbang_service.domain.decision import Candidate, Thresholds, decide
+from gerbang_service.domain.changes import WatchlistPut
 from gerbang_service.domain.errors import WatchlistNotFound
-from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Direction, Watchlist
-from gerbang_service.gallery.gallery import Gallery, GalleryOptions
-from gerbang_service.gallery.search import Plan, Query
-from gerbang_service.gallery.selection import Filter
+from gerbang_service.gallery.search import Plan
 
-DIMENSION = 16
 PLANS = list(Plan)
-
-
-class Office:
-    """A gallery and the plain records that it must agree with."""
-
-    def __init__(self, *lists: Watchlist) -> None:
-        self.gallery = Gallery(DIMENSION, 0, GalleryOptions())
-        self.gallery.graph.start()
-        self.records: dict[str, tuple[Subject, dict[int, np.ndarray]]] = {}
-        self.revision = 0
-        self.templates = 0
-        for each in lists:
-            self.gallery.apply(WatchlistPut(self._next(), each))
-
-    def _next(self) -> int:
-        self.revision += 1
-        return self.revision
-
-    def enrol(self, name: str, vectors: np.ndarray, *lists: str, until_ns: int | None = None) -> None:
-        ids = range(self.templates + 1, self.templates + len(vectors) + 1)
-        self.templates += len(vectors)
-        infos = tuple(TemplateInfo(each, "m", 0, None) for each in ids)
-        subject = Subject(name, tuple(sorted(lists)), None, until_ns, {}, infos)
-        added = dict(zip(ids, vectors, strict=True))
-        self.gallery.apply(SubjectPut(self._next(), subject, added))
-        self.records[name] = (subject, added)
-
-    def delete(self, name: str) -> None:
-        self.gallery.apply(SubjectGone(self._next(), name))
-        del self.records[name]
-
-    def drop_list(self, name: str) -> None:
-        self.gallery.apply(WatchlistGone(self._next(), name))
-
-    def identify(
-        self,
-        probe: np.ndarray,
-        plan: Plan,
-        *names: str,
-        threshold: float | None = 0.5,
-        limit: int = 5,
-        direction: Direction = Direction.BOTH,
-    ) -> list[Candidate]:
-        lists = self.gallery.lists_for(names, direction)
-        thresholds = Thresholds.of(lists, server=0.5, request=threshold)
-        accept = partial(decide, thresholds=thresholds, watchlists={each.watchlist_id: each for each in lists})
-        query = Query(
-            probe, plan, Filter(self.gallery.list_bits(lists), time.time_ns()), thresholds.floor, limit, accept
-        )
-        return self.gallery.search.run([query])[0]
-
-    def brute_force(self, probe: np.ndarray, threshold: float, limit: int) -> list[tuple[str, float, int]]:
-        best = []
-        for name, (subject, vectors) in self.records.items():
-            if subject.watchlists and (subject.expire_time_ns is None or subject.expire_time_ns > time.time_ns()):
-                scores = [
-                    (float(np.float32(min(1.0, float(v.astype(np.float64) @ probe.astype(np.float64))))), t)
-                    for t, v in vectors.items()
-                ]
-                score, template = max(scores, key=lambda pair: (pair[0], -pair[1]))
-                if score >= np.float32(threshold):
-                    best.append((name, score, template))
-        return sorted(best, key=lambda each: (-each[1], each[0]))[:limit]
-
-
-def unit(rng: np.random.Generator, count: int) -> np.ndarray:
-    vectors = rng.standard_normal((count, DIMENSION)).astype(np.float32)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +102,7 @@ def test_a_mate_above_the_threshold_is_found(plan: Plan) -> None:
     vectors = unit(rng, 5000)
     for i, vector in enumerate(vectors):
         made.enrol(f"s{i}", vector[np.newaxis], "some" if i % 10 == 0 else "most")
-    wait_for_graph(made)
+    made.wait_for_graph()
     for i in range(0, 5000, 50):
         noise = rng.standard_normal(DIMENSION)
         noise -= (noise @ vectors[i]) * vectors[i]
@@ -187,47 +114,6 @@ def test_a_mate_above_the_threshold_is_found(plan: Plan) -> None:
                 assert {c.subject_id for c in found} <= {c.subject_id for c in exact} | {f"s{i}"}
             else:
                 assert found[:1] == exact[:1]
-
-
-def wait_for_graph(made: Office) -> None:
-    deadline = time.monotonic() + 60
-    while made.gallery.graph_progress().pending:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_the_graph_catches_up_with_exactly_the_live_templates() -> None:
-    """Every live template is in it once, whatever was added and deleted while it followed."""
-    rng = np.random.default_rng(12)
-    made = Office(Watchlist("w"))
-    for i in range(3000):
-        made.enrol(f"s{i}", unit(rng, 1), "w")
-        if i % 3 == 2:
-            made.delete(f"s{i - 1}")
-    wait_for_graph(made)
-    progress = made.gallery.graph_progress()
-    assert progress.indexed == made.gallery.size == 2000
-    assert not len(made.gallery.graph.pending_rows())
-
-
-def test_the_graph_is_rebuilt_when_too_much_of_it_is_deleted() -> None:
-    """After deleting half, no more than the permitted share of it is tombstones, and everybody left is in it."""
-    rng = np.random.default_rng(13)
-    made = Office(Watchlist("w"))
-    for i in range(3000):
-        made.enrol(f"s{i}", unit(rng, 1), "w")
-    wait_for_graph(made)
-    for i in range(1500):
-        made.delete(f"s{i}")
-    deadline = time.monotonic() + 60
-    while (progress := made.gallery.graph_progress()).tombstones > 0.2 * (progress.indexed + progress.tombstones):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    wait_for_graph(made)
-    assert made.gallery.graph_progress().indexed == 1500
-    survivor = made.records["s2000"][1]
-    found = made.identify(next(iter(survivor.values())), Plan.GRAPH)
-    assert found[0].subject_id == "s2000"
 
 
 def test_a_subject_of_many_templates_does_not_hide_others() -> None:
