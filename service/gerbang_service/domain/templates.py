@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,8 +24,8 @@ def unit_vector(data: bytes, dimension: int) -> NDArray[np.float32]:
         )
     # In float64 no finite float32 vector overflows or underflows when it is squared.
     vector = np.frombuffer(data, dtype="<f4").astype(np.float64)
-    norm = float(np.sqrt(vector @ vector))
-    if not np.isfinite(norm):
+    norm = math.sqrt(vector @ vector)
+    if not math.isfinite(norm):
         raise TemplateInvalid("the template holds NaN or infinity")
     if norm == 0.0:
         raise TemplateInvalid("the template is all zero")

@@ -7,6 +7,7 @@ server thus answers at once, and a busy one shares the cost of a pass over the s
 from __future__ import annotations
 
 import asyncio
+import math
 import queue
 import threading
 import time
@@ -25,10 +26,13 @@ Answers: TypeAlias = list[list[Candidate]]
 
 # Queries in one batch, at most: from here on a probe's share of a pass gets hardly smaller (docs/performance.md).
 LARGEST_BATCH = 32
-# And at least, and the time that a batch may take, seconds: among 100,000 a probe costs as much in a batch of 8 as in
-# one of 32, and who comes first would only wait for the last.
+# And at least, and the processor time that a batch may take, seconds: among 100,000 a probe costs as much in a batch of
+# 8 as in one of 32, and who comes first would only wait for the last.
 _SMALLEST_BATCH = 4
 _BATCH_S = 0.003
+# By so much the least cost of a query seen rises again with each batch: what is taken for the cost is what it is when
+# nothing disturbs, or batches would get smaller, and dearer, the busier the machine is.
+_FORGETTING = 1.001
 # How long what waits may take to be searched, seconds; more is refused: gates give up after a second or a few.
 _LONGEST_WAIT_S = 0.7
 # Turns of the event loop without another probe, some ten microseconds each, after which a gathering ends. They are
@@ -56,8 +60,9 @@ class Batcher:
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._arrived: list[_Job] = []
         self._largest = LARGEST_BATCH
-        # Of the last batch, seconds a query; and the queries that wait or are searched.
+        # Of the last batch, seconds a query; the least processor time of one lately; the queries that wait or are searched.
         self._of_one = 0.0
+        self._least_cost_s = math.inf
         self._pending = 0
         self._threads = [
             threading.Thread(target=self._work, name=f"search-{number}", daemon=True) for number in range(threads)
@@ -158,11 +163,13 @@ class Batcher:
                 live.append(job)
         if not live:
             return late
-        started = time.perf_counter()
+        started, started_cpu = time.perf_counter(), time.thread_time()
         searched = self._search_jobs(live)
-        self._of_one = (time.perf_counter() - started) / sum(len(job.queries) for job in live)
-        fitting = int(_BATCH_S / max(self._of_one, _BATCH_S / LARGEST_BATCH))
-        self._largest = max(_SMALLEST_BATCH, min(LARGEST_BATCH, fitting))
+        count = sum(len(job.queries) for job in live)
+        self._of_one = (time.perf_counter() - started) / count
+        cost_s = (time.thread_time() - started_cpu) / count
+        self._least_cost_s = max(min(cost_s, _FORGETTING * self._least_cost_s), _BATCH_S / LARGEST_BATCH)
+        self._largest = max(_SMALLEST_BATCH, int(_BATCH_S / self._least_cost_s))
         return late + searched
 
     def _search_jobs(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Answers | Exception]]:
