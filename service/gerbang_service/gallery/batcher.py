@@ -60,7 +60,8 @@ class Batcher:
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._arrived: list[_Job] = []
         self._largest = LARGEST_BATCH
-        # Of the last batch, seconds a query; the least processor time of one lately; the queries that wait or are searched.
+        # Of the last batch, seconds a query; the least processor time of one lately; the queries that wait or are
+        # searched.
         self._of_one = 0.0
         self._least_cost_s = math.inf
         self._pending = 0
