@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.admission import Deadline
-from gerbang_service.audit import SelfAudit
 from gerbang_service.domain.decision import Candidate, Comparison, Thresholds, as_float32, decide
 from gerbang_service.domain.errors import NoFacePack
 from gerbang_service.domain.faces import DetectedFace, ExtractedFace
@@ -25,6 +24,7 @@ from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.search import Plan, Query
 from gerbang_service.gallery.selection import Filter
 from gerbang_service.revisions import Revisions
+from gerbang_service.self_audit import SelfAudit
 from gerbang_service.workers import Workers
 
 if TYPE_CHECKING:

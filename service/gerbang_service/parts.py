@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gerbang_service.admission import Admission
-from gerbang_service.audit import SelfAudit
 from gerbang_service.cpu_quota import cpu_quota
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.gallery.batcher import Batcher
@@ -20,6 +19,7 @@ from gerbang_service.gallery.graph import GraphSettings
 from gerbang_service.gallery.search import Plan
 from gerbang_service.matching import Defaults, Matching
 from gerbang_service.revisions import Revisions
+from gerbang_service.self_audit import SelfAudit
 from gerbang_service.settings import NO_PACK, Settings
 from gerbang_service.store import reading
 from gerbang_service.store.store import Store

@@ -13,8 +13,10 @@ from grpc_reflection.v1alpha import reflection
 from gerbang.v1 import matching_service_pb2, watchlist_service_pb2
 from gerbang.v1.matching_service_pb2_grpc import add_MatchingServiceServicer_to_server
 from gerbang.v1.watchlist_service_pb2_grpc import add_WatchlistServiceServicer_to_server
+from gerbang_service.access.identity import LOCAL
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.parts import Parts, build
+from gerbang_service.rpc.calls import Observers
 from gerbang_service.rpc.enrolling import Enrolling
 from gerbang_service.rpc.guard import Guard
 from gerbang_service.rpc.health import Health
@@ -157,8 +159,9 @@ class Server:
         facts = ServerFacts(
             recogniser.pack, recogniser.model, recogniser.dimension, recogniser.defaults, parts.start_time_ns
         )
-        guard = Guard(lambda: self._ready, self._stopping.is_set)
-        matching = MatchingServicer(parts.matching, enrolling, parser, self._drain)
+        observer = Observers(())
+        guard = Guard(lambda: self._ready, self._stopping.is_set, lambda _: LOCAL, observer)
+        matching = MatchingServicer(parts.matching, enrolling, parser, self._drain, observer)
         add_by_name(server, add_MatchingServiceServicer_to_server, guard.of(matching))
         add_by_name(server, add_WatchlistServiceServicer_to_server, guard.of(WatchlistServicer(parts, facts)))
         # Registered with gRPC's core, health calls have a queue of their own there: a flood can't crowd them out.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +35,37 @@ class Settings:
         metadata={"help": f"Face pack: a name, a folder, '{STAND_IN}' (drawn faces) or '{NO_PACK}' (templates only)."}
     )
     listen: str = _setting("127.0.0.1:50051", "Address to listen on; port 0 takes a free one.")
-    insecure: bool = _setting(False, "Listen on other than loopback addresses although nothing is encrypted.")
+    insecure: bool = _setting(False, "Listen on other than loopback addresses without TLS or authentication.")
+    tls_certificate: Path | None = _setting(
+        None, "PEM file of the server's certificate chain; read again when it changes."
+    )
+    tls_key: Path | None = _setting(None, "PEM file of the certificate's private key.")
+    client_ca: Path | None = _setting(
+        None, "PEM file of the authorities of client certificates. With it every client of `listen` needs one."
+    )
+    policy: Path | None = _setting(None, "TOML file that says which client certificate has which role.")
+    token_listen: str = _setting(
+        "", "A second address, TLS without client certificates, for callers with API tokens. Empty: none."
+    )
     reflection: bool = _setting(True, "Offer gRPC server reflection.")
     workers: int = _setting(
         1, "Processes that serve the port. More than one pays on machines with many cores; each holds the gallery."
     )
     drain_grace_s: float = _setting(30.0, "Seconds that calls in flight have to finish after SIGTERM.")
     max_message_mb: int = _setting(64, "Largest message taken, MiB: an Enroll of several photos must fit.")
+
+    encryption: bool = _setting(True, "Keep vectors and labels encrypted on disk. --no-encryption: in the clear.")
+    key_file: Path | None = _setting(
+        None, "File with the key that wraps the data key (gerbang key create). Else GERBANG_KEY holds it."
+    )
+    audit_log: bool = _setting(True, "Record every call in a hash-chained log.")
+    audit_folder: Path | None = _setting(None, "Folder of that log. Default: 'audit' in the data folder.")
+    audit_file_mb: float = _setting(64.0, "Size at which a new file of the log is begun, MB.")
+    metrics_listen: str = _setting("", "Address of /metrics, /livez and /readyz, plain HTTP. Empty: none.")
+    log_format: str = _setting("text", "Lines of the log: text, or one JSON object each.", ("text", "json"))
+    trace_endpoint: str = _setting(
+        "", "OTLP/gRPC collector of OpenTelemetry traces, such as localhost:4317. Empty: none."
+    )
 
     threshold: float | None = _setting(None, "Identification threshold, a cosine. Default: the pack's own.")
     verification_threshold: float | None = _setting(
@@ -80,6 +105,7 @@ class Settings:
         2048, "Searches waiting or running, at most; fewer where they would wait for more than 0.7 seconds."
     )
     max_pending_writes: int = _setting(4096, "Changes waiting to be written, at most.")
+    max_streams: int = _setting(32, "Open streams of one caller, at most; more are OVERLOADED.")
 
     def __post_init__(self) -> None:
         """Refuse values that can't work, with StartupError."""
@@ -89,6 +115,8 @@ class Settings:
             "max_pending_images",
             "max_pending_searches",
             "max_pending_writes",
+            "max_streams",
+            "audit_file_mb",
             "graph_ef_construction",
         ):
             self._require(name, getattr(self, name) > 0, "must be positive")
@@ -109,6 +137,19 @@ class Settings:
             self.insecure or is_loopback(self.listen),
             f"{self.listen} is no loopback address, and nothing is encrypted: say insecure if that is meant",
         )
+
+    def to_json(self) -> str:
+        """Return all settings as one line of JSON, for `from_json` in another process. It holds no secret."""
+        return json.dumps(dataclasses.asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, line: str) -> Settings:
+        """Make the settings that `to_json` wrote."""
+        values: dict[str, Any] = json.loads(line)
+        paths = {field.name for field in dataclasses.fields(cls) if "Path" in str(field.type)}
+        for name in paths:
+            values[name] = None if values[name] is None else Path(values[name])
+        return cls(**values)
 
     @staticmethod
     def _require(name: str, holds: bool, message: str) -> None:  # noqa: FBT001 - a condition

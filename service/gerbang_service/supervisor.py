@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import logging
 import signal
 import socket
@@ -61,7 +60,7 @@ class Supervisor:
         shown = f"[{host}]" if ":" in host else host
         address = f"{shown}:{port.getsockname()[1]}"
         own = dataclasses.replace(self._settings, listen=address)
-        told = json.dumps({**dataclasses.asdict(own), "data": str(own.data)}) + "\n"
+        told = own.to_json() + "\n"
         try:
             async with asyncio.TaskGroup() as tasks:
                 announcing = tasks.create_task(self._announce(address))

@@ -6,11 +6,9 @@ The first line of its standard input is its settings as JSON. Its end means that
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from gerbang_service import process
 from gerbang_service.domain.errors import StartupError
@@ -20,8 +18,7 @@ from gerbang_service.settings import Settings
 def main() -> None:
     """Serve until SIGTERM, or the end of standard input."""
     process.prepare()
-    values = json.loads(sys.stdin.readline())
-    settings = Settings(**{**values, "data": Path(values["data"])})
+    settings = Settings.from_json(sys.stdin.readline())
     # Imported here: after `prepare`, before which no library may be.
     from gerbang_service.server import Failed  # noqa: PLC0415
 

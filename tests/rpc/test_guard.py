@@ -17,7 +17,9 @@ from gerbang.v1.matching_service_pb2_grpc import (
     MatchingServiceStub,
     add_MatchingServiceServicer_to_server,
 )
+from gerbang_service.access.identity import LOCAL
 from gerbang_service.domain import errors
+from gerbang_service.rpc.calls import Observers
 from gerbang_service.rpc.errors import STATUS
 from gerbang_service.rpc.guard import Guard
 from rpc.wire import of_error
@@ -47,7 +49,7 @@ class Failing(MatchingServiceServicer):
 async def serving(error: Exception, *, ready: bool = True, draining: bool = False) -> AsyncIterator[Any]:
     """Run a server whose matching service fails, behind the guard; yields its stub."""
     server = aio.server()
-    guard = Guard(lambda: ready, lambda: draining)
+    guard = Guard(lambda: ready, lambda: draining, lambda _: LOCAL, Observers(()))
     add_MatchingServiceServicer_to_server(guard.of(Failing(error)), server)  # type: ignore[abstract]  # two are enough
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -24,13 +24,18 @@ GerbangError
 │   ├── SubjectHasNoTemplate      SUBJECT_HAS_NO_TEMPLATE
 │   ├── ModelMismatch             MODEL_MISMATCH
 │   └── NoFacePack                NO_FACE_PACK
+├── AccessRefused                 who calls may not
+│   ├── Unauthenticated           UNAUTHENTICATED
+│   ├── RoleDenied                ROLE_DENIED
+│   └── WatchlistDenied           WATCHLIST_DENIED
 ├── ServiceError                  the server can't now; later it may
 │   ├── RevisionNotReached        REVISION_NOT_REACHED
 │   ├── Overloaded                OVERLOADED
 │   ├── DeadlineTooShort          DEADLINE_TOO_SHORT
 │   ├── NotReady                  NOT_READY
 │   ├── ShuttingDown              SHUTTING_DOWN
-│   └── StoreUnavailable          STORE_UNAVAILABLE
+│   ├── StoreUnavailable          STORE_UNAVAILABLE
+│   └── AuditUnavailable          AUDIT_UNAVAILABLE
 └── StartupError                  the server refuses to start (never crosses the wire)
 
 Messages never contain a vector, an image or a label.
@@ -196,6 +201,28 @@ class NoFacePack(StateError):
     reason = "NO_FACE_PACK"
 
 
+class AccessRefused(GerbangError):
+    """Who calls may not do this."""
+
+
+class Unauthenticated(AccessRefused):
+    """It is not known who calls: no token, one that is unknown, revoked or expired, or a certificate without a role."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class RoleDenied(AccessRefused):
+    """The caller's role may not call this rpc."""
+
+    reason = "ROLE_DENIED"
+
+
+class WatchlistDenied(AccessRefused):
+    """The caller is bound to other watchlists."""
+
+    reason = "WATCHLIST_DENIED"
+
+
 class ServiceError(GerbangError):
     """The server can't now; later it may."""
 
@@ -238,6 +265,12 @@ class StoreUnavailable(ServiceError):
     """The database can't be written or read (disk full, damaged); the write was not acknowledged."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class AuditUnavailable(ServiceError):
+    """What was done can't be recorded, so it is not done, or not answered."""
+
+    reason = "AUDIT_UNAVAILABLE"
 
 
 class StartupError(GerbangError):

@@ -39,24 +39,29 @@ STATUS: Mapping[type[errors.GerbangError], grpc.StatusCode] = {
     errors.SubjectHasNoTemplate: _C.FAILED_PRECONDITION,
     errors.ModelMismatch: _C.FAILED_PRECONDITION,
     errors.NoFacePack: _C.FAILED_PRECONDITION,
+    errors.Unauthenticated: _C.UNAUTHENTICATED,
+    errors.RoleDenied: _C.PERMISSION_DENIED,
+    errors.WatchlistDenied: _C.PERMISSION_DENIED,
     errors.RevisionNotReached: _C.UNAVAILABLE,
     errors.Overloaded: _C.RESOURCE_EXHAUSTED,
     errors.DeadlineTooShort: _C.DEADLINE_EXCEEDED,
     errors.NotReady: _C.UNAVAILABLE,
     errors.ShuttingDown: _C.UNAVAILABLE,
     errors.StoreUnavailable: _C.UNAVAILABLE,
+    errors.AuditUnavailable: _C.UNAVAILABLE,
 }
 
 
-def to_status(error: Exception) -> status_pb2.Status:
-    """Return the google.rpc.Status of an exception.
+def to_status(error: Exception, request_id: str = "") -> status_pb2.Status:
+    """Return the google.rpc.Status of an exception. `request_id`: of the call, under which the server logs it.
 
-    One that is not expected becomes INTERNAL with an id that is in the log, and none of its text.
+    One that is not expected becomes INTERNAL with that id, which is in the log, and none of its text.
     """
     if not isinstance(error, errors.GerbangError) or type(error) not in STATUS:
-        return _internal(error)
+        return _internal(error, request_id)
     status = status_pb2.Status(code=STATUS[type(error)].value[0], message=str(error))
-    _attach(status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata))
+    metadata = {**error.metadata, **({"request_id": request_id} if request_id else {})}
+    _attach(status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata))
     if isinstance(error, errors.FieldInvalid):
         violation = error_details_pb2.BadRequest.FieldViolation(
             field=error.metadata["field"], description=error.description
@@ -69,8 +74,8 @@ def to_status(error: Exception) -> status_pb2.Status:
     return status
 
 
-def _internal(error: Exception) -> status_pb2.Status:
-    error_id = uuid.uuid4().hex
+def _internal(error: Exception, request_id: str) -> status_pb2.Status:
+    error_id = request_id or uuid.uuid4().hex
     log.error("internal error %s", error_id, exc_info=error)
     status = status_pb2.Status(
         code=_C.INTERNAL.value[0], message=f"internal error {error_id}; the server's log has more"

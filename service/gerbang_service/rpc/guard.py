@@ -1,6 +1,7 @@
 """What stands around every call.
 
-No exception's text reaches a client, and no call is begun before the gallery is loaded or when the server drains.
+No exception's text reaches a client, nobody is served who may not be, no call is begun before the gallery is loaded or
+when the server drains, and audit and metrics learn of every answer before it is sent.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from types import SimpleNamespace
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
+from google.rpc import status_pb2
 from grpc import aio
 
+from gerbang_service.access.identity import Identity
 from gerbang_service.domain.errors import NotReady, ShuttingDown
+from gerbang_service.rpc import calls
+from gerbang_service.rpc.calls import REQUEST_ID_KEY, Call, Observer
 from gerbang_service.rpc.errors import to_status
 
 Context: TypeAlias = aio.ServicerContext[Any, Any]
@@ -21,65 +26,91 @@ Context: TypeAlias = aio.ServicerContext[Any, Any]
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-async def abort(context: Context, error: Exception) -> NoReturn:
-    """End a call with the rich status of an exception."""
-    status = to_status(error)
-    await context.abort(
-        _CODES[status.code],
-        status.message,
-        (("grpc-status-details-bin", status.SerializeToString()),),
-    )
-    raise AssertionError("abort returned")
-
-
 class Guard:
     """Stands before every method of a servicer: `guard.of(servicer)` is what gRPC is given.
 
     A wrapper made once, and not an interceptor: that would choose and wrap the handler anew in every call.
-    `ready` tells whether the gallery is loaded, `draining` whether the server takes no new calls.
     """
 
-    def __init__(self, ready: Callable[[], bool], draining: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        ready: Callable[[], bool],
+        draining: Callable[[], bool],
+        authenticate: Callable[[Context], Identity],
+        observer: Observer,
+    ) -> None:
+        """`ready`: whether the gallery is loaded; `draining`: whether the server takes no new calls.
+
+        `authenticate` tells who calls, or raises Unauthenticated. `observer` is told of all that is answered, but for
+        items of a stream, which the servicer reports itself.
+        """
         self._ready = ready
         self._draining = draining
+        self._authenticate = authenticate
+        self._observer = observer
 
     def of(self, servicer: object) -> Any:  # noqa: ANN401 - as duck-typed as what it stands for
         """Return a servicer whose methods are the guarded ones of `servicer`."""
         methods = {name: getattr(servicer, name) for name in dir(servicer) if name[0].isupper()}
         return SimpleNamespace(
             **{
-                name: self._stream(method) if inspect.isasyncgenfunction(method) else self._unary(method)
+                name: self._stream(name, method) if inspect.isasyncgenfunction(method) else self._unary(name, method)
                 for name, method in methods.items()
             }
         )
 
-    def _check(self) -> None:
+    def _begin(self, call: Call, context: Context) -> None:
+        context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+        call.identity = self._authenticate(context)
+        call.identity.check_rpc(call.rpc)
         if self._draining():
             raise ShuttingDown("the server is shutting down and takes no new calls")
         if not self._ready():
             raise NotReady("the server still loads its gallery")
 
-    def _unary(self, behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Any:  # noqa: ANN401
+    def _unary(self, rpc: str, behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Any:  # noqa: ANN401
         async def guarded(request: Any, context: Context) -> Any:  # noqa: ANN401
+            call = Call(rpc)
+            calls.enter(call)
             try:
-                self._check()
-                return await behaviour(request, context)
+                self._begin(call, context)
+                response = await behaviour(request, context)
+                await self._observer.answered(call, request, response)
             except Exception as error:
                 if isinstance(error, aio.AbortError):
                     raise
-                await abort(context, error)
+                await self._fail(call, request, context, error)
+            return response
 
         return guarded
 
-    def _stream(self, behaviour: Callable[[Any, Context], AsyncIterator[Any]]) -> Any:  # noqa: ANN401
+    def _stream(self, rpc: str, behaviour: Callable[[Any, Context], AsyncIterator[Any]]) -> Any:  # noqa: ANN401
         async def guarded(requests: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ANN401
+            call = Call(rpc)
+            calls.enter(call)
             try:
-                self._check()
+                self._begin(call, context)
                 async for response in behaviour(requests, context):
                     yield response
             except Exception as error:
                 if isinstance(error, aio.AbortError):
                     raise
-                await abort(context, error)
+                await self._fail(call, None, context, error)
 
         return guarded
+
+    async def _fail(self, call: Call, request: Any, context: Context, error: Exception) -> NoReturn:  # noqa: ANN401
+        status = to_status(error, call.request_id)
+        await self._observer.failed(call, request, status)
+        await abort(context, status)
+
+
+async def abort(context: Context, status: status_pb2.Status) -> NoReturn:
+    """End a call with a rich status."""
+    request_id = ((REQUEST_ID_KEY, calls.current().request_id),)
+    await context.abort(
+        _CODES[status.code],
+        status.message,
+        (("grpc-status-details-bin", status.SerializeToString()), *request_id),
+    )
+    raise AssertionError("abort returned")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from functools import partial
 from typing import Any
 
+from google.rpc import status_pb2
 from grpc import aio
 
 from gerbang.v1 import matching_service_pb2 as pb
@@ -15,7 +16,8 @@ from gerbang_service.admission import Deadline
 from gerbang_service.domain.errors import FieldInvalid, GerbangError
 from gerbang_service.domain.faces import FaceChoice
 from gerbang_service.matching import Identification, Matching, Search1N
-from gerbang_service.rpc import mapping
+from gerbang_service.rpc import calls, mapping
+from gerbang_service.rpc.calls import Observer
 from gerbang_service.rpc.enrolling import Enrolling
 from gerbang_service.rpc.errors import to_status
 from gerbang_service.rpc.parsing import MAX_BATCH, Parser
@@ -30,7 +32,11 @@ _WINDOW = 64
 class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
     """The rpcs of gerbang.v1.MatchingService."""
 
-    def __init__(self, matching: Matching, enrolling: Enrolling, parser: Parser, drain: Drain) -> None:
+    def __init__(
+        self, matching: Matching, enrolling: Enrolling, parser: Parser, drain: Drain, observer: Observer
+    ) -> None:
+        """`observer` is told here of the items of streams; of everything else by the guard."""
+        self._observer = observer
         self._matching = matching
         self._enrolling = enrolling
         self._parser = parser
@@ -48,11 +54,13 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
         async def work(request: pb.EnrollRequest, turn: Turn) -> pb.EnrollResponse:
             try:
-                return await self._enrolling.enroll(request, deadline, turn, lane)
+                response = await self._enrolling.enroll(request, deadline, turn, lane)
+                await self._observer.answered(calls.current(), request, response)
             except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
-                return pb.EnrollResponse(error=to_status(error))
+                return pb.EnrollResponse(error=await self._failed(request, error))
             finally:
                 turn.end()
+            return response
 
         async for response in in_order(aiter(requests), self._drain, work, window=_WINDOW):
             yield response
@@ -80,9 +88,17 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
     ) -> pb.IdentifyResponse:
         try:
             outcome = await self._matching.identify(self._parser.search(request), deadline, lane)
+            response = mapping.identification(outcome, request.sequence)
+            await self._observer.answered(calls.current(), request, response)
         except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
-            return _failed(error, request.sequence)
-        return mapping.identification(outcome, request.sequence)
+            return pb.IdentifyResponse(error=await self._failed(request, error), sequence=request.sequence)
+        return response
+
+    async def _failed(self, request: pb.EnrollRequest | pb.IdentifyRequest, error: Exception) -> status_pb2.Status:
+        call = calls.current()
+        status = to_status(error, call.request_id)
+        await self._observer.failed(call, request, status)
+        return status
 
     async def IdentifyBatch(self, request: pb.IdentifyBatchRequest, context: Context) -> pb.IdentifyBatchResponse:
         """Search 1:N for many probes at once."""
@@ -96,7 +112,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
             responses=[
                 mapping.identification(outcome, each.sequence)
                 if isinstance(outcome, Identification)
-                else _failed(outcome, each.sequence)
+                else _refused(outcome, each.sequence)
                 for outcome, each in zip(outcomes, request.requests, strict=True)
             ]
         )
@@ -117,8 +133,8 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
         )
 
 
-def _failed(error: Exception, sequence: int) -> pb.IdentifyResponse:
-    return pb.IdentifyResponse(error=to_status(error), sequence=sequence)
+def _refused(error: Exception, sequence: int) -> pb.IdentifyResponse:
+    return pb.IdentifyResponse(error=to_status(error, calls.current().request_id), sequence=sequence)
 
 
 def _deadline(context: Context) -> Deadline:

@@ -1,0 +1,67 @@
+"""Roles, what each may call, and who a caller is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from gerbang_service.domain.errors import RoleDenied, WatchlistDenied
+
+
+class Role(Enum):
+    """What a caller is for. Nobody has two: who does two things has two identities."""
+
+    GATE = "gate"
+    COUNTER = "counter"
+    ENROLMENT = "enrolment"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+# Everyone must know what server this is: its recogniser, its thresholds.
+_ALL = {"GetServerInfo"}
+_SEEN = {"GetSubject", "ListSubjects", "GetWatchlist", "ListWatchlists"}
+# By name alone: no two rpcs of the package share one.
+RPCS: Mapping[Role, frozenset[str]] = {
+    Role.GATE: frozenset(_ALL | {"Identify", "IdentifyStream", "IdentifyBatch", "Extract"}),
+    Role.COUNTER: frozenset(_ALL | {"Verify", "Extract"}),
+    Role.ENROLMENT: frozenset(
+        _ALL | _SEEN | {"Enroll", "EnrollStream", "Extract", "UpdateSubject", "DeleteSubject", "DeleteTemplate"}
+    ),
+    Role.AUDITOR: frozenset(_ALL | _SEEN | {"MeasureRecall"}),
+    Role.ADMIN: frozenset(
+        _ALL
+        | _SEEN
+        | {"Identify", "IdentifyStream", "IdentifyBatch", "Extract", "Verify", "Enroll", "EnrollStream"}
+        | {"UpdateSubject", "DeleteSubject", "DeleteTemplate", "MeasureRecall"}
+        | {"CreateWatchlist", "UpdateWatchlist", "DeleteWatchlist"}
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A caller. `name`: from the certificate, the token or "local"; `watchlists`: bound to these, None for all."""
+
+    name: str
+    role: Role
+    watchlists: frozenset[str] | None = None
+
+    def check_rpc(self, rpc: str) -> None:
+        """Raise RoleDenied when the role may not call this rpc."""
+        if rpc not in RPCS[self.role]:
+            raise RoleDenied(f"role {self.role.value} may not call {rpc}", role=self.role.value, rpc=rpc)
+
+    def check_watchlists(self, names: Collection[str]) -> None:
+        """Raise WatchlistDenied when one of these lists is beyond what the identity is bound to."""
+        if self.watchlists is not None and (beyond := sorted(set(names) - self.watchlists)):
+            raise WatchlistDenied(f"{self.name} may not use watchlist {beyond[0]}", watchlist_id=beyond[0])
+
+    def sees(self, watchlists: Collection[str]) -> bool:
+        """Tell whether a subject on these lists is any of the caller's business: on one of its lists, or on none."""
+        return self.watchlists is None or not watchlists or not self.watchlists.isdisjoint(watchlists)
+
+
+# Whoever can reach a server that listens on loopback only, without any authentication, owns the machine anyway.
+LOCAL = Identity("local", Role.ADMIN)

@@ -1,0 +1,81 @@
+"""A call in progress: who, what, since when. What access, audit, metrics and logs share."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from google.rpc import status_pb2
+
+from gerbang_service.access.identity import LOCAL, Identity
+
+# Trailing metadata of every answer, and ErrorInfo.metadata of every failure: the id under which the call is logged.
+REQUEST_ID_KEY = "gerbang-request-id"
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+@dataclass(slots=True)
+class Call:
+    """One call. `identity` is None until the caller is known; `started`: on the clock of time.perf_counter."""
+
+    rpc: str
+    request_id: str = field(default_factory=_new_id)
+    identity: Identity | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.perf_counter() - self.started
+
+
+class Observer(Protocol):
+    """What is told of every call: audit, metrics. Its methods run in the event loop and must not block it."""
+
+    async def answered(self, call: Call, request: Any, response: Any) -> None:  # noqa: ANN401 - protobuf messages
+        """Note an answer before it is sent: of a unary call, or to one item of a stream. May raise GerbangError."""
+
+    async def failed(self, call: Call, request: Any, status: status_pb2.Status) -> None:  # noqa: ANN401
+        """Note a failure before it is sent. `request`: None when the call failed as a stream. Must not raise."""
+
+
+class Observers:
+    """Several observers as one, told in order."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = observers
+
+    async def answered(self, call: Call, request: Any, response: Any) -> None:  # noqa: ANN401
+        """Tell all; raises what the first one raises that does."""
+        for each in self._observers:
+            await each.answered(call, request, response)
+
+    async def failed(self, call: Call, request: Any, status: status_pb2.Status) -> None:  # noqa: ANN401
+        """Tell all."""
+        for each in self._observers:
+            await each.failed(call, request, status)
+
+
+_CALL: ContextVar[Call] = ContextVar("call")
+
+
+def current() -> Call:
+    """Return the call that this task works for."""
+    return _CALL.get()
+
+
+def caller() -> Identity:
+    """Return who this task works for. Calls begun without authentication are the machine's own."""
+    return _CALL.get().identity or LOCAL
+
+
+def enter(call: Call) -> None:
+    """Make it the call that this task, and those it starts, work for."""
+    _CALL.set(call)
