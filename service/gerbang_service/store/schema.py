@@ -75,6 +75,27 @@ MIGRATIONS: tuple[str, ...] = (
         gone INTEGER NOT NULL
     ) STRICT;
     """,
+    """
+    -- The key that vectors and labels are encrypted with, itself encrypted ("wrapped") with the operator's key.
+    CREATE TABLE data_keys (
+        key_id INTEGER PRIMARY KEY CHECK (key_id = 1),
+        wrapped BLOB NOT NULL,
+        wrapping_key TEXT NOT NULL,
+        create_time_ns INTEGER NOT NULL
+    ) STRICT;
+
+    -- API tokens: of the token itself only its SHA-256 is kept. watchlists: a JSON list, NULL for all.
+    CREATE TABLE tokens (
+        token_id TEXT PRIMARY KEY,
+        digest BLOB NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        role TEXT NOT NULL,
+        watchlists TEXT,
+        create_time_ns INTEGER NOT NULL,
+        expire_time_ns INTEGER,
+        revoke_time_ns INTEGER
+    ) WITHOUT ROWID, STRICT;
+    """,
 )
 
 
