@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class Command:
     environment: Mapping[str, str]
 
 
-class WireContender:
+class WireContender(ABC):
     """A server that speaks this project's protos, started anew for each setting."""
 
     def __init__(self, name: str, decks: Mapping[int, Deck], checked: bool = True) -> None:  # noqa: FBT001, FBT002
@@ -66,9 +67,9 @@ class WireContender:
         self._crew: Crew | None = None
         self._applied: Options = {}
 
+    @abstractmethod
     def command(self, options: Options) -> Command:
         """Return what serves under a setting."""
-        raise NotImplementedError
 
     def started(self, address: str) -> None:
         """Wait for what has to be done before it is at its best."""
