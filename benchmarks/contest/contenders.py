@@ -71,7 +71,7 @@ class WireContender(ABC):
     def command(self, options: Options) -> Command:
         """Return what serves under a setting."""
 
-    def started(self, address: str) -> None:
+    def started(self, address: str) -> None:  # noqa: B027 - most need nothing
         """Wait for what has to be done before it is at its best."""
 
     def apply(self, options: Options) -> None:
