@@ -24,6 +24,7 @@ from typing import Any
 import grpc
 from benchmarks.galleries import DIMENSION
 from benchmarks.loading import decks, report
+from benchmarks.loading.channels import resolved
 from benchmarks.loading.crew import Crew
 from benchmarks.loading.kinds import KINDS
 from benchmarks.loading.phase import Phase
@@ -61,8 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def describe_target(address: str) -> Result:
     """Return what a server says of itself; a server without a WatchlistService is a no-op."""
+    host, credentials = resolved(address)
     try:
-        with WatchlistClient(address, timeout=10) as office:
+        with WatchlistClient(host, timeout=10, credentials=credentials) as office:
             info = office.server_info()
     except GerbangError as error:
         if isinstance(error.__cause__, grpc.RpcError) and error.__cause__.code() is grpc.StatusCode.UNIMPLEMENTED:
@@ -166,7 +168,11 @@ def _rates(text: str) -> list[float]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--target", required=True, help="HOST:PORT of the server")
+    add(
+        "--target",
+        required=True,
+        help="HOST:PORT of the server; over mutual TLS HOST:PORT@FOLDER/NAME, as of gerbang certs",
+    )
     add("--compare", help="HOST:PORT of another server, which takes turns with the first")
     add("--compare-kind", choices=KINDS, help="what the other one is asked (default: the same)")
     add("--rounds", type=int, default=5, help="of --compare")

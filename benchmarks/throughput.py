@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.galleries import facelike
+from benchmarks.loading.command import measured
 from benchmarks.loading.serving import serving
 from benchmarks.machine import describe, without_thread_limits
 
@@ -114,19 +115,11 @@ def _summary(load: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load(*options: str) -> dict[str, Any]:
-    return _run("benchmarks.load", *options)
+    return measured("benchmarks.load", *options)
 
 
 def _h2load(*options: str) -> dict[str, Any]:
-    return _run("benchmarks.h2load", *options)
-
-
-def _run(module: str, *options: str) -> dict[str, Any]:
-    with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = [sys.executable, "-m", module, *options, "--json", file.name]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=without_thread_limits())
-        measured: dict[str, Any] = json.loads(Path(file.name).read_text())
-        return measured
+    return measured("benchmarks.h2load", *options)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 from benchmarks.galleries import Vectors
 from benchmarks.scale import fill
 
@@ -20,20 +21,25 @@ _GRAPH_S = 600.0
 
 
 @contextmanager
-def serving(data: Path, templates: Vectors | None, *options: str) -> Iterator[RunningServer]:
-    """Run `gerbang serve` over a data folder, filled with templates if given, once its graph is built."""
+def serving(
+    data: Path, templates: Vectors | None, *options: str, credentials: grpc.ChannelCredentials | None = None
+) -> Iterator[RunningServer]:
+    """Run `gerbang serve` over a data folder, filled with templates if given, once its graph is built.
+
+    `credentials`: of a client that may ask for it, where the options demand that.
+    """
     if templates is not None:
         print(f"storing {len(templates):,} templates", flush=True)
         fill(data, templates)
     with RunningServer(data, "--pack", "none", *options) as server:
-        wait_for_graph(server.address)
+        wait_for_graph(server.address, credentials)
         yield server
 
 
-def wait_for_graph(address: str) -> None:
+def wait_for_graph(address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
     """Wait until the graph holds every template: before that, building it takes a core. At most ten minutes."""
     end = time.monotonic() + _GRAPH_S
-    with WatchlistClient(address, timeout=10) as office:
+    with WatchlistClient(address, timeout=10, credentials=credentials) as office:
         while office.server_info().graph.pending and time.monotonic() < end:
             time.sleep(0.5)
 
