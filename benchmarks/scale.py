@@ -22,11 +22,16 @@ from benchmarks.machine import describe, with_one_thread, without_thread_limits
 from benchmarks.measuring import Contender, latency, percentiles
 
 from gerbang import EnrollRequest, GateClient, WatchlistClient, enroll_request
+from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.search import Plan
 from gerbang_service.operations import create_watchlist
+from gerbang_service.store.rows import subject_values, vector_place
 from gerbang_service.store.store import Store
 from gerbang_service.store.transaction import Transaction
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from running import KEY, operator_key
 
 RESULTS = Path(__file__).resolve().parent / "results"
 _LIST = "all"
@@ -76,10 +81,13 @@ def measure(size: int, graph_wait: float, *, engine: bool) -> dict[str, Any]:
     return result
 
 
-def fill(data: Path, templates: Vectors) -> float:
-    """Write a data folder of one template a subject, all on one list; return the seconds it took."""
+def fill(data: Path, templates: Vectors, *, encrypted: bool = True) -> float:
+    """Write a data folder of one template a subject, all on one list; return the seconds it took.
+
+    `encrypted`: with the key that test servers are given.
+    """
     started = time.perf_counter()
-    store = Store(data)
+    store = Store(data, operator_key() if encrypted else None)
     store.bind_model(_MODEL, DIMENSION, ignore_others=False)
     _written(store.write_group([create_watchlist(Watchlist(_LIST))]))
     for start in range(0, len(templates), _GROUP):
@@ -91,12 +99,20 @@ def fill(data: Path, templates: Vectors) -> float:
 def _adding(start: int, vectors: Vectors) -> Callable[[Transaction], None]:
     def operation(transaction: Transaction) -> None:
         now, keys = time.time_ns(), range(start + 1, start + 1 + len(vectors))
-        many = transaction.connection.executemany
-        many("INSERT INTO subjects VALUES (?, ?, NULL, NULL, '{}', ?, ?)", ((key, f"s{key}", now, now) for key in keys))
-        many("INSERT INTO memberships VALUES (?, ?)", ((key, _LIST) for key in keys))
+        many, cipher = transaction.connection.executemany, transaction.connection.cipher
+        subjects = (Subject(f"s{key}", create_time_ns=now, update_time_ns=now) for key in keys)
         many(
-            "INSERT INTO templates (subject_key, model, create_time_ns, vector) VALUES (?, ?, ?, ?)",
-            ((key, _MODEL, now, vector.tobytes()) for key, vector in zip(keys, vectors, strict=True)),
+            "INSERT INTO subjects VALUES (?, ?, ?, ?, ?, ?, ?)",
+            ((key, *subject_values(each, cipher)) for key, each in zip(keys, subjects, strict=True)),
+        )
+        many("INSERT INTO memberships VALUES (?, ?)", ((key, _LIST) for key in keys))
+        sealed = (
+            (key, key, _MODEL, now, cipher.seal(vector.tobytes(), vector_place(key, f"s{key}", _MODEL, None, now)))
+            for key, vector in zip(keys, vectors, strict=True)
+        )
+        many(
+            "INSERT INTO templates (template_id, subject_key, model, create_time_ns, vector) VALUES (?, ?, ?, ?, ?)",
+            sealed,
         )
         transaction.revision += len(vectors)
 
@@ -121,7 +137,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env=without_thread_limits(),
+            env={**without_thread_limits(), "GERBANG_KEY": KEY},
         )
 
     def measure(self, probes: Vectors, fresh: Vectors, graph_wait: float) -> dict[str, Any]:

@@ -74,8 +74,9 @@ def _against_none(name: str, folder: Path, certificates: Path, wanted: argparse.
         )
         targets = ("--target", f"{secured.address}{client}", "--compare", plain.address)
         load = measured(
-            "benchmarks.load",*targets, "--rounds", str(wanted.rounds), "--seconds", f"{wanted.seconds:g}",
-                     "--gallery", str(wanted.templates), "--mated", "0.02")  # fmt: skip
+            "benchmarks.load", *targets, "--rounds", str(wanted.rounds), "--seconds", f"{wanted.seconds:g}",
+            "--gallery", str(wanted.templates), "--mated", "0.02",
+        )  # fmt: skip
     own, other = load["result"]["totals"]
     found = {"per_s": own["per_s"], "without per_s": other["per_s"], "ratio": load["result"]["ratio"]}
     print(name, json.dumps(found), flush=True)

@@ -8,13 +8,26 @@ import signal
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from pathlib import Path
 from typing import Any, Self
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
+from gerbang_service.store.keys import OperatorKey, find_key
+
 START_TIMEOUT_S = 60.0
+# Test servers encrypt what they store, as real ones do, unless told --no-encryption. One key for all: a folder may be
+# served again by another test server.
+KEY = b64encode(bytes(range(32))).decode()
+
+
+def operator_key() -> OperatorKey:
+    """Return KEY, for tests that open the store of a test server themselves."""
+    key = find_key(None, {"GERBANG_KEY": KEY})
+    assert key is not None
+    return key
 
 
 def health_stub(channel: grpc.Channel) -> Any:
@@ -32,7 +45,10 @@ class StartRefused(Exception):
 
 
 class RunningServer:
-    """`gerbang serve` on a free loopback port, ready when the constructor returns. Raises StartRefused."""
+    """`gerbang serve` on a free loopback port, ready when the constructor returns. Raises StartRefused.
+
+    Its data is encrypted with KEY unless `env` or `options` say otherwise.
+    """
 
     def __init__(self, data: Path, *options: str, wait_ready: bool = True, env: dict[str, str] | None = None) -> None:
         self.data = data
@@ -44,7 +60,7 @@ class RunningServer:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                env={**os.environ, **(env or {})},
+                env={**os.environ, "GERBANG_KEY": KEY, **(env or {})},
             )
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)

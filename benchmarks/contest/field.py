@@ -14,7 +14,7 @@ from benchmarks.galleries import CACHE, Vectors
 from benchmarks.loading import decks
 from benchmarks.loading.decks import Deck
 from benchmarks.loading.serving import wait_for_graph
-from benchmarks.scale import fill
+from benchmarks.scale import KEY, fill
 
 HNSWLIB, FLAT = "hnswlib-only service", "float32 flat service"
 PGVECTOR, MILVUS, MILVUS_CPP = "pgvector", "Milvus Lite 3 (Python)", "Milvus Lite 2.5 (C++)"
@@ -56,7 +56,7 @@ class _Gerbang(WireContender):
         """Return the command line with its options by name."""
         chosen = [each for name, value in options.items() for each in (f"--{name}", str(value))]
         serve = [sys.executable, "-m", "gerbang_service.cli", "serve", "--listen", "127.0.0.1:0", "--pack", "none"]
-        return Command([*serve, "--data", str(self._data), "--threshold", "0.4", *chosen], {})
+        return Command([*serve, "--data", str(self._data), "--threshold", "0.4", *chosen], {"GERBANG_KEY": KEY})
 
     def started(self, address: str) -> None:
         """Wait for the graph."""

@@ -30,7 +30,7 @@ def serving(
     """
     if templates is not None:
         print(f"storing {len(templates):,} templates", flush=True)
-        fill(data, templates)
+        fill(data, templates, encrypted="--no-encryption" not in options)
     with RunningServer(data, "--pack", "none", *options) as server:
         wait_for_graph(server.address, credentials)
         yield server

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.store.cipher import NO_CIPHER, AnyCipher
+from gerbang_service.store.clearing import clear_remains, finish_clearing
+from gerbang_service.store.connection import DATABASE_FILE, LOCK_FILE, WRITE_FILE, Connection, connect
+from gerbang_service.store.keys import OperatorKey
+from gerbang_service.store.log import moved, read_anew
 from gerbang_service.store.schema import migrate
+from gerbang_service.store.scrub import scrub
+from gerbang_service.store.vault import cipher_for, cipher_of
 
-DATABASE_FILE = "gerbang.sqlite3"
-LOCK_FILE = "LOCK"
-WRITE_FILE = "WRITE"
+log = logging.getLogger(__name__)
+
 # How often who waits for its turn to write does something else, seconds.
 _MEANWHILE_S = 0.005
 
@@ -24,30 +32,37 @@ _MEANWHILE_S = 0.005
 class DataFolder:
     """The folder that one server owns, from opening to `close`.
 
-    Raises StartupError when another server has it, when it can't be created or written, or when the database is
-    damaged or of another kind.
+    Raises StartupError when another server has it, when it can't be created or written, when the database is
+    damaged or of another kind, or when it needs another key.
     """
 
-    def __init__(self, folder: Path, *, supervised: bool = False) -> None:
-        """`supervised`: opened by one of several workers, for whom their supervisor owns and has checked it."""
+    def __init__(self, folder: Path, key: OperatorKey | None = None, *, supervised: bool = False) -> None:
+        """`key`: what it is encrypted with; None for one in the clear.
+
+        `supervised`: opened by one of several workers, for whom their supervisor owns and has checked it.
+        """
         self.folder = folder
+        self.cipher: AnyCipher = NO_CIPHER
         self._lock: TextIO | None = None
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(folder)
             if not supervised:
                 self._lock = (folder / LOCK_FILE).open("a+")
             self._write_lock = (folder / WRITE_FILE).open("a")
         except OSError as error:
             raise StartupError(f"data folder {folder}: {error.strerror}") from error
         self._waiting = ThreadPoolExecutor(1, "turn")
-        if self._lock is not None:
-            try:
+        try:
+            if self._lock is not None:
                 self._take(self._lock)
-                self._check_and_migrate()
-            except BaseException:
-                self._write_lock.close()
+                self._prepare(key)
+            else:
+                self.cipher = self._cipher(key)
+        except BaseException:
+            self._write_lock.close()
+            if self._lock is not None:
                 self._lock.close()
-                raise
+            raise
 
     @property
     def lock(self) -> int:
@@ -99,37 +114,41 @@ class DataFolder:
     def _end_turn(self) -> None:
         fcntl.flock(self._write_lock, fcntl.LOCK_UN)
 
-    def _check_and_migrate(self) -> None:
-        connection = None
+    def _prepare(self, key: OperatorKey | None) -> None:
+        """Check and migrate the database, and find its cipher."""
+        database = self.folder / DATABASE_FILE
         try:
-            connection = self.connect()
-            damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if damage != "ok":
-                raise StartupError(f"database {self.folder / DATABASE_FILE} is damaged: {damage}")
-            migrate(connection)
-            # Who follows it starts anew with the server.
-            connection.execute("DELETE FROM changes")
+            read_anew(database)
+            with ExitStack() as opened:
+                # Closed after the connection: that drops the locks that SQLite has on the file.
+                file = os.open(database, os.O_RDWR | os.O_CLOEXEC)
+                opened.callback(os.close, file)
+                connection = opened.enter_context(closing(self.connect()))
+                _check_pages(connection)
+                migrate(connection)
+                # Who follows it starts anew with the server.
+                connection.execute("DELETE FROM changes")
+                self.cipher = cipher_for(connection, key)
+                _erase_remains(connection, file, database)
+        except OSError as error:
+            raise StartupError(f"database {database}: {error.strerror}") from error
+        except sqlite3.Error as error:
+            raise StartupError(f"database {database} can't be used: {error}") from error
+        except StartupError as error:
+            raise StartupError(f"data folder {self.folder}: {error}") from error
+        moved(database)
+
+    def _cipher(self, key: OperatorKey | None) -> AnyCipher:
+        """Find the cipher of a database that the supervisor has prepared."""
+        try:
+            with closing(self.connect(readonly=True)) as connection:
+                return cipher_of(connection, key)
         except sqlite3.Error as error:
             raise StartupError(f"database {self.folder / DATABASE_FILE} can't be used: {error}") from error
-        finally:
-            if connection is not None:
-                connection.close()
 
-    def connect(self, *, readonly: bool = False) -> sqlite3.Connection:
+    def connect(self, *, readonly: bool = False) -> Connection:
         """Open a connection with the durability that invariant 1 asks for. Not to be shared by threads."""
-        connection = sqlite3.connect(
-            self.folder / DATABASE_FILE, isolation_level=None, check_same_thread=False, timeout=10.0
-        )
-        # Of a new database: a row of 512 dimensions has 2.1 kB, of which pages of 4 kB would hold one each.
-        connection.execute("PRAGMA page_size = 8192")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        # Deleted content is overwritten with zeros, so that deleted means erased from the file.
-        connection.execute("PRAGMA secure_delete = ON")
-        if readonly:
-            connection.execute("PRAGMA query_only = ON")
-        return connection
+        return connect(self.folder / DATABASE_FILE, self.cipher, readonly=readonly)
 
     def close(self) -> None:
         """Give the folder back."""
@@ -139,3 +158,32 @@ class DataFolder:
             with suppress(OSError):
                 self._lock.truncate(0)
             self._lock.close()
+
+
+def _check_pages(connection: sqlite3.Connection) -> None:
+    (damage,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if damage != "ok":
+        raise StartupError(f"the database is damaged: {damage}")
+
+
+def _erase_remains(connection: Connection, file: int, database: Path) -> None:
+    """Overwrite what an earlier process did not come to. `file`: the database's, open for writing."""
+    if clear_remains(connection):
+        log.warning("faces were being encrypted when that was interrupted: clearing away what was in the clear")
+        finish_clearing(connection)
+    (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if not busy:
+        scrub(connection, file, database.with_name(f"{DATABASE_FILE}-wal"))
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder and its files for their owner only; SQLite gives its further files the rights of the first."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        log.warning("data folder %s: others than its owner can enter it; say: chmod 700 %s", folder, folder)
+    for file in (folder / name for name in (LOCK_FILE, WRITE_FILE, DATABASE_FILE)):
+        # One that is there is not opened: closing it would drop the locks that SQLite may have on it in this process.
+        with suppress(FileExistsError):
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        if stat.S_IMODE(file.stat().st_mode) & 0o077:
+            file.chmod(0o600)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
 from gerbang_service.domain.subjects import Subject
 from gerbang_service.store import reading
+from gerbang_service.store.connection import Connection
 
 _Row = tuple[str | None, str | None, int]
 
@@ -33,7 +33,7 @@ class FellBehind(Exception):
     """The changes since a revision are not recorded any more."""
 
 
-def changes_since(connection: sqlite3.Connection, known: Known, model: str) -> tuple[list[Change], int]:
+def changes_since(connection: Connection, known: Known, model: str) -> tuple[list[Change], int]:
     """Return the changes that bring `known` to the present state, and that state's revision.
 
     What was changed several times is changed once, to what it is now. The connection must be in a transaction, so that
@@ -50,7 +50,7 @@ def changes_since(connection: sqlite3.Connection, known: Known, model: str) -> t
 
 
 def _in_order(
-    connection: sqlite3.Connection, rows: Sequence[_Row], known: Known, model: str, revision: int
+    connection: Connection, rows: Sequence[_Row], known: Known, model: str, revision: int
 ) -> Iterator[Change]:
     """Yield the changes so that nobody is off all lists on the way who was on one all the time.
 
@@ -73,7 +73,7 @@ def _in_order(
                     yield SubjectPut(revision, change.subject, {})
 
 
-def _subject(connection: sqlite3.Connection, subject_id: str, known: Known, model: str, revision: int) -> Change | None:
+def _subject(connection: Connection, subject_id: str, known: Known, model: str, revision: int) -> Change | None:
     before = known.template_ids(subject_id)
     subject = reading.subject(connection, subject_id)
     if subject is None:
@@ -82,10 +82,8 @@ def _subject(connection: sqlite3.Connection, subject_id: str, known: Known, mode
 
 
 def _added(
-    connection: sqlite3.Connection, subject: Subject, before: set[int], model: str
+    connection: Connection, subject: Subject, before: set[int], model: str
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     for each in subject.templates:
         if each.template_id not in before and each.model == model:
-            query = "SELECT vector FROM templates WHERE template_id = ?"
-            (vector,) = connection.execute(query, (each.template_id,)).fetchone()
-            yield each.template_id, np.frombuffer(vector, "<f4")
+            yield each.template_id, np.frombuffer(reading.vector(connection, each.template_id), "<f4")

@@ -13,8 +13,13 @@ from typing import TypeVar
 
 from gerbang_service.domain.errors import StartupError, StoreUnavailable
 from gerbang_service.store import reading
+from gerbang_service.store.cipher import AnyCipher
+from gerbang_service.store.connection import DATABASE_FILE, Connection
 from gerbang_service.store.database import DataFolder
+from gerbang_service.store.keys import OperatorKey
+from gerbang_service.store.log import LogKept, WriteAheadLog
 from gerbang_service.store.transaction import Transaction
+from gerbang_service.store.vault import seal_meta
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -26,19 +31,26 @@ _CHECKPOINT_RETRY_S = 0.01
 class Store:
     """An open data folder. `write_group` belongs to one thread; everything else may be called from any."""
 
-    def __init__(self, folder: Path, *, supervised: bool = False) -> None:
+    def __init__(self, folder: Path, key: OperatorKey | None = None, *, supervised: bool = False) -> None:
         """Open or create `folder`; raise StartupError when that can't be.
 
+        `key`: what it is encrypted with, None for one in the clear; as what it is, it can't be opened as the other.
         `supervised`: as one of several workers, whose supervisor has the folder.
         """
-        self._folder = DataFolder(folder, supervised=supervised)
+        self._folder = DataFolder(folder, key, supervised=supervised)
         self._writer = self._folder.connect()
+        self._log = WriteAheadLog(self._writer, self.folder / DATABASE_FILE)
         self._readers = threading.local()
 
     @property
     def folder(self) -> Path:
         """The data folder."""
         return self._folder.folder
+
+    @property
+    def cipher(self) -> AnyCipher:
+        """What values are sealed with; other keys that protect this folder's data are derived from it."""
+        return self._folder.cipher
 
     def model(self) -> tuple[str, int] | None:
         """Return the (fingerprint, dimension) that the folder was made for, or None for a new one."""
@@ -67,13 +79,14 @@ class Store:
             self._writer.execute("BEGIN IMMEDIATE")
             for key, value in (("model", model), ("dimension", dimension)):
                 self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            seal_meta(self._writer)
             self._writer.execute("COMMIT")
 
     def write_group(
         self,
         operations: Sequence[Callable[[Transaction], T]],
         *,
-        before: Callable[[sqlite3.Connection], None] = lambda _: None,
+        before: Callable[[Connection], None] = lambda _: None,
         meanwhile: Callable[[], object] = lambda: None,
     ) -> list[T | Exception]:
         """Run operations in order in one transaction and commit it durably; return each one's result or exception.
@@ -84,14 +97,16 @@ class Store:
         """
         try:
             with self._folder.writing(meanwhile):
-                return self._commit(operations, before)
+                results = self._commit(operations, before)
+                self._log.trim()
+                return results
         except sqlite3.Error as error:
             log.error("write failed, nothing of it is kept: %s", error)  # noqa: TRY400 - the text says it all
             failure = StoreUnavailable(f"the change could not be written: {error}")
             return [failure] * len(operations)
 
     def _commit(
-        self, operations: Sequence[Callable[[Transaction], T]], before: Callable[[sqlite3.Connection], None]
+        self, operations: Sequence[Callable[[Transaction], T]], before: Callable[[Connection], None]
     ) -> list[T | Exception]:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
@@ -121,6 +136,7 @@ class Store:
                 results.append(error)
             self._writer.execute("RELEASE operation")
         self._writer.execute("UPDATE meta SET value = ? WHERE key = 'revision'", (transaction.revision,))
+        seal_meta(self._writer)
         return results
 
     def erase_deleted(self, meanwhile: Callable[[], object] = lambda: None) -> str | None:
@@ -133,8 +149,8 @@ class Store:
         while time.monotonic() < deadline:
             try:
                 with self._folder.writing(meanwhile):
-                    emptied = self._empty_log()
-            except sqlite3.Error as error:
+                    emptied = self._log.empty()
+            except (sqlite3.Error, LogKept) as error:
                 return str(error)
             if emptied:
                 return None
@@ -142,21 +158,11 @@ class Store:
             time.sleep(_CHECKPOINT_RETRY_S)
         return "queries kept reading it"
 
-    def _empty_log(self) -> bool:
-        # Not SQLite's own waiting for readers: it would keep all other processes from writing, for ten seconds.
-        (patience,) = self._writer.execute("PRAGMA busy_timeout").fetchone()
-        self._writer.execute("PRAGMA busy_timeout = 0")
-        try:
-            busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        finally:
-            self._writer.execute(f"PRAGMA busy_timeout = {patience}")
-        return not busy
-
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """Lend this thread's connection for queries of `reading`; sqlite3.Error becomes StoreUnavailable."""
         try:
-            connection: sqlite3.Connection | None = getattr(self._readers, "connection", None)
+            connection: Connection | None = getattr(self._readers, "connection", None)
             if connection is None:
                 connection = self._folder.connect(readonly=True)
                 self._readers.connection = connection
@@ -165,7 +171,7 @@ class Store:
             raise StoreUnavailable(f"the database can't be read: {error}") from error
 
     @contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
+    def snapshot(self) -> Iterator[Connection]:
         """Lend this thread's connection, as `reading` does, for queries that must all see the same state."""
         with self.reading() as connection:
             connection.execute("BEGIN")
@@ -176,5 +182,5 @@ class Store:
 
     def close(self) -> None:
         """Close the writer and give the folder back; readers' connections end with their threads."""
-        self._writer.close()
+        self._log.close()
         self._folder.close()

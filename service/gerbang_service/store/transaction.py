@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store import reading
-from gerbang_service.store.rows import WATCHLIST_COLUMNS, labels_text, quality_text, watchlist_values
+from gerbang_service.store.cipher import place
+from gerbang_service.store.connection import Connection
+from gerbang_service.store.rows import (
+    SUBJECT_COLUMNS,
+    WATCHLIST_COLUMNS,
+    quality_text,
+    subject_values,
+    vector_place,
+    watchlist_values,
+)
 
 # Changes that are remembered, at least: more than are made while a new process loads a large gallery (a million
 # templates take seconds, in each of which some thousands may be enrolled). Who is farther behind has to start anew.
@@ -25,7 +33,7 @@ class Transaction:
     store turns it into StoreUnavailable and rolls back.
     """
 
-    def __init__(self, connection: sqlite3.Connection, revision: int) -> None:
+    def __init__(self, connection: Connection, revision: int) -> None:
         self.connection = connection
         self.revision = revision
 
@@ -53,7 +61,7 @@ class Transaction:
         self.connection.execute(
             f"INSERT INTO watchlists ({WATCHLIST_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
             f"ON CONFLICT (watchlist_id) DO UPDATE SET {updates}",
-            watchlist_values(watchlist),
+            watchlist_values(watchlist, self.connection.cipher),
         )
 
     def delete_watchlist(self, watchlist_id: str) -> None:
@@ -63,18 +71,11 @@ class Transaction:
     def put_subject(self, subject: Subject) -> None:
         """Insert a subject, or overwrite the one of its id; its templates are left as they are."""
         self.connection.execute(
-            "INSERT INTO subjects (subject_id, valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns) "
+            f"INSERT INTO subjects ({SUBJECT_COLUMNS}) "  # noqa: S608 - constant columns
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (subject_id) DO UPDATE SET valid_from_ns = excluded.valid_from_ns, "
             "expire_time_ns = excluded.expire_time_ns, labels = excluded.labels, "
-            "update_time_ns = excluded.update_time_ns",
-            (
-                subject.subject_id,
-                subject.valid_from_ns,
-                subject.expire_time_ns,
-                labels_text(subject.labels),
-                subject.create_time_ns,
-                subject.update_time_ns,
-            ),
+            "create_time_ns = excluded.create_time_ns, update_time_ns = excluded.update_time_ns",
+            subject_values(subject, self.connection.cipher),
         )
         key = reading.subject_key(self.connection, subject.subject_id)
         self.connection.execute("DELETE FROM memberships WHERE subject_key = ?", (key,))
@@ -87,21 +88,26 @@ class Transaction:
     ) -> list[int]:
         """Insert templates of a stored subject and return their ids, in order."""
         key = reading.subject_key(self.connection, subject_id)
-        ids: list[int] = []
-        for template in templates:
-            cursor = self.connection.execute(
-                "INSERT INTO templates (subject_key, model, quality, create_time_ns, vector) VALUES (?, ?, ?, ?, ?)",
-                (
-                    key,
-                    model,
-                    quality_text(template.quality),
-                    create_time_ns,
-                    template.vector.astype("<f4").tobytes(),
-                ),
+        # Ids are known before the rows are, so that vectors can be sealed for them.
+        first = self._last_template_id() + 1
+        ids = list(range(first, first + len(templates)))
+        for template_id, template in zip(ids, templates, strict=True):
+            quality = quality_text(template.quality)
+            vector = self.connection.cipher.seal(
+                template.vector.astype("<f4").tobytes(),
+                vector_place(template_id, subject_id, model, quality, create_time_ns),
             )
-            assert cursor.lastrowid is not None  # noqa: S101 - an INSERT of one row has one
-            ids.append(cursor.lastrowid)
+            self.connection.execute(
+                "INSERT INTO templates (template_id, subject_key, model, quality, create_time_ns, vector) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (template_id, key, model, quality, create_time_ns, vector),
+            )
         return ids
+
+    def _last_template_id(self) -> int:
+        # SQLite's own count, of those deleted since as well; there is no row before the first template.
+        row = self.connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'templates'").fetchone()
+        return 0 if row is None else int(row[0])
 
     def delete_template(self, template_id: int) -> None:
         """Delete one template."""
@@ -115,11 +121,17 @@ class Transaction:
     def delete_subject(self, subject_id: str) -> None:
         """Delete a subject with all that is stored of it; its request ids stay, without their answers."""
         self.connection.execute("DELETE FROM subjects WHERE subject_id = ?", (subject_id,))
-        self.connection.execute("UPDATE requests SET answer = NULL WHERE subject_id = ?", (subject_id,))
+        self.connection.execute("UPDATE requests SET digest = x'', answer = NULL WHERE subject_id = ?", (subject_id,))
 
     def keep_request(self, request_id: str, digest: bytes, subject_id: str, answer: bytes) -> None:
         """Remember the answer to a request, for its repeats."""
-        self.connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?)", (request_id, digest, subject_id, answer))
+        # The digest too: it would tell who has a photo whether it was enrolled.
+        seal = self.connection.cipher.seal
+        sealed_digest = seal(digest, place("requests.digest", request_id, subject_id))
+        sealed_answer = seal(answer, place("requests.answer", request_id, subject_id))
+        self.connection.execute(
+            "INSERT INTO requests VALUES (?, ?, ?, ?)", (request_id, sealed_digest, subject_id, sealed_answer)
+        )
 
     def record(self, change: Change) -> None:
         """Remember what a change was about, for processes that follow this one's."""

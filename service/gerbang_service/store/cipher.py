@@ -1,0 +1,122 @@
+"""What a data folder holds of people, encrypted value by value: AES-256-GCM (NIST SP 800-38D).
+
+Each value has a random nonce of 96 bits, stored before it, and is bound to its place: the table and column, and what
+else is in its row. So a value that was put into another person's row, or a row of which any of that was changed, is
+found out when it is opened. Random nonces allow 2^32 values under one key (SP 800-38D, 8.3): one a second, 136 years.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from base64 import b64encode
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from typing import TypeAlias
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+KEY_BYTES = 32
+_NONCE_BYTES = 12
+# Text that begins so is not JSON, so that who reads without the key sees what it is.
+_TEXT = "AES-256-GCM:"
+
+
+class Damaged(sqlite3.DatabaseError):
+    """A stored value was damaged or tampered with, or is in another's place; the message names its row.
+
+    A database error like those of SQLite's own, so that whatever stops for those stops for this.
+    """
+
+
+def place(column: str, *row: object) -> bytes:
+    """Return what a value is bound to. `column`: TABLE.COLUMN; `row`: what else is in its row, free text last."""
+    return "\0".join((column, *map(str, row))).encode()
+
+
+class Cipher:
+    """Seals and opens values with a data key. Immutable; may be used by many threads."""
+
+    encrypts = True
+
+    def __init__(self, data_key: bytes) -> None:
+        """`data_key`: 32 random bytes."""
+        self._key = data_key
+        self._aead = AESGCM(data_key)
+
+    def seal(self, value: bytes, place: bytes) -> bytes:
+        """Return nonce, ciphertext and tag: 28 bytes more than the value."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, value, place)
+
+    def open(self, sealed: bytes, place: bytes) -> bytes:
+        """Return what was sealed for this place; raise Damaged for anything else."""
+        try:
+            return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place)
+        except (InvalidTag, ValueError):
+            raise Damaged(f"{_named(place)} is damaged or tampered with") from None
+
+    def seal_text(self, value: str, place: bytes) -> str:
+        """Return the sealed value in printable form, for columns of text."""
+        return _TEXT + b64encode(self.seal(value.encode(), place)).decode()
+
+    def open_text(self, sealed: str, place: bytes) -> str:
+        """Return what `seal_text` was given; raise Damaged for anything else."""
+        try:
+            return self.open(a2b_base64(sealed.removeprefix(_TEXT), strict_mode=True), place).decode()
+        except (Base64Error, ValueError):
+            raise Damaged(f"{_named(place)} is damaged or tampered with") from None
+
+    def derive(self, purpose: bytes) -> bytes:
+        """Return a key of 32 bytes for another purpose; who has it learns nothing of the data key (HKDF, RFC 5869)."""
+        return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"gerbang " + purpose).derive(self._key)
+
+
+class NoCipher:
+    """Stands in for Cipher where encryption is off: values stay as they are."""
+
+    encrypts = False
+
+    def seal(self, value: bytes, place: bytes) -> bytes:  # noqa: ARG002 - as Cipher
+        """Return the value."""
+        return value
+
+    def open(self, sealed: bytes, place: bytes) -> bytes:  # noqa: ARG002
+        """Return the value."""
+        return sealed
+
+    def seal_text(self, value: str, place: bytes) -> str:  # noqa: ARG002
+        """Return the value."""
+        return value
+
+    def open_text(self, sealed: str, place: bytes) -> str:
+        """Return the value; raise Damaged for one that is encrypted."""
+        if sealed.startswith(_TEXT):
+            raise Damaged(f"{_named(place)} is encrypted")
+        return sealed
+
+    def derive(self, purpose: bytes) -> None:
+        """Return None: there is nothing to derive a key from."""
+
+
+AnyCipher: TypeAlias = Cipher | NoCipher
+NO_CIPHER = NoCipher()
+
+
+# What the first parts of a place are, for the message: never the value.
+_ROWS = {
+    "templates.vector": "template {} of subject {}: its vector",
+    "subjects.labels": "subject {}: its labels or another of its fields",
+    "watchlists.labels": "watchlist {}: its labels or another of its fields",
+    "requests.digest": "request {} about subject {}: its digest",
+    "requests.answer": "request {} about subject {}: its stored answer",
+    "meta.seal": "table meta (revision, model, dimension)",
+}
+
+
+def _named(place: bytes) -> str:
+    column, *row = place.decode().split("\0")
+    return _ROWS.get(column, column).format(*row)

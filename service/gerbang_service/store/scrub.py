@@ -1,0 +1,90 @@
+"""Overwriting what SQLite leaves of deleted rows in the free middle of its pages.
+
+With `secure_delete` SQLite overwrites a row that is deleted. But when it shares rows out anew between neighbouring
+pages, what was there before may stay in the gap between a page's index of rows and its rows (section 1.6 of
+https://www.sqlite.org/fileformat2.html), where no later deletion reaches it: after one deletion in 200 something was
+left of who was deleted. So whenever changed pages have come into the database file, their gaps are overwritten, before
+anybody is told that somebody was deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_LOG_HEADER, _FRAME_HEADER = 32, 24
+# First byte of a page of rows: inner pages, which have four bytes more in their header, and leaves.
+_INNER, _LEAF = (2, 5), (10, 13)
+# Of other pages the first bytes are a page's number, which below this can't be taken for one of those.
+_MOST_PAGES = 1 << 25
+
+
+def logged_pages(log: Path) -> set[int]:
+    """Return the numbers of the pages that are in a write-ahead log, from 1 on."""
+    try:
+        with log.open("rb") as file:
+            page_size = int.from_bytes(file.read(_LOG_HEADER)[8:12], "big")
+            end, frame = os.fstat(file.fileno()).st_size, _FRAME_HEADER + page_size
+            starts = range(_LOG_HEADER, end, frame) if page_size else range(0)
+            return {int.from_bytes(os.pread(file.fileno(), 4, start), "big") for start in starts}
+    except FileNotFoundError:
+        return set()
+
+
+def scrub(connection: sqlite3.Connection, file: int, log: Path, pages: Iterable[int] | None = None) -> bool:
+    """Overwrite with zeros what is in the gaps of pages (None: of all), and forget what is cached of them.
+
+    `file`: descriptor of the database file, open for writing. To be called when the log was just emptied. Tells whether
+    it was done: not when somebody has written since, whose pages may come into the file at any time. Raises OSError,
+    and sqlite3.Error.
+    """
+    # While nobody can write and the log is empty, nothing comes into the file but from here.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if log.exists() and log.stat().st_size:
+            return False
+        if sum(_overwrite(file, begin, end) for begin, end in _gaps(file, pages)):
+            os.fsync(file)
+    finally:
+        connection.execute("ROLLBACK")
+    # Or the next change of the page would bring it back.
+    connection.execute("PRAGMA shrink_memory")
+    return True
+
+
+def _gaps(file: int, pages: Iterable[int] | None) -> Iterator[tuple[int, int]]:
+    """Yield where in the file the gaps are."""
+    header = os.pread(file, 100, 0)
+    size = int.from_bytes(header[16:18], "big")
+    size = 65536 if size == 1 else size
+    count = os.fstat(file).st_size // size if size else 0
+    if count >= _MOST_PAGES:
+        raise OSError(0, "the database is too large for what is deleted to be overwritten")
+    for number in range(1, count + 1) if pages is None else sorted(pages):
+        if 1 <= number <= count:
+            start = (number - 1) * size
+            gap = _gap(os.pread(file, 112, start), 100 if number == 1 else 0, size)
+            if gap is not None:
+                yield start + gap[0], start + gap[1]
+
+
+def _gap(head: bytes, at: int, size: int) -> tuple[int, int] | None:
+    """Return where in a page the gap is; None for a page of another kind. `at`: where the page's header is."""
+    kind = head[at]
+    if kind not in (*_INNER, *_LEAF):
+        return None
+    rows = int.from_bytes(head[at + 3 : at + 5], "big")
+    content = int.from_bytes(head[at + 5 : at + 7], "big") or 65536
+    begin = at + (12 if kind in _INNER else 8) + 2 * rows
+    return (begin, content) if begin < content <= size else None
+
+
+def _overwrite(file: int, begin: int, end: int) -> bool:
+    """Make it zeros, and tell whether it was not."""
+    there = os.pread(file, end - begin, begin)
+    if there.count(0) == len(there):
+        return False
+    os.pwrite(file, bytes(end - begin), begin)
+    return True
