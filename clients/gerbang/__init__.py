@@ -12,6 +12,12 @@ A gate in five lines::
 `GateClient` identifies, `CounterClient` verifies, `WatchlistClient` enrols; each has an `Async` twin with the
 same calls. A face is given as an image file, its bytes, a template or a vector of floats (`Probe`). A failed
 call raises a `GerbangError`, whose tree is in `gerbang.errors`. `gerbang.v1` has all messages of the wire.
+
+A server that is not on this machine is asked over TLS, and told who asks by a certificate or a token::
+
+    GateClient("gerbang.example:50051", credentials=tls(ca=Path("ca.pem"), certificate=Path("gate-7.pem"),
+                                                        key=Path("gate-7.key")))
+    GateClient("gerbang.example:50052", credentials=tls(ca=Path("ca.pem")), token="gbt_...")
 """
 
 from gerbang._choices import Choice
@@ -20,10 +26,12 @@ from gerbang._error_mapping import error_of
 from gerbang._options import EnrollOptions, IdentifyOptions, SubjectFields, WatchlistFields
 from gerbang._requests import enroll_request
 from gerbang._samples import Probe, Vector
+from gerbang._tls import tls
 from gerbang.counter import AsyncCounterClient, CounterClient
 from gerbang.errors import (
     AccessDenied,
     AlreadyExists,
+    AuditUnavailable,
     Busy,
     Cancelled,
     DeadlineExceeded,
@@ -47,6 +55,7 @@ from gerbang.errors import (
     NotFound,
     NotReady,
     RevisionNotReached,
+    RoleDenied,
     ServerFault,
     SeveralFaces,
     ShuttingDown,
@@ -57,7 +66,9 @@ from gerbang.errors import (
     SubjectNotFound,
     TemplateInvalid,
     TemplateNotFound,
+    Unauthenticated,
     Unavailable,
+    WatchlistDenied,
     WatchlistExists,
     WatchlistNotEmpty,
     WatchlistNotFound,
@@ -89,6 +100,7 @@ __all__ = [
     "AsyncCounterClient",
     "AsyncGateClient",
     "AsyncWatchlistClient",
+    "AuditUnavailable",
     "Box",
     "Busy",
     "Cancelled",
@@ -134,6 +146,7 @@ __all__ = [
     "Probe",
     "Quality",
     "RevisionNotReached",
+    "RoleDenied",
     "Sample",
     "SampleResult",
     "ServerFault",
@@ -151,15 +164,18 @@ __all__ = [
     "TemplateInfo",
     "TemplateInvalid",
     "TemplateNotFound",
+    "Unauthenticated",
     "Unavailable",
     "Vector",
     "VerifyResponse",
     "Watchlist",
     "WatchlistClient",
+    "WatchlistDenied",
     "WatchlistExists",
     "WatchlistFields",
     "WatchlistNotEmpty",
     "WatchlistNotFound",
     "enroll_request",
     "error_of",
+    "tls",
 ]

@@ -43,18 +43,23 @@ class Client:
         *,
         timeout: float | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         """Prepare a connection; nothing is sent before the first call, where a missing server shows.
 
         target: `HOST:PORT`, or any gRPC target.
         timeout: seconds that a unary call may take, retries included, > 0. None: DEFAULT_TIMEOUT_S.
-        credentials: from `grpc.ssl_channel_credentials`. None: nothing is encrypted, for loopback only.
+        credentials: from `gerbang.tls`. None: nothing is encrypted, for loopback only.
+        token: an API token, sent with every call. It needs credentials: anybody on the way could read and use it.
         options: gRPC channel options that take the place of this client's own of the same name.
         """
         self.target = target
         self.timeout = _positive(self.DEFAULT_TIMEOUT_S if timeout is None else timeout)
+        if token is not None and credentials is None:
+            raise ValueError("a token is sent over TLS only: give credentials too")
         self._credentials = credentials
+        self._metadata = None if token is None else (("authorization", f"Bearer {token}"),)
         self._options = channel_options(options)
         self._closed = False
         self._prepare()
@@ -110,7 +115,7 @@ class SyncClient(Client):
         self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request, timeout: float | None
     ) -> Response:
         try:
-            return method(request, timeout=self._deadline(timeout, self.timeout))
+            return method(request, timeout=self._deadline(timeout, self.timeout), metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_rpc_error(error, self.target) from error
 
@@ -134,7 +139,7 @@ class SyncClient(Client):
             except Exception as error:  # noqa: BLE001 - raised by the reader
                 failures.append(error)
 
-        call = method(sent(), timeout=deadline)
+        call = method(sent(), timeout=deadline, metadata=self._metadata)
         try:
             yield from call
         except grpc.RpcError as error:
@@ -187,7 +192,7 @@ class AsyncClient(Client):
         timeout: float | None,
     ) -> Response:
         try:
-            return await method(request, timeout=self._deadline(timeout, self.timeout))
+            return await method(request, timeout=self._deadline(timeout, self.timeout), metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_rpc_error(error, self.target) from error
         except asyncio.CancelledError:
@@ -211,7 +216,7 @@ class AsyncClient(Client):
             except Exception as error:  # noqa: BLE001 - raised by the reader
                 failures.append(error)
 
-        call = method(sent(), timeout=deadline)
+        call = method(sent(), timeout=deadline, metadata=self._metadata)
         try:
             async for response in call:
                 yield response

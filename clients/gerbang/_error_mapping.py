@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gerbang.v1.matching_service_pb2 import EnrollResponse, IdentifyResponse
 
 DOMAIN = "gerbang"
+REQUEST_ID_KEY = "gerbang-request-id"
 
 BY_REASON: dict[str, type[errors.GerbangError]] = {
     "FIELD_INVALID": errors.FieldInvalid,
@@ -43,6 +44,10 @@ BY_REASON: dict[str, type[errors.GerbangError]] = {
     "DEADLINE_TOO_SHORT": errors.DeadlineExceeded,
     "SHUTTING_DOWN": errors.ShuttingDown,
     "STORE_UNAVAILABLE": errors.StoreUnavailable,
+    "AUDIT_UNAVAILABLE": errors.AuditUnavailable,
+    "UNAUTHENTICATED": errors.Unauthenticated,
+    "ROLE_DENIED": errors.RoleDenied,
+    "WATCHLIST_DENIED": errors.WatchlistDenied,
 }
 
 # For reasons of a newer server and for failures below it. What is not listed is a ServerFault.
@@ -99,6 +104,8 @@ def from_status(status: status_pb2.Status) -> errors.GerbangError:
         metadata=dict(info.metadata),
         violations=[errors.FieldViolation(v.field, v.description) for v in bad.field_violations],
         retry_after_s=retry_after_s,
+        # A failure that nobody foresaw has it under another name.
+        request_id=info.metadata.get("request_id", "") or info.metadata.get("error_id", ""),
     )
 
 
@@ -113,7 +120,13 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> errors.GerbangError:
         status = None
     if status is not None and status.details:
         return from_status(status)
-    code, details = error.code(), error.details() or ""
+    made = _from_bare(error.code(), error.details() or "", target)
+    made.request_id = _request_id(error)
+    return made
+
+
+def _from_bare(code: grpc.StatusCode, details: str, target: str) -> errors.GerbangError:
+    """Make the exception of a failure that tells no more than gRPC's status."""
     # gRPC's own refusal, at either end, has the code of an overloaded server; its text is all that tells them
     # apart.
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
@@ -126,6 +139,11 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> errors.GerbangError:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.DeadlineExceeded(f"{target} did not answer in time", code=code)
     return BY_CODE.get(code, errors.ServerFault)(f"{target}: {details or code.name}", code=code)
+
+
+def _request_id(error: grpc.RpcError) -> str:
+    trailing: Any = error.trailing_metadata() or ()  # pairs: named ones of grpc, plain ones of grpc.aio
+    return next((str(value) for key, value in trailing if key == REQUEST_ID_KEY), "")
 
 
 def closed_during_call(target: str) -> errors.Cancelled:

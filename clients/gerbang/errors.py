@@ -29,12 +29,16 @@ GerbangError
 │   ├── ModelMismatch             MODEL_MISMATCH
 │   └── NoFacePack                NO_FACE_PACK
 ├── AccessDenied                  who called may not
+│   ├── Unauthenticated           UNAUTHENTICATED: no certificate or token that the server knows
+│   ├── RoleDenied                ROLE_DENIED
+│   └── WatchlistDenied           WATCHLIST_DENIED
 ├── Busy                          OVERLOADED: try again in `retry_after_s`
 ├── Unavailable                   the server can't be reached, or can't now; later it may
 │   ├── RevisionNotReached        REVISION_NOT_REACHED
 │   ├── NotReady                  NOT_READY
 │   ├── ShuttingDown              SHUTTING_DOWN
-│   └── StoreUnavailable          STORE_UNAVAILABLE
+│   ├── StoreUnavailable          STORE_UNAVAILABLE
+│   └── AuditUnavailable          AUDIT_UNAVAILABLE
 ├── DeadlineExceeded              DEADLINE_TOO_SHORT, or no answer in time: a change may have been made
 ├── Cancelled                     the client was closed
 └── ServerFault                   a defect of the server, or an answer that this client does not understand
@@ -85,6 +89,8 @@ class GerbangError(Exception):
     violations: tuple[FieldViolation, ...]
     #: When to try again, seconds from now, >= 0. None: the server did not say.
     retry_after_s: float | None
+    #: The id under which the server logged the call. Empty when it never got there.
+    request_id: str
 
     def __init__(
         self,
@@ -95,6 +101,7 @@ class GerbangError(Exception):
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[FieldViolation] = (),
         retry_after_s: float | None = None,
+        request_id: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -103,6 +110,7 @@ class GerbangError(Exception):
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
         self.retry_after_s = retry_after_s
+        self.request_id = request_id
 
     def __str__(self) -> str:
         return f"{self.reason or self.code.name}: {self.message}"
@@ -220,6 +228,21 @@ class AccessDenied(GerbangError):
     """The server does not know who called, or who called may not do that."""
 
 
+class Unauthenticated(AccessDenied):
+    """No token, one that is unknown, revoked or expired, or a certificate that is in no policy.
+
+    A certificate that the server does not trust at all never gets so far: the connection fails with Unavailable.
+    """
+
+
+class RoleDenied(AccessDenied):
+    """The caller's role may not make this call; `metadata` names both."""
+
+
+class WatchlistDenied(AccessDenied):
+    """The caller is bound to other watchlists, or the subject is on others too."""
+
+
 class Busy(GerbangError):
     """Too much work is waiting at the server; nothing was done.
 
@@ -245,6 +268,10 @@ class ShuttingDown(Unavailable):
 
 class StoreUnavailable(Unavailable):
     """The server's database can't be written or read; the change was not acknowledged."""
+
+
+class AuditUnavailable(Unavailable):
+    """The server can't record what was asked, and so does not do it or does not answer it."""
 
 
 class DeadlineExceeded(GerbangError):

@@ -115,6 +115,58 @@ def test_garbled_details(server: ScriptedServer, gate: gerbang.GateClient) -> No
         gate.identify(PROBE)
 
 
+@pytest.mark.parametrize(
+    ("reason", "parent"),
+    [
+        ("UNAUTHENTICATED", errors.AccessDenied),
+        ("ROLE_DENIED", errors.AccessDenied),
+        ("WATCHLIST_DENIED", errors.AccessDenied),
+        ("AUDIT_UNAVAILABLE", errors.Unavailable),
+    ],
+)
+def test_refusals_of_access_are_access_denied(reason: str, parent: type[errors.GerbangError]) -> None:
+    """Who catches AccessDenied catches all of them; what can't be recorded may be tried again."""
+    assert issubclass(BY_REASON[reason], parent)
+
+
+@pytest.mark.parametrize(
+    ("detail", "request_id"),
+    [
+        (info("ROLE_DENIED", request_id="a1"), "a1"),
+        (info("INTERNAL", error_id="b2"), "b2"),
+        (info("ROLE_DENIED"), ""),
+    ],
+    ids=["of a refusal", "of a defect", "none"],
+)
+def test_the_id_of_the_call_arrives(
+    server: ScriptedServer, gate: gerbang.GateClient, detail: error_details_pb2.ErrorInfo, request_id: str
+) -> None:
+    """The id under which the server logged the call is `request_id`, whatever the failure."""
+    server.fail_richly(grpc.StatusCode.PERMISSION_DENIED, detail)
+    with pytest.raises(errors.GerbangError) as caught:
+        gate.identify(PROBE)
+    assert caught.value.request_id == request_id
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_the_id_of_the_call_arrives_without_details(server: ScriptedServer, *, asynchronous: bool) -> None:
+    """A failure that has no details, such as one of a stream, has it in the trailing metadata."""
+
+    def answer(_request: Any, context: Context) -> None:
+        context.set_trailing_metadata((("gerbang-request-id", "c3"),))
+        context.abort(grpc.StatusCode.NOT_FOUND, "as told")
+
+    server.answer = answer
+    with pytest.raises(errors.NotFound) as caught:
+        if asynchronous:
+            async with gerbang.AsyncGateClient(server.target) as gate:
+                await gate.identify(PROBE)
+        else:
+            with gerbang.GateClient(server.target) as plain:
+                plain.identify(PROBE)
+    assert caught.value.request_id == "c3"
+
+
 async def test_async_maps_alike(server: ScriptedServer) -> None:
     """The asyncio client raises the same class with the same details."""
     server.fail_richly(grpc.StatusCode.FAILED_PRECONDITION, info("FACE_BLURRED", sharpness="3.1"))

@@ -48,6 +48,11 @@ class Identity:
     role: Role
     watchlists: frozenset[str] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse to be bound to no list at all: a search of no list means all of them elsewhere."""
+        if self.watchlists is not None and not self.watchlists:
+            raise ValueError("an identity is bound to at least one watchlist, or None for all")
+
     def check_rpc(self, rpc: str) -> None:
         """Raise RoleDenied when the role may not call this rpc."""
         if rpc not in RPCS[self.role]:

@@ -29,16 +29,29 @@ _BY_REASON: Final[dict[str, str]] = {
     "DEADLINE_TOO_SHORT": "allow more time with --timeout",
     "REVISION_NOT_REACHED": "try again, or ask for an earlier --min-revision",
     "STORE_UNAVAILABLE": "nothing was changed; look at the server's disk and log",
+    "UNAUTHENTICATED": "say who you are: --client-certificate and --client-key, or --token-file",
+    "ROLE_DENIED": "ask as somebody whose role allows it",
+    "WATCHLIST_DENIED": "ask as somebody who is not bound to other lists",
+    "AUDIT_UNAVAILABLE": "nothing was done; look at the disk of the server's audit log",
     # Of the command line itself:
     "DELETED_SINCE": "say --again if they are to be enrolled once more",
 }
 """By reason of the error table. Reasons that are missing here say all there is to say in their message."""
 
 
+# How gRPC words a handshake that either end refused; the server gives no reason.
+_TURNED_AWAY: Final = ("Socket closed", "handshake failed", "Connection reset")
+
+
 def advice(error: GerbangError) -> str:
     """Say what to do about it, or "" when the message says all."""
     if error.reason:
         return advice_on(error.reason)
+    if isinstance(error, Unavailable) and any(each in error.message for each in _TURNED_AWAY):
+        return (
+            "who listens there turned the connection away: over TLS, --ca says whom to trust, and it may want "
+            "--client-certificate and --client-key of an authority that it knows, not expired"
+        )
     if isinstance(error, Unavailable):
         return "is 'gerbang serve' running there? --server or GERBANG_SERVER names another"
     if isinstance(error, DeadlineExceeded):

@@ -75,7 +75,7 @@ def identify(
     output = session.output
     results: list[dict[str, Any]] = []
     codes: list[ExitCode] = []
-    with GateClient(session.server, timeout=session.timeout) as gate:
+    with session.client(GateClient) as gate:
         for photo in photos:
             started = time.perf_counter()
             try:

@@ -16,7 +16,7 @@ from gerbang_service.cli.words import plan_word
 @asks_server
 def info(session: Session) -> ExitCode:
     """Tell the server's version, face pack, thresholds, and how much is enrolled."""
-    with WatchlistClient(session.server, timeout=session.timeout) as office:
+    with session.client(WatchlistClient) as office:
         found = office.server_info()
     output = session.output
     if output.as_json:

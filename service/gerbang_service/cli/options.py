@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
+import grpc
 
 import gerbang
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 
 P = ParamSpec("P")
+C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_SERVER = "127.0.0.1:50051"
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """How to reach a server, and as whom. `credentials`: None without TLS."""
+
+    credentials: grpc.ChannelCredentials | None = None
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
-    """What every command is given: the server to ask, seconds to wait for it (None: the client's default), printer."""
+    """What every command is given: the server to ask, seconds to wait for it (None: the client's default), printer.
+
+    `way`: how to reach it, and as whom.
+    """
 
     server: str
     timeout: float | None
     output: Output
+    way: Way = field(default_factory=Way, repr=False)
+
+    def client(self, kind: Callable[..., C]) -> C:
+        """Return a client of the server, such as a GateClient."""
+        way = self.way
+        return kind(self.server, timeout=self.timeout, credentials=way.credentials, token=way.token)
 
 
 def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callable[..., None]:
-    """Give a command --server, --timeout and --json as a `Session`; turn what it returns or raises into exit codes."""
+    """Give a command the options of a `Session`; turn what it returns or raises into exit codes."""
 
     @click.option(
         "--server",
@@ -47,11 +68,27 @@ def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callabl
         metavar="SECONDS",
         help="Wait so long for an answer. Default: what suits the call.",
     )
+    @_file_option("--ca", "PEM file of the authority that the server's certificate is of: asks over TLS.")
+    @_file_option("--client-certificate", "PEM file of this client's certificate.")
+    @_file_option("--client-key", "PEM file of its key.")
+    @_file_option("--token-file", "File with this client's API token. Or GERBANG_TOKEN holds it.")
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
     @functools.wraps(command)
-    def run(server: str, timeout: float | None, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:  # noqa: FBT001
-        session = Session(server, timeout, Output(as_json=as_json))
+    def run(
+        server: str,
+        timeout: float | None,
+        ca: Path | None,
+        client_certificate: Path | None,
+        client_key: Path | None,
+        token_file: Path | None,
+        as_json: bool,  # noqa: FBT001 - click passes it by name
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        output = Output(as_json=as_json)
+        session = Session(server, timeout, output)
         try:
+            session = Session(server, timeout, output, _way(ca, client_certificate, client_key, token_file))
             code = command(session, *args, **kwargs)
         except gerbang.GerbangError as error:
             session.output.fatal(error)
@@ -62,6 +99,25 @@ def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callabl
         click.get_current_context().exit(code)
 
     return run
+
+
+def _file_option(name: str, text: str) -> Callable[[F], F]:
+    # Not GERBANG_KEY: that holds the key that the server's data is encrypted with.
+    variable = "GERBANG_" + name.removeprefix("--").replace("-", "_").upper()
+    kind = click.Path(exists=True, dir_okay=False, path_type=Path)
+    return click.option(name, type=kind, envvar=variable, show_envvar=True, metavar="FILE", help=text)
+
+
+def _way(ca: Path | None, certificate: Path | None, key: Path | None, token_file: Path | None) -> Way:
+    """Read what the options name. Raises click.UsageError for what does not go together, and OSError."""
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--client-certificate and --client-key go together")
+    token = token_file.read_text().strip() if token_file else os.environ.get("GERBANG_TOKEN", "").strip()
+    if ca is None:
+        if certificate or token:
+            raise click.UsageError("certificates and tokens are for TLS: say whom to trust, with --ca")
+        return Way()
+    return Way(gerbang.tls(ca=ca, certificate=certificate, key=key), token or None)
 
 
 class InOrder(click.Group):

@@ -36,7 +36,7 @@ def subject() -> None:
 @asks_server
 def show(session: Session, subject_id: str) -> ExitCode:
     """Show the subject ID: its lists, validity, labels and templates."""
-    with WatchlistClient(session.server, timeout=session.timeout) as office:
+    with session.client(WatchlistClient) as office:
         found = office.get_subject(subject_id)
     if session.output.as_json:
         session.output.document({"subject": document(found)})
@@ -57,7 +57,7 @@ def show(session: Session, subject_id: str) -> ExitCode:
 @asks_server
 def list_some(session: Session, watchlist: str, limit: int) -> ExitCode:
     """Show subjects by id."""
-    with WatchlistClient(session.server, timeout=session.timeout) as office:
+    with session.client(WatchlistClient) as office:
         # One more than is shown tells whether there are more.
         page = min(limit + 1, _PAGE) if limit else _PAGE
         all_of_them = office.list_subjects(watchlist=watchlist, page_size=page)
@@ -99,7 +99,7 @@ def update(session: Session, /, subject_id: str, **given: Any) -> ExitCode:  # n
             "no_labels": ("labels", {}),
         },
     )
-    with WatchlistClient(session.server, timeout=session.timeout) as office:
+    with session.client(WatchlistClient) as office:
         changed = office.update_subject(subject_id, **fields)
     if session.output.as_json:
         session.output.document(document(changed))
@@ -113,7 +113,7 @@ def update(session: Session, /, subject_id: str, **given: Any) -> ExitCode:  # n
 @asks_server
 def delete(session: Session, subject_id: str) -> ExitCode:
     """Erase the subject ID with all its templates."""
-    with WatchlistClient(session.server, timeout=session.timeout) as office:
+    with session.client(WatchlistClient) as office:
         gone = office.delete_subject(subject_id)
     if session.output.as_json:
         session.output.document(document(gone))
@@ -127,7 +127,7 @@ def delete(session: Session, subject_id: str) -> ExitCode:
 @asks_server
 def delete_template(session: Session, subject_id: str, template_id: str) -> ExitCode:
     """Erase TEMPLATE_ID of the subject ID, who stays enrolled, even without any template."""
-    with WatchlistClient(session.server, timeout=session.timeout) as office:
+    with session.client(WatchlistClient) as office:
         changed = office.delete_template(subject_id, template_id)
     if session.output.as_json:
         session.output.document(document(changed))

@@ -38,7 +38,7 @@ def verify(
     if (reference is None) == (subject is None):
         raise click.UsageError("give either a REFERENCE_PHOTO or --subject ID")
     started = time.perf_counter()
-    with CounterClient(session.server, timeout=session.timeout) as counter:
+    with session.client(CounterClient) as counter:
         answer = counter.verify(
             probe, subject_id=subject, reference=reference, threshold=threshold, face_choice=face_choice
         )

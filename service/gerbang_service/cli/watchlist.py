@@ -46,7 +46,7 @@ def create(
     labels: dict[str, str],
 ) -> ExitCode:
     """Create the watchlist ID."""
-    with WatchlistClient(session.server, timeout=session.timeout) as office:
+    with session.client(WatchlistClient) as office:
         made = office.create_watchlist(
             watchlist_id,
             title=title or "",
@@ -64,7 +64,7 @@ def create(
 @asks_server
 def show(session: Session, watchlist_id: str) -> ExitCode:
     """Show the watchlist ID."""
-    with WatchlistClient(session.server, timeout=session.timeout) as office:
+    with session.client(WatchlistClient) as office:
         found = office.get_watchlist(watchlist_id)
     if session.output.as_json:
         session.output.document({"watchlist": document(found)})
@@ -76,7 +76,7 @@ def show(session: Session, watchlist_id: str) -> ExitCode:
 @asks_server
 def list_all(session: Session) -> ExitCode:
     """Show all watchlists."""
-    with WatchlistClient(session.server, timeout=session.timeout) as office:
+    with session.client(WatchlistClient) as office:
         lists = office.list_watchlists()
     output = session.output
     if output.as_json:
@@ -102,7 +102,7 @@ def list_all(session: Session) -> ExitCode:
 def update(session: Session, /, watchlist_id: str, **given: Any) -> ExitCode:  # noqa: ANN401 - as click parsed them
     """Change the watchlist ID: only what is given is changed, its subjects stay."""
     fields = changes(given, {"no_threshold": ("threshold", None), "no_labels": ("labels", {})})
-    with WatchlistClient(session.server, timeout=session.timeout) as office:
+    with session.client(WatchlistClient) as office:
         changed = office.update_watchlist(watchlist_id, **fields)
     _show_change(session.output, "changed", changed.watchlist, document(changed))
     return ExitCode.YES
@@ -114,7 +114,7 @@ def update(session: Session, /, watchlist_id: str, **given: Any) -> ExitCode:  #
 @asks_server
 def delete(session: Session, watchlist_id: str, force: bool) -> ExitCode:  # noqa: FBT001 - click passes it by name
     """Delete the watchlist ID. Its subjects stay enrolled and leave the list."""
-    with WatchlistClient(session.server, timeout=session.timeout) as office:
+    with session.client(WatchlistClient) as office:
         gone = office.delete_watchlist(watchlist_id, force=force)
     if session.output.as_json:
         session.output.document(document(gone))

@@ -1,0 +1,164 @@
+"""The policy: which client certificate is whose, and what its holder may do.
+
+    [[identity]]
+    san = "gate-7.airport.example"       # a DNS name of the certificate, or "*.gates.airport.example"
+    role = "gate"
+    watchlists = ["cegah", "tangkal"]    # optional: bound to these
+
+A name with `://` is a URI of the certificate (SPIFFE ids are), one with `@` an email address; both are matched whole.
+"""
+
+from __future__ import annotations
+
+import stat
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from gerbang_service.access.files import Watched, check_unwritable, read
+from gerbang_service.access.identity import Identity, Role
+from gerbang_service.domain.errors import FieldInvalid, StartupError, Unauthenticated
+from gerbang_service.domain.identifiers import check_id
+
+_WILDCARD = "*."
+
+
+class Kind(Enum):
+    """Kinds of names in a certificate's SAN; the values are gRPC's keys for them."""
+
+    DNS = "peer_dns"
+    URI = "peer_uri"
+    EMAIL = "peer_email"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the policy. `watchlists`: bound to these, None for all."""
+
+    role: Role
+    watchlists: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Who has which role, by kind and name. Immutable."""
+
+    entries: Mapping[tuple[Kind, str], Entry]
+
+    def identity(self, names: Mapping[Kind, Collection[str]]) -> Identity:
+        """Return who has a certificate with these names; raise Unauthenticated for nobody, or for two at once.
+
+        An entry for the very name goes before one with a wildcard.
+        """
+        own = sorted({(kind, _normal(kind, each)) for kind, found in names.items() for each in found}, key=str)
+        exact = {key[1]: self.entries[key] for key in own if key in self.entries and "*" not in key[1]}
+        wild = {
+            name: self.entries[key]
+            for kind, name in own
+            if kind is Kind.DNS and (key := (kind, _wildcard(name))) in self.entries
+        }
+        found = exact or wild
+        if not found:
+            raise Unauthenticated("no name of the client certificate is in the server's policy")
+        if len(set(found.values())) > 1:
+            raise Unauthenticated("names of the client certificate are of several identities in the server's policy")
+        name, entry = next(iter(found.items()))
+        return Identity(name, entry.role, entry.watchlists)
+
+
+def kind_of(name: str) -> Kind:
+    """Tell what kind of name a policy means."""
+    if "://" in name:
+        return Kind.URI
+    return Kind.EMAIL if "@" in name else Kind.DNS
+
+
+def _normal(kind: Kind, name: str) -> str:
+    return name if kind is Kind.URI else name.lower().rstrip(".")
+
+
+def _wildcard(name: str) -> str:
+    """Return the pattern that a DNS name matches: its first label replaced. A wildcard itself matches none."""
+    return "" if "*" in name else _WILDCARD + name.partition(".")[2]
+
+
+def watched_policy(path: Path) -> Watched[Policy]:
+    """Read a policy file, and again whenever it changes; raise StartupError when it can't be used."""
+    return Watched("the policy", [path], lambda: load(path))
+
+
+def load(path: Path) -> Policy:
+    """Read a policy file; raise StartupError, which says what is wrong in which entry."""
+    check_unwritable("policy", path, stat.S_IWOTH)
+    try:
+        content = tomllib.loads(read("policy", path).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StartupError(f"setting policy: {path}: {error}") from error
+    listed = content.pop("identity", None)
+    if content or not isinstance(listed, list) or not listed:
+        raise StartupError(f"setting policy: {path} must hold [[identity]] tables, at least one, and nothing else")
+    entries: dict[tuple[Kind, str], Entry] = {}
+    for number, values in enumerate(listed, start=1):
+        try:
+            key, entry = _entry(values)
+        except (ValueError, FieldInvalid) as error:
+            raise StartupError(f"setting policy: {path}: identity {number}: {error}") from error
+        if key in entries:
+            raise StartupError(f"setting policy: {path}: identity {number}: san {key[1]} has an entry already")
+        entries[key] = entry
+    return Policy(entries)
+
+
+def _entry(values: Any) -> tuple[tuple[Kind, str], Entry]:  # noqa: ANN401 - what TOML gave
+    if not isinstance(values, dict):
+        raise ValueError("must be an [[identity]] table")  # noqa: TRY004 - of the file, not of a call
+    unknown = sorted(set(values) - {"san", "role", "watchlists"})
+    if unknown:
+        raise ValueError(f"has san, role and perhaps watchlists, not {', '.join(unknown)}")
+    return _name(values.get("san")), Entry(_role(values.get("role")), watchlists_of(values.get("watchlists")))
+
+
+def _name(value: object) -> tuple[Kind, str]:
+    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("san must be a name of the client certificate, such as gate-7.airport.example")
+    kind = kind_of(value)
+    name = _normal(kind, value)
+    if "*" in name.removeprefix(_WILDCARD if kind is Kind.DNS else "") or name == _WILDCARD:
+        raise ValueError(f"san {value}: a wildcard stands for the first label of a DNS name, as in *.airport.example")
+    return kind, name
+
+
+def _role(value: object) -> Role:
+    try:
+        return Role(value)
+    except ValueError:
+        raise ValueError(f"role must be one of {', '.join(each.value for each in Role)}") from None
+
+
+def watchlists_of(value: object) -> frozenset[str] | None:
+    """Check the lists that somebody is bound to; None: to none. Raises ValueError, FieldInvalid."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+        raise ValueError("watchlists must be ids of lists, at least one; leave it away for all")
+    return frozenset(check_id("watchlists", each) for each in value)
+
+
+def entry_text(name: str, role: Role, watchlists: Collection[str]) -> str:
+    """Return the lines of a policy file that give a certificate's DNS name a role."""
+    quoted = ", ".join(f'"{each}"' for each in watchlists)
+    bound = f"watchlists = [{quoted}]\n" if watchlists else ""
+    return f'[[identity]]\nsan = "{name}"\nrole = "{role.value}"\n{bound}\n'
+
+
+def has_entry(path: Path, name: str, role: Role, watchlists: frozenset[str] | None) -> bool:
+    """Tell whether a policy file, which need not exist, gives a DNS name just this; raise StartupError for another."""
+    if not path.exists():
+        return False
+    entry = load(path).entries.get((Kind.DNS, name))
+    if entry is not None and entry != Entry(role, watchlists):
+        raise StartupError(f"{path} says something else of {name}: change it there")
+    return entry is not None

@@ -1,0 +1,86 @@
+"""The ports a server opens: what each asks of who connects, and who a caller of theirs is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+from grpc import aio
+
+from gerbang_service.access.authentication import Authentication, Context, everyone_is_local
+from gerbang_service.access.certificates import ServerCertificates
+from gerbang_service.access.files import Watched
+from gerbang_service.access.identity import Identity
+from gerbang_service.access.policy import Policy, watched_policy
+from gerbang_service.access.tokens import TokenBook
+from gerbang_service.domain.errors import StartupError
+from gerbang_service.settings import Settings, is_loopback, split_address
+from gerbang_service.store.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The addresses that were bound, HOST:PORT; `tokens` is empty when tokens have no port of their own."""
+
+    main: str
+    tokens: str
+
+
+class Ports:
+    """The ports of the settings, `listen` and `token_listen`.
+
+    Without a certificate everybody is the machine's own (settings see to it that only this machine can connect, or that
+    the operator said otherwise). With one, `listen` wants client certificates when their authority is known, else
+    tokens; `token_listen` wants tokens.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Read certificates and policy; raise StartupError when they can't be used."""
+        self._settings = settings
+        self._certificates: ServerCertificates | None = None
+        self._policy: Watched[Policy] | None = None
+        if settings.tls_certificate is not None and settings.tls_key is not None:
+            self._certificates = ServerCertificates(settings.tls_certificate, settings.tls_key, settings.client_ca)
+        if settings.policy is not None:
+            self._policy = watched_policy(settings.policy)
+        if self._certificates is None and not is_loopback(settings.listen):
+            log.warning(
+                "%s: NO ENCRYPTION and NO AUTHENTICATION. Whoever can reach this address may search, enrol and delete, "
+                "and whoever is on the way sees every face. tls_certificate, tls_key, client_ca and policy give both.",
+                settings.listen,
+            )
+
+    def authentication(self, store: Store) -> Callable[[Context], Identity]:
+        """Return what tells the guard who calls; tokens are those of the store. For the event loop's thread."""
+        if self._certificates is None:
+            return everyone_is_local
+        takes_tokens = self._settings.client_ca is None or bool(self._settings.token_listen)
+        return Authentication(self._policy, TokenBook(store.reading) if takes_tokens else None)
+
+    def open(self, server: aio.Server) -> Opened:
+        """Bind the ports; raise StartupError when one can't be."""
+        settings = self._settings
+        main = _bind(server, settings.listen, self._credentials(require=settings.client_ca is not None))
+        if not settings.token_listen:
+            return Opened(main, "")
+        return Opened(main, _bind(server, settings.token_listen, self._credentials(require=False)))
+
+    def _credentials(self, *, require: bool) -> grpc.ServerCredentials | None:
+        if self._certificates is None:
+            return None
+        return self._certificates.credentials(require_client_certificate=require)
+
+
+def _bind(server: aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> str:
+    host, port = split_address(listen)
+    shown = f"[{host}]" if ":" in host else host
+    address = f"{shown}:{port}"
+    try:
+        bound = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise StartupError(f"can't listen on {listen}: is the port taken?") from error
+    return f"{shown}:{bound}"

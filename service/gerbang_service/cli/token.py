@@ -1,0 +1,164 @@
+"""`gerbang token ...`: API tokens, for clients without certificates. They work on the data folder, served or not."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gerbang_service.access.identity import Role
+from gerbang_service.access.tokens import new_token
+from gerbang_service.cli.options import InOrder, Moment, watchlists_option
+from gerbang_service.cli.output import NONE, Cell, Output, listed
+from gerbang_service.domain.errors import FieldInvalid
+from gerbang_service.domain.identifiers import check_id
+from gerbang_service.store import tokens as table
+from gerbang_service.store.connection import DATABASE_FILE, connect, turn_to_write
+from gerbang_service.store.schema import MIGRATIONS
+from gerbang_service.store.tokens import StoredToken
+
+_data = click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    envvar="GERBANG_DATA",
+    show_envvar=True,
+    help="The server's data folder.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
+
+
+@click.group(cls=InOrder, short_help="Make, list and revoke API tokens.")
+def token() -> None:
+    """Make, list and revoke API tokens, for clients without certificates.
+
+    They are in the server's data folder; a server that runs on it heeds what is done here within a second. Run this as
+    the server's user.
+    """
+
+
+@token.command(short_help="Make a token.")
+@_data
+@click.option("--role", type=click.Choice([each.value for each in Role]), required=True, help="What it allows.")
+@click.option("--name", default="", help="Whose it is, for lists and the audit log. Default: its id.")
+@watchlists_option("Bind it to this list; may be repeated. Default: to none.")
+@click.option("--expires", type=Moment(), help="From when on it lets nobody in (ISO 8601). Default: never.")
+@_json
+def create(
+    data: Path,
+    role: str,
+    name: str,
+    watchlists: tuple[str, ...],
+    expires: datetime | None,
+    as_json: bool,  # noqa: FBT001 - click passes it by name
+) -> None:
+    """Make a token and print it, this once: only its hash is kept."""
+    try:
+        for each in (*([name] if name else ()), *watchlists):
+            check_id("--name and --watchlist", each)
+    except FieldInvalid as error:
+        raise click.UsageError(str(error)) from error
+    if expires is not None and expires <= datetime.now(UTC):
+        raise click.UsageError(f"--expires: {expires.isoformat()} is past")
+    expire_time_ns = None if expires is None else int(expires.timestamp() * 1e6) * 1000
+    made = new_token(name, Role(role), frozenset(watchlists) or None, expire_time_ns)
+    with _writing(data) as connection:
+        table.add(connection, made.stored)
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document({"token": made.text, **_document(made.stored)})
+        return
+    click.echo(made.text)
+    output.note(f"Token {made.stored.token_id}; it is shown this once. 'gerbang token revoke' ends it.")
+
+
+@token.command("list", short_help="Show all tokens.")
+@_data
+@_json
+def list_all(data: Path, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
+    """Show all tokens that were ever made, but not the tokens themselves."""
+    with _connection(data) as connection:
+        tokens = table.all_tokens(connection)
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document({"tokens": [_document(each) for each in tokens]})
+    output.table(("token", "name", "role", "watchlists", "created", "expires", "state"), map(_row, tokens))
+
+
+@token.command(short_help="Revoke a token.")
+@click.argument("token_id", metavar="ID")
+@_data
+def revoke(token_id: str, data: Path) -> None:
+    """Revoke the token ID, as 'gerbang token list' shows it. Within a second it lets nobody in, for good."""
+    with _writing(data) as connection:
+        done = table.revoke(connection, token_id, time.time_ns())
+    if not done:
+        raise click.ClickException("there is no such token that is not revoked already: see 'gerbang token list'")
+    click.echo(f"revoked {token_id}")
+
+
+@contextmanager
+def _connection(folder: Path) -> Iterator[sqlite3.Connection]:
+    database = folder / DATABASE_FILE
+    if not database.is_file():
+        raise click.ClickException(f"{folder} has no database yet: the first 'gerbang serve' makes it")
+    try:
+        with closing(connect(database)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != len(MIGRATIONS):
+                raise click.ClickException(f"{folder} is of another version: start this version's server on it first")
+            yield connection
+    except sqlite3.Error as error:
+        raise click.ClickException(f"{database} can't be used: {error}") from error
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        # First: the database of a folder that is not this user's must not get files of theirs beside it.
+        with turn_to_write(folder), _connection(folder) as connection:
+            yield connection
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+
+
+def _document(stored: StoredToken) -> dict[str, Any]:
+    return {
+        "token_id": stored.token_id,
+        "name": stored.name,
+        "role": stored.role,
+        "watchlists": stored.watchlists,
+        "create_time": _time(stored.create_time_ns),
+        "expire_time": _time(stored.expire_time_ns),
+        "revoke_time": _time(stored.revoke_time_ns),
+    }
+
+
+def _row(stored: StoredToken) -> tuple[Cell, ...]:
+    return (
+        stored.token_id,
+        stored.name,
+        stored.role,
+        "all" if stored.watchlists is None else listed(stored.watchlists),
+        _time(stored.create_time_ns) or NONE,
+        _time(stored.expire_time_ns) or NONE,
+        _state(stored),
+    )
+
+
+def _state(stored: StoredToken) -> str:
+    if stored.revoke_time_ns is not None:
+        return "revoked"
+    return "expired" if stored.expire_time_ns is not None and stored.expire_time_ns <= time.time_ns() else "in force"
+
+
+def _time(nanoseconds: int | None) -> str | None:
+    if nanoseconds is None:
+        return None
+    return f"{datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"

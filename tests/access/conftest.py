@@ -1,0 +1,41 @@
+"""One guarded server with a client of every role, shared by the tests that change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from access.pki import ROLES, GuardedServer, Pki
+from gerbang import WatchlistClient
+from rpc.wire import template
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    """An authority of one test's own, with an administrator's certificate."""
+    made = Pki(tmp_path / "pki")
+    made.client("admin", "admin")
+    return made
+
+
+@pytest.fixture(scope="session")
+def shared_pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """An authority with a certificate for every role, and two that were issued and are of no use."""
+    made = Pki(tmp_path_factory.mktemp("pki") / "pki")
+    for role in ROLES:
+        made.client(role, role)
+        made.client(f"expired-{role}", role, days=-1)
+    made.client("stranger")
+    return made
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory, shared_pki: Pki) -> Iterator[GuardedServer]:
+    """The server, with a list `w` and a subject `known` on it."""
+    with GuardedServer(tmp_path_factory.mktemp("guarded") / "data", shared_pki) as running:
+        with WatchlistClient(running.address, credentials=shared_pki.credentials("admin")) as office:
+            office.create_watchlist("w")
+            office.enroll("known", [template(1)], watchlists=["w"])
+        yield running
