@@ -5,15 +5,20 @@ from __future__ import annotations
 import click
 
 from gerbang import WatchlistClient
+from gerbang_service.cli.audit_log import head, show, verify
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import Session, asks_server
 from gerbang_service.cli.words import PLANS, plan_word
 
 
-@click.group(short_help="How far the answers can be trusted.")
+@click.group(short_help="Who did what to whom, and how far the answers can be trusted.")
 def audit() -> None:
-    """Check what the server answers."""
+    """Read and prove the log of who did what to whom, and check what the server answers."""
+
+
+for _command in (show, verify, head):
+    audit.add_command(_command)
 
 
 @audit.command()
@@ -28,7 +33,7 @@ def recall(session: Session, sample: int, similarities: tuple[float, ...], plans
     template is the most similar of all to it. Takes seconds to minutes, on one of the server's processors. Without
     options: all plans, at 0.3, 0.4, 0.5 and 0.6.
     """
-    with WatchlistClient(session.server) as office:
+    with session.client(WatchlistClient) as office:
         measured = office.measure_recall(sample=sample, similarities=similarities, plans=plans)
     output = session.output
     if output.as_json:

@@ -1,0 +1,115 @@
+"""Calls -> records of the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextlib import suppress
+from typing import Any
+
+import grpc
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+from google.rpc import error_details_pb2, status_pb2
+
+from gerbang.v1 import matching_service_pb2 as pb
+from gerbang_service.audit.log import AuditLog
+from gerbang_service.audit.revisions import COMMITTED
+from gerbang_service.domain.errors import AuditUnavailable
+from gerbang_service.rpc import account
+from gerbang_service.rpc.calls import Call
+
+log = logging.getLogger(__name__)
+
+_STATUS = {code.value[0]: code.name for code in grpc.StatusCode}
+# Whose record is durable before the answer, also where nothing came to be changed.
+_CHANGING = frozenset(
+    {"Enroll", "EnrollStream", "CreateWatchlist", "UpdateWatchlist", "DeleteWatchlist"}
+    | {"UpdateSubject", "DeleteSubject", "DeleteTemplate"}
+)
+# Whose answers come from templates of the recogniser that the record names.
+_MATCHING = frozenset(
+    {"Enroll", "EnrollStream", "Identify", "IdentifyStream", "IdentifyBatch", "Verify", "Extract", "MeasureRecall"}
+)
+# A fingerprint's first characters tell recognisers apart; the record of the server's start has it whole.
+_MODEL_CHARACTERS = 16
+
+# Records of a batch made before other calls get a turn: a quarter of a millisecond.
+_RECORDS_AT_ONCE = 16
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Recorder:
+    """An observer that records every call. Belongs to the event loop."""
+
+    def __init__(self, audit: AuditLog, model: str) -> None:
+        """`model`: fingerprint of the recogniser whose templates are compared."""
+        self._audit = audit
+        self._model = model[:_MODEL_CHARACTERS]
+
+    async def answered(self, call: Call, request: Any, response: Any) -> None:  # noqa: ANN401 - protobuf messages
+        """Record an answer; that of a change is durable when this returns. Raises AuditUnavailable."""
+        if call.rpc == "IdentifyBatch":
+            for number, (one, answer) in enumerate(zip(request.requests, response.responses, strict=True)):
+                self._audit.append(self._batched(call, number, one, answer))
+                if number % _RECORDS_AT_ONCE == _RECORDS_AT_ONCE - 1:
+                    await asyncio.sleep(0)
+            return
+        record = self._record(call, request)
+        record["answered"] = account.answered(response)
+        if call.rpc in _MATCHING:
+            record["answered"]["model"] = self._model
+        await self._put(call, record)
+
+    async def failed(self, call: Call, request: Any, status: status_pb2.Status) -> None:  # noqa: ANN401
+        """Record a failure. `request`: None when the call failed as a stream."""
+        record = self._record(call, request)
+        record["failed"] = _failure(status)
+        # That there was no room for it is counted by the log, and why it was not durable has been said.
+        with suppress(AuditUnavailable):
+            await self._put(call, record)
+
+    def _record(self, call: Call, request: Any) -> dict[str, Any]:  # noqa: ANN401
+        identity = call.identity
+        record: dict[str, Any] = {
+            "request_id": call.request_id,
+            "identity": None if identity is None else identity.name,
+            "role": None if identity is None else identity.role.value,
+            "peer": call.peer,
+            "rpc": call.rpc,
+            "ms": round(call.seconds * 1000, 3),
+        }
+        if call.revision is not None:
+            record[COMMITTED] = call.revision
+        if request is not None:
+            record["asked"] = account.asked(request)
+        return record
+
+    def _batched(self, call: Call, number: int, request: pb.IdentifyRequest, response: pb.IdentifyResponse) -> bytes:
+        record = self._record(call, request)
+        record["in_batch"] = number
+        if response.HasField("error"):
+            record["failed"] = _failure(response.error)
+        else:
+            record["answered"] = {**account.answered(response), "model": self._model}
+        return _encode(record).encode()
+
+    async def _put(self, call: Call, record: dict[str, Any]) -> None:
+        encoded = _encode(record).encode()
+        if call.revision is None and (call.rpc not in _CHANGING or "failed" in record):
+            self._audit.append(encoded)
+        else:
+            await asyncio.wrap_future(self._audit.write(encoded, call.revision))
+
+
+def _failure(status: status_pb2.Status) -> dict[str, str]:
+    """Return the status, and the reason and field of its details."""
+    failure = {"status": _STATUS.get(status.code, str(status.code))}
+    details: RepeatedCompositeFieldContainer[Any] = status.details
+    for detail in details:
+        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo.FromString(detail.value)
+            failure["reason"] = info.reason
+            failure |= {name: info.metadata[name] for name in ("field", "sample") if name in info.metadata}
+    return failure
