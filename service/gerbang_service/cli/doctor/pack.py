@@ -1,0 +1,73 @@
+"""The face pack: whether it is there, loads, and makes templates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gerbang_service.cli.doctor.finding import Finding
+from gerbang_service.domain.errors import StartupError
+from gerbang_service.settings import NO_PACK, STAND_IN, Settings
+
+_AREA = "face pack"
+
+
+@dataclass(slots=True)
+class PackCheck:
+    """Checks the pack. `model` is its recogniser's fingerprint afterwards; None without a pack that works."""
+
+    settings: Settings
+    model: str | None = field(default=None, init=False)
+
+    def __call__(self) -> Iterator[Finding]:
+        """Load it, and run both networks once."""
+        settings = self.settings
+        if settings.pack == NO_PACK:
+            self.model = settings.model or None
+            yield Finding.ok(_AREA, "none: gates send templates")
+            return
+        if _would_be_fetched(settings.pack):
+            yield Finding.warning(
+                _AREA,
+                f"{settings.pack} is not on this machine yet: the first start fetches it",
+                "start once with a network, or name a folder",
+            )
+            return
+        try:
+            yield from self._run()
+        except StartupError as error:
+            yield Finding.fail(_AREA, str(error), "docs: README, Face packs")
+
+    def _run(self) -> Iterator[Finding]:
+        # Imported here: they take seconds.
+        import numpy as np  # noqa: PLC0415
+
+        from gerbang_service.faces.packs import open_pack  # noqa: PLC0415
+        from gerbang_service.faces.thresholds import thresholds_for  # noqa: PLC0415
+
+        settings = self.settings
+        pack = open_pack(settings.pack, settings.det_size, settings.device)
+        started = time.perf_counter()
+        pack.detector.detect(np.full((settings.det_size, settings.det_size, 3), 128, np.uint8), alone=True)
+        side = pack.embedder.side
+        (vector,) = pack.embedder.embed([np.full((side, side, 3), 128, np.uint8)], alone=True)
+        took_ms = 1000 * (time.perf_counter() - started)
+        if vector.shape != (pack.dimension,) or not np.isfinite(vector).all():
+            yield Finding.fail(_AREA, "the recogniser gives no usable template", "replace its file")
+            return
+        self.model = pack.fingerprint
+        yield Finding.ok(
+            _AREA,
+            f"{pack.name}, recogniser {pack.fingerprint[:12]}..., {pack.dimension} dimensions, on {pack.device}: "
+            f"detects and embeds in {took_ms:.0f} ms",
+        )
+        identification, verification = thresholds_for(pack, settings)
+        yield Finding.ok(_AREA, f"thresholds {identification:.4f} (Identify) and {verification:.4f} (Verify)")
+
+
+def _would_be_fetched(name: str) -> bool:
+    if name == STAND_IN or "/" in name or name.startswith(("~", ".")) or Path(name).is_dir():
+        return False
+    return not Path("~/.insightface/models", name).expanduser().is_dir()

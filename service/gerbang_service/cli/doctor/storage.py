@@ -1,0 +1,196 @@
+"""The data folder: whose it is, whether the database is sound and fits, and how much room there is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gerbang_service.cli.doctor.finding import Finding
+from gerbang_service.domain.errors import GerbangError
+from gerbang_service.settings import Settings
+from gerbang_service.store.connection import DATABASE_FILE, LOCK_FILE, Connection, look
+from gerbang_service.store.keys import ENVIRONMENT, find_key
+from gerbang_service.store.schema import APPLICATION_ID, MIGRATIONS
+from gerbang_service.store.vault import cipher_of, wrapped_by
+
+_AREA, _DISK = "data folder", "disk"
+# Free room, bytes, below which writes fail soon, whatever the size of the database.
+_HARDLY_ANY = 100 * 2**20
+_RATHER_LITTLE = 2 * 2**30
+
+
+@dataclass(slots=True)
+class StorageCheck:
+    """Checks the folder without changing anything in it, beside a running server if there is one.
+
+    `model`: the pack's recogniser, None when it is not known. Afterwards: how many `templates` of how many
+    `dimension`s are stored, and whether a server is `running` on it.
+    """
+
+    settings: Settings
+    model: str | None
+    templates: int = field(default=0, init=False)
+    dimension: int = field(default=0, init=False)
+    running: bool = field(default=False, init=False)
+
+    def __call__(self) -> Iterator[Finding]:
+        """Look at the folder, the database, the key, and the disk."""
+        folder = self.settings.data
+        yield from self._folder(folder)
+        database = folder / DATABASE_FILE
+        if database.exists():
+            yield from self._database(database)
+        else:
+            yield Finding.ok(_AREA, f"{folder} holds no database yet: the first start makes one")
+            yield from self._key(None)
+        yield from self._audit_log(folder)
+        yield from self._disk(folder, database)
+
+    def _audit_log(self, folder: Path) -> Iterator[Finding]:
+        if not self.settings.audit_log:
+            return
+        log = self.settings.audit_folder or folder / "audit"
+        there = next(each for each in (log.absolute(), *log.absolute().parents) if each.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
+            yield Finding.fail("audit log", f"{log} can't be written: nothing could be changed", "chown it")
+        elif shutil.disk_usage(there).free < _RATHER_LITTLE:
+            yield Finding.warning(
+                "audit log", "less than 2 GB are free for it: a busy day's records", "archive old files, or make room"
+            )
+        else:
+            yield Finding.ok("audit log", f"{log} can be written")
+
+    def _folder(self, folder: Path) -> Iterator[Finding]:
+        if not folder.exists():
+            parent = next(each for each in folder.absolute().parents if each.exists())
+            if not os.access(parent, os.W_OK | os.X_OK):
+                yield Finding.fail(_AREA, f"{folder} can't be made: {parent} may not be written", "make it yourself")
+            return
+        if not folder.is_dir() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            yield Finding.fail(_AREA, f"{folder} can't be read and written", "run as its owner, or chown it")
+            return
+        for path in (folder, *sorted(folder.iterdir())):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & 0o077:
+                yield Finding.warning(
+                    _AREA, f"{path} is open to others (mode {mode:04o})", f"chmod go= {path}, and look who read it"
+                )
+        self.running = _is_locked(folder / LOCK_FILE)
+        if self.running:
+            yield Finding.ok(_AREA, "a server runs on it")
+
+    def _database(self, database: Path) -> Iterator[Finding]:
+        try:
+            with closing(look(database)) as connection:
+                yield from self._schema(connection)
+                yield from self._key(connection)
+                yield from self._contents(connection)
+                damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.Error as error:
+            yield Finding.fail(_AREA, f"{database} can't be read: {error}", "restore a backup: docs/operations.md")
+            return
+        if damage != "ok":
+            yield Finding.fail(_AREA, f"{database} is damaged: {damage}", "restore a backup: docs/operations.md")
+        else:
+            yield Finding.ok(_AREA, "the database passes its quick check; gerbang check looks at every value")
+
+    def _schema(self, connection: Connection) -> Iterator[Finding]:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            yield Finding.fail(_AREA, "the database file is not one of Gerbang's", "name another folder")
+        elif version > len(MIGRATIONS):
+            yield Finding.fail(
+                _AREA,
+                f"the database has schema {version}, this program knows up to {len(MIGRATIONS)}",
+                "use the newer program that wrote it",
+            )
+        elif version < len(MIGRATIONS):
+            yield Finding.warning(
+                _AREA,
+                f"the next start changes the database from schema {version} to {len(MIGRATIONS)}, for good",
+                "make a backup first",
+            )
+
+    def _key(self, connection: Connection | None) -> Iterator[Finding]:
+        settings = self.settings
+        needed = None if connection is None else wrapped_by(connection)
+        if not settings.encryption:
+            if needed is not None:
+                yield Finding.fail(
+                    "key", f"{settings.data} is encrypted (key {needed})", "say encryption, and give that key"
+                )
+            return
+        try:
+            key = find_key(settings.key_file)
+            if key is None:
+                yield Finding.fail(
+                    "key",
+                    f"no key is given{f', and {needed} is needed' if needed else ''}",
+                    f"set key_file or {ENVIRONMENT}; gerbang key create makes a first one",
+                )
+                return
+            if connection is not None:
+                cipher_of(connection, key)
+        except GerbangError as error:
+            yield Finding.fail("key", str(error), "find the key with this id: without it nothing can be read")
+            return
+        if needed is None and self._revision(connection):
+            yield Finding.fail("key", f"{settings.data} holds faces in the clear", "gerbang key encrypt")
+            return
+        yield Finding.ok("key", f"key {key.id} {'fits' if needed else 'is ready'}")
+
+    def _revision(self, connection: Connection | None) -> int:
+        if connection is None:
+            return 0
+        return int(connection.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0])
+
+    def _contents(self, connection: Connection) -> Iterator[Finding]:
+        stored = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('model', 'dimension')").fetchall())
+        models = dict(
+            connection.execute(
+                "SELECT model, count(*) FROM templates INDEXED BY templates_by_subject GROUP BY model"
+            ).fetchall()
+        )
+        self.dimension, self.templates = int(stored.get("dimension", 0)), sum(models.values())
+        others = {name: count for name, count in models.items() if self.model and name != self.model}
+        if others and self.settings.other_models == "refuse":
+            named = ", ".join(f"{count} of recogniser {name[:12]}..." for name, count in others.items())
+            yield Finding.fail(
+                _AREA, f"templates of another recogniser are stored: {named}", "use the pack they were made with"
+            )
+        else:
+            yield Finding.ok(
+                _AREA,
+                f"{self.templates:,} templates at revision {self._revision(connection):,}, schema current"
+                if not others
+                else f"{sum(others.values()):,} templates of other recognisers are left unused",
+            )
+
+    def _disk(self, folder: Path, database: Path) -> Iterator[Finding]:
+        at = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+        usage = shutil.disk_usage(at)
+        size = database.stat().st_size if database.exists() else 0
+        free = f"{usage.free / 2**30:.1f} GB are free"
+        if usage.free < _HARDLY_ANY:
+            yield Finding.fail(_DISK, free, "writes fail when it is full: make room, or move the folder")
+        elif usage.free < max(_RATHER_LITTLE, 2 * size):
+            yield Finding.warning(_DISK, free, "a backup and a migration each need room for the database again")
+        else:
+            yield Finding.ok(_DISK, free)
+
+
+def _is_locked(lock: Path) -> bool:
+    """Tell whether anybody holds the lock, without trying to take it: a server that starts just now would refuse."""
+    try:
+        inode = lock.stat().st_ino
+        held = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return False
+    return any("FLOCK" in line and f":{inode} " in line for line in held)

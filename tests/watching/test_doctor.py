@@ -1,0 +1,301 @@
+"""`gerbang doctor` on set-ups that are sound, and on those that are not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gerbang import WatchlistClient
+from gerbang_service.cli.doctor.finding import Level
+from gerbang_service.cli.doctor.machine import check_machine, is_synchronised, memory_limit
+from gerbang_service.settings import Settings
+from gerbang_service.store.connection import DATABASE_FILE
+from running import KEY, RunningServer
+from watching.certificates import certificate
+from watching.watched import DIMENSION, TEMPLATES
+
+WATCHED = ("--metrics-listen", "127.0.0.1:0")
+
+
+def doctor(data: Path, *options: str, env: dict[str, str] | None = None) -> tuple[int, list[dict[str, Any]]]:
+    """Return the exit code and the findings."""
+    command = [sys.executable, "-m", "gerbang_service.cli", "doctor", "--data", str(data), "--listen", "127.0.0.1:0"]
+    ended = subprocess.run(
+        [*command, *TEMPLATES, *WATCHED, *options, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "GERBANG_KEY": KEY, **(env or {})},
+    )
+    assert ended.returncode in (0, 1), ended.stderr
+    document = json.loads(ended.stdout)
+    assert document["healthy"] == (ended.returncode == 0)
+    return ended.returncode, document["findings"]
+
+
+def fails(findings: list[dict[str, Any]]) -> list[str]:
+    """Return what fails, each with what would mend it."""
+    assert all(each["advice"] for each in findings if each["level"] == "fail")
+    return [f"{each['area']}: {each['text']}" for each in findings if each["level"] == "fail"]
+
+
+def warnings(findings: list[dict[str, Any]]) -> list[str]:
+    """Return what somebody should look at. The clock of a test machine is left out."""
+    return [each["text"] for each in findings if each["level"] == "warning" and each["area"] != "clock"]
+
+
+@pytest.fixture(scope="module")
+def once_served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with one template, whose server has ended."""
+    data = tmp_path_factory.mktemp("doctor") / "data"
+    with RunningServer(data, *TEMPLATES) as server, WatchlistClient(server.address) as office:
+        office.create_watchlist("w")
+        office.enroll("a", [[1.0] * DIMENSION], watchlists=["w"])
+        assert server.stop() == 0
+    return data
+
+
+@pytest.fixture
+def served(once_served: Path, data: Path) -> Path:
+    """A copy of it for one test."""
+    shutil.copytree(once_served, data)
+    return data
+
+
+def database(data: Path) -> sqlite3.Connection:
+    """Open the database as somebody might who should not."""
+    return sqlite3.connect(data / DATABASE_FILE, isolation_level=None)
+
+
+def test_a_sound_set_up_has_nothing_to_mend(served: Path) -> None:
+    """Exit code 0, and every area is told of."""
+    code, findings = doctor(served)
+    assert (code, fails(findings), warnings(findings)) == (0, [], [])
+    areas = {each["area"] for each in findings}
+    expected = {"configuration", "face pack", "data folder", "key", "audit log", "disk", "certificates", "ports"}
+    assert areas == expected | {"machine", "memory", "clock"}
+    assert any("1 templates at revision 2" in each["text"] for each in findings)
+
+
+def test_a_new_folder_is_sound_and_stays_missing(data: Path) -> None:
+    """Looking makes nothing."""
+    code, findings = doctor(data)
+    assert (code, fails(findings)) == (0, [])
+    assert not data.exists()
+
+
+def test_looking_changes_nothing(served: Path) -> None:
+    """The same files with the same content, and no lock taken."""
+    before = contents(served)
+    doctor(served)
+    assert contents(served) == before
+
+
+def contents(data: Path) -> dict[str, bytes]:
+    """Return all files but the index of the write-ahead log, which SQLite makes for whoever reads."""
+    found = {path.name: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    assert found[DATABASE_FILE]
+    return {name: content for name, content in found.items() if not name.endswith("-shm")}
+
+
+def test_it_may_be_run_beside_the_server(data: Path) -> None:
+    """The folder is in use and the port taken by the very server that is asked about: all is well."""
+    with RunningServer(data, *TEMPLATES) as server, WatchlistClient(server.address) as office:
+        office.create_watchlist("w")
+        code, findings = doctor(data, "--listen", server.address)
+        assert (code, fails(findings)) == (0, [])
+        assert any(each["text"] == "a server runs on it" for each in findings)
+        assert office.create_watchlist("x").revision == 2
+
+
+def test_the_stand_in_pack_is_run_and_doubted(data: Path) -> None:
+    """Both networks are run once; that it knows drawn faces only is said."""
+    code, findings = doctor(data, "--pack", "stand-in")
+    assert code == 0
+    assert any("detects and embeds in" in each["text"] for each in findings)
+    assert any("drawn faces only" in each for each in warnings(findings))
+
+
+def test_a_pack_that_is_not_there_fails(data: Path, tmp_path: Path) -> None:
+    """A folder without networks, and one that does not exist."""
+    (tmp_path / "empty").mkdir()
+    assert "can't be loaded" in fails(doctor(data, "--pack", str(tmp_path / "empty"))[1])[0]
+    assert "no such folder" in fails(doctor(data, "--pack", str(tmp_path / "nowhere"))[1])[0]
+
+
+def test_settings_that_contradict_each_other_fail(data: Path) -> None:
+    """What serve would refuse, the doctor names."""
+    code, findings = doctor(data, "--listen", "0.0.0.0:0")
+    assert code == 1
+    assert "listen" in fails(findings)[0]
+
+
+def test_what_is_off_is_doubted(data: Path) -> None:
+    """Encryption, records, audits and watching are missed when they are switched off."""
+    options = ("--no-encryption", "--no-audit-log", "--audit-every", "0", "--metrics-listen", "")
+    _, findings = doctor(data, *options)
+    said = " ".join(warnings(findings))
+    for expected in ("in the clear", "records who did what", "checked for misses", "watch this server"):
+        assert expected in said
+
+
+def test_a_damaged_database_fails(served: Path) -> None:
+    """Pages that were overwritten are found."""
+    with closing(database(served)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    file = served / DATABASE_FILE
+    content = bytearray(file.read_bytes())
+    content[8192 * 3 : 8192 * 5] = b"\xa5" * (8192 * 2)
+    file.write_bytes(content)
+    (failed,) = fails(doctor(served)[1])
+    assert failed.startswith("data folder")
+
+
+def test_a_newer_or_foreign_database_fails(served: Path) -> None:
+    """One of a later program, and one that is not Gerbang's at all."""
+    with closing(database(served)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    assert "has schema 99" in fails(doctor(served)[1])[0]
+    with closing(database(served)) as connection:
+        connection.execute("PRAGMA application_id = 1")
+    assert "not one of Gerbang's" in fails(doctor(served)[1])[0]
+
+
+def test_templates_of_another_recogniser_fail(served: Path) -> None:
+    """Unless they are to be ignored."""
+    assert "another recogniser" in fails(doctor(served, "--model", "f" * 64)[1])[0]
+    assert doctor(served, "--model", "f" * 64, "--other-models", "ignore")[0] == 0
+
+
+def test_keys_that_are_wrong_missing_or_open_fail(served: Path, tmp_path: Path) -> None:
+    """The folder says which key it needs; a key file is its owner's alone."""
+    other = b64encode(b"x" * 32).decode()
+    assert "needs key" in fails(doctor(served, env={"GERBANG_KEY": other})[1])[0]
+    assert "no key is given" in fails(doctor(served, env={"GERBANG_KEY": ""})[1])[0]
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    file.chmod(0o644)
+    assert "others than its owner" in fails(doctor(served, "--key-file", str(file))[1])[0]
+    file.chmod(0o600)
+    assert doctor(served, "--key-file", str(file))[0] == 0
+    assert "is encrypted" in fails(doctor(served, "--no-encryption")[1])[0]
+
+
+def test_faces_in_the_clear_are_not_taken_for_encrypted_ones(data: Path) -> None:
+    """A key that was given for a folder that was made without one; the way out is named."""
+    with RunningServer(data, *TEMPLATES, "--no-encryption") as server, WatchlistClient(server.address) as office:
+        office.create_watchlist("w")
+    assert fails(doctor(data)[1]) == [f"key: {data} holds faces in the clear"]
+    assert doctor(data, "--no-encryption")[0] == 0
+
+
+def test_a_folder_that_others_can_read_is_doubted(served: Path) -> None:
+    """Each file and the folder itself."""
+    (served / DATABASE_FILE).chmod(0o644)
+    (doubt,) = warnings(doctor(served)[1])
+    assert f"{DATABASE_FILE} is open to others (mode 0644)" in doubt
+
+
+def test_a_port_that_is_taken_fails(data: Path) -> None:
+    """By another program, or by two settings at once."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        (failed,) = fails(doctor(data, "--listen", taken)[1])
+        assert failed.startswith(f"ports: listen {taken}")
+    assert "both" in fails(doctor(data, "--listen", taken, "--metrics-listen", taken)[1])[0]
+
+
+def test_a_clock_that_went_back_fails(served: Path) -> None:
+    """A database from the future: expiry times would be judged by a wrong clock."""
+    tomorrow = time.time() + 86400
+    os.utime(served / DATABASE_FILE, (tomorrow, tomorrow))
+    assert "the clock went back" in fails(doctor(served)[1])[0]
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Path:
+    """A folder for `certificate`."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    return folder
+
+
+def test_certificates_are_looked_at(data: Path, tls: Path) -> None:
+    """Good for a year; for ten days, which is doubted; expired, and of another key, which fail."""
+    code, findings = doctor(data, *certificate(tls, 365))
+    assert (code, warnings(findings)) == (0, [])
+    assert any("fit together, valid for 365 days" in each["text"] for each in findings)
+    code, findings = doctor(data, *certificate(tls, 10))
+    assert code == 0
+    assert any("valid for 10 days" in each for each in warnings(findings))
+    assert "expired" in fails(doctor(data, *certificate(tls, -1))[1])[0]
+    options = certificate(tls, 365)
+    other = (tls / "server.key").read_bytes()
+    certificate(tls, 365)
+    (tls / "server.key").write_bytes(other)
+    assert "not the key of the certificate" in fails(doctor(data, *options)[1])[0]
+    (tls / "server.pem").unlink()
+    assert "No such file" in fails(doctor(data, *options)[1])[0]
+
+
+def test_memory_is_compared_with_the_gallery(data: Path) -> None:
+    """So many people do not fit into any machine; the gallery of a test fits into this one."""
+    settings = Settings(data=data, pack="none", workers=2)
+    too_many = {each.area: each.level for each in check_machine(settings, 10**10, 512)}
+    few = {each.area: each.level for each in check_machine(settings, 1000, 512)}
+    assert (too_many["memory"], few["memory"]) == (Level.FAIL, Level.OK)
+
+
+@pytest.mark.parametrize(
+    ("membership", "file"),
+    [
+        ("0::/gate/server", "sys/fs/cgroup/gate/memory.max"),
+        ("0::/gate/server", "sys/fs/cgroup/memory.max"),
+        ("5:cpu:/\n4:memory:/gate", "sys/fs/cgroup/memory/gate/memory.limit_in_bytes"),
+    ],
+)
+def test_a_container_has_what_its_cgroups_allow(tmp_path: Path, membership: str, file: str) -> None:
+    """The tightest limit of both versions, of the group itself and those around it; 'max' is none."""
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemTotal:       16000000 kB\nMemFree: 1 kB\n")
+    (tmp_path / "proc/self/cgroup").write_text(membership + "\n")
+    assert memory_limit(tmp_path) == 16000000 * 1024
+    limit = tmp_path / file
+    limit.parent.mkdir(parents=True)
+    limit.write_text("max\n")
+    assert memory_limit(tmp_path) == 16000000 * 1024
+    limit.write_text("1073741824\n")
+    assert memory_limit(tmp_path) == 2**30
+
+
+def test_whether_the_clock_is_kept_can_be_asked() -> None:
+    """The kernel tells, or can't be asked; nothing raises."""
+    assert is_synchronised() in (True, False, None)
+
+
+def test_for_people_it_is_a_line_each(data: Path) -> None:
+    """Without --json: level, area, text, and what to do; then a sum."""
+    command = [sys.executable, "-m", "gerbang_service.cli", "doctor", "--data", str(data), *TEMPLATES]
+    ended = subprocess.run(
+        [*command, "--no-encryption"], capture_output=True, text=True, timeout=60, check=False, env={**os.environ}
+    )
+    assert ended.returncode in (0, 1)
+    lines = ended.stdout.splitlines()
+    assert (
+        "warning configuration: vectors and labels lie on disk in the clear  -> say encryption, with a key_file"
+        in lines
+    )
+    assert lines[-1].endswith("failed")
