@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 
-.PHONY: setup demo test check format lint types protos protos-check docs bench bench-peers soak lock clean
+.PHONY: setup demo test check format lint types protos protos-check docs bench bench-peers soak fuzz crashes lock clean
 
 setup: $(VENV)/.ready
 
@@ -75,6 +75,19 @@ soak: setup
 	$(BIN)/python -m benchmarks.gate_day --minutes 10 --travellers 150000
 	$(BIN)/python -m benchmarks.fresh --templates 100000
 	GERBANG_TEST_EFFORT=50 $(BIN)/python -m pytest --timeout 3600 tests/gallery/test_model.py
+
+# Coverage-guided fuzzing, a minute of each target (FUZZ_SECONDS=3600: an hour). Inputs that are findings, and corpora
+# that grow from run to run, are below build/fuzz.
+FUZZ_TARGETS := image_bytes image_pipeline template_bytes request_bytes access_text
+fuzz: setup $(addprefix fuzz-,$(FUZZ_TARGETS))
+fuzz-%: setup
+	PYTHONPATH=.:tests $(BIN)/python -m fuzz.$*
+
+# A server killed under load, again and again: every promise is checked each time. SEED=n repeats one.
+KILLS ?= 300
+crashes: setup
+	PYTHONPATH=.:tests $(BIN)/python -m crash.harness --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=.:tests $(BIN)/python -m crash.harness --kills $$(($(KILLS) / 5)) --workers 2 $(if $(SEED),--seed $(SEED))
 
 lock:
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import queue
-import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,9 +19,11 @@ from typing import Generic, TypeAlias, TypeVar
 from gerbang_service.domain.changes import Change
 from gerbang_service.domain.errors import Overloaded, ShuttingDown, StoreUnavailable
 from gerbang_service.gallery.gallery import Gallery
+from gerbang_service.store.connection import Connection
 from gerbang_service.store.following import changes_since
 from gerbang_service.store.store import Store
 from gerbang_service.store.transaction import Transaction
+from gerbang_service.watching.watch import UNWATCHED, Watch
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ _FOLLOWED_EVERY_S = 0.005
 # How long a process that can't read what others wrote goes on answering, seconds: a disk may stutter, but nobody may be
 # let through for long on a list that others have changed.
 _UNREAD_AT_MOST_S = 1.0
+# While the disk takes no changes, a small one is tried so often, seconds.
+_TRIED_EVERY_S = 1.0
 # Deleted content that others' queries kept from being erased is tried again so often, seconds.
 _ERASED_EVERY_S = 1.0
 
@@ -64,15 +67,22 @@ class Writer:
         follows: str | None = None,
         on_revision: Callable[[int], object],
         on_failure: Callable[[], object],
+        on_writable: Callable[[bool], object] = lambda _: None,
+        watch: Watch = UNWATCHED,
     ) -> None:
         """`follows`: None when no other process writes; else the recogniser whose templates count.
 
-        `on_revision` is told each new revision, `on_failure` that memory and disk differ; both in this thread.
+        `on_revision` is told each new revision, `on_failure` that memory and disk differ, `on_writable` whether
+        changes can be written, when that changes; all in this thread.
         """
         self._store = store
         self._gallery = gallery
         self._on_revision = on_revision
         self._on_failure = on_failure
+        self._on_writable = on_writable
+        # While changes can't be written: when the next small one is tried.
+        self._try_at: float | None = None
+        self._watch = watch
         self._queue: queue.Queue[_Submitted | None] = queue.Queue(max_pending)
         self._follows = follows
         self._closed = False
@@ -104,6 +114,11 @@ class Writer:
         if self._follows is not None:
             self._wake()
 
+    @property
+    def pending(self) -> int:
+        """Changes that wait."""
+        return self._queue.qsize()
+
     def _wake(self) -> None:
         # A full queue wakes as well.
         with suppress(queue.Full):
@@ -123,6 +138,7 @@ class Writer:
             self._queue.put_nowait((operation, future))  # type: ignore[arg-type]  # each pair shares its own T
         except queue.Full:
             raise Overloaded("too many changes are waiting to be written", retry_after_s=1.0) from None
+        future.add_done_callback(self._watch.submitted())
         return future
 
     def _work(self) -> None:
@@ -131,9 +147,10 @@ class Writer:
                 group = self._next_group()
                 if group:
                     self._write(group)
-                elif self._follows is not None:
+                else:
                     self._look_at_others()
                     self._erase_what_is_left()
+                self._try_disk()
         except Exception:
             # What is on disk may not be what is searched: no answer can be trusted any more.
             log.critical("what is in memory may not be what is stored: this process has to stop", exc_info=True)
@@ -152,7 +169,9 @@ class Writer:
     def _next_group(self) -> list[_Submitted]:
         """Wait for operations and return what there is; nothing when woken, or when it is time to look at others."""
         largest, patience = (
-            (_LARGEST_GROUP, None) if self._follows is None else (_LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S)
+            (_LARGEST_GROUP, None if self._try_at is None and self._erase_at is None else _TRIED_EVERY_S)
+            if self._follows is None
+            else (_LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S)
         )
         group: list[_Submitted] = []
         try:
@@ -184,7 +203,7 @@ class Writer:
             self._follow(connection)
         self._read_at = time.monotonic()
 
-    def _follow(self, connection: sqlite3.Connection) -> None:
+    def _follow(self, connection: Connection) -> None:
         """Bring the gallery to the state that a transaction sees."""
         if self._follows is not None:
             changes, revision = changes_since(connection, self._gallery, self._follows)
@@ -197,6 +216,7 @@ class Writer:
         if not group:
             return
         operations = [each if self._follows is None else _recorded(each) for each, _ in group]
+        started = time.perf_counter()
         try:
             outcomes = self._store.write_group(operations, before=self._follow, meanwhile=self._look_at_others)
             self._gallery.apply(*(each.change for each in outcomes if isinstance(each, Outcome) and each.change))
@@ -204,6 +224,8 @@ class Writer:
             for _, future in group:
                 future.set_exception(StoreUnavailable("the change may be on disk; this server has to be restarted"))
             raise
+        kept = self._note(outcomes)
+        self._watch.committed(len(group), time.perf_counter() - started, kept=kept)
         if any(isinstance(outcome, Outcome) and outcome.erases for outcome in outcomes):
             self._erase()
         self._on_revision(self._gallery.revision)
@@ -212,6 +234,24 @@ class Writer:
                 future.set_result(outcome.answer)
             else:
                 future.set_exception(outcome)
+
+    def _note(self, outcomes: Sequence[object]) -> bool:
+        """Note and return whether the store took a group: it takes all of it or nothing."""
+        kept = not any(isinstance(each, StoreUnavailable) for each in outcomes)
+        if kept == (self._try_at is not None):
+            log.log(logging.INFO if kept else logging.ERROR, "changes can%s be written", " again" if kept else "'t")
+            self._on_writable(kept)
+        self._try_at = None if kept else time.monotonic() + _TRIED_EVERY_S
+        return kept
+
+    def _try_disk(self) -> None:
+        """While changes can't be written, write a small one now and then.
+
+        After a failed fsync that is also what undoes on the disk what was refused: it takes its place in the log.
+        """
+        if self._try_at is not None and time.monotonic() >= self._try_at:
+            self._note(self._store.write_group([_try], before=self._follow, meanwhile=self._look_at_others))
+            self._on_revision(self._gallery.revision)
 
     def _erase(self) -> None:
         failure = self._store.erase_deleted(self._look_at_others)
@@ -224,6 +264,11 @@ class Writer:
         if self._erase_at is not None and time.monotonic() > self._erase_at:
             failure = self._store.erase_deleted(self._look_at_others)
             self._erase_at = None if failure is None else time.monotonic() + _ERASED_EVERY_S
+
+
+def _try(transaction: Transaction) -> None:
+    # The time, as SQLite does not write what is there already.
+    transaction.connection.execute("INSERT OR REPLACE INTO meta VALUES ('tried', ?)", (time.time_ns(),))
 
 
 def _recorded(operation: Operation[T]) -> Operation[T]:

@@ -100,6 +100,23 @@ def jpeg_2000(width: int, height: int, *, tile: int | None = None, components: i
     return head + b"\xff\x52" + style + b"\xff\x5c" + quantization + b"\xff\x90" + tile_part + b"\xff\x93\0\0\xff\xd9"
 
 
+def jpeg_2000_in_pieces(side: int, *, layers: int = 1, levels: int = 5, precinct: int = 15) -> bytes:
+    """Return a codestream of square precincts of 2 ** precinct at every level; its data is nothing."""
+    size = struct.pack(">HIIIIIIIIH", 0, side, side, 0, 0, side, side, 0, 0, 3) + b"\x07\x01\x01" * 3
+    style = struct.pack(">BBHBBBBBB", 1, 0, layers, 0, levels, 4, 4, 0, 0) + bytes([precinct * 17] * (levels + 1))
+    quantization = b"\x40" + bytes(1 + 3 * levels)
+    segments = ((b"\xff\x51", size), (b"\xff\x52", style), (b"\xff\x5c", quantization))
+    head = b"".join(marker + struct.pack(">H", len(content) + 2) + content for marker, content in segments)
+    tile_part = struct.pack(">HHIBB", 10, 0, 0, 0, 1)
+    return b"\xff\x4f" + head + b"\xff\x90" + tile_part + b"\xff\x93" + bytes(2000) + b"\xff\xd9"
+
+
+def with_scans(file: bytes, count: int) -> bytes:
+    """Return a progressive JPEG whose last scan comes so many times more."""
+    begin, end = file.rindex(b"\xff\xda"), file.rindex(b"\xff\xd9")
+    return file[:end] + file[begin:end] * count + file[end:]
+
+
 def jp2(codestream: bytes, width: int, height: int) -> bytes:
     """Return a JP2 file around a codestream, whose own header may say something else."""
     size = _box(b"ihdr", struct.pack(">IIHBBBB", height, width, 3, 7, 7, 0, 0))

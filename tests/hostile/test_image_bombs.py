@@ -25,6 +25,8 @@ PROMISES = {
     "JPEG 65,535 x 65,535": lambda: crafted.jpeg_of_size(photo(1), 65_535, 65_535),
     "JPEG 2000 60,000 x 60,000": lambda: crafted.jpeg_2000(60_000, 60_000),
     "JPEG 2000 of the largest size": lambda: crafted.jpeg_2000(2**32 - 1, 2**32 - 1),
+    "JPEG 2000 of 25 million tiles": lambda: crafted.jpeg_2000(5000, 5000, tile=1),
+    "JP2 that lies about its size": lambda: crafted.jp2(crafted.jpeg_2000(20000, 20000), 30, 30),
     "JP2 60,000 x 60,000": lambda: crafted.jp2(crafted.jpeg_2000(60_000, 60_000), 60_000, 60_000),
 }
 

@@ -12,9 +12,9 @@ import gerbang
 from gerbang import GateClient
 from gerbang_service.domain.errors import ImageTooLarge, ImageUnreadable
 from gerbang_service.faces.decode import ImageLimits, decode
-from hostile import crafted
-from hostile.person import LIST, PERSON, person
-from pictures import picture, saved
+from hostile.person import LIST, person
+from hostile.small_files import SMALL
+from pictures import saved
 
 # What may be said of a picture that came out of a damaged file.
 CLEAR = {
@@ -29,21 +29,7 @@ CLEAR = {
 }
 
 
-def small(kind: str, **options: object) -> bytes:
-    """Return a small picture, so that many of its mutations can be tried."""
-    return saved(picture(PERSON).resize((48, 64)), kind, **options)
-
-
-SEEDS = {
-    "JPEG": small("JPEG"),
-    "progressive JPEG": small("JPEG", progressive=True, exif=crafted.exif(6)),
-    "PNG": small("PNG", exif=crafted.exif(3)),
-    "PNG with palette": saved(picture(PERSON).resize((48, 64)).quantize(16), "PNG", transparency=b"\x80" * 9),
-    "WebP": small("WEBP", quality=80, exif=crafted.exif(8)),
-    "BMP": small("BMP"),
-    "JPEG 2000": small("JPEG2000"),
-    "raw JPEG 2000": small("JPEG2000", no_jp2=True),
-}
+SEEDS = {kind: make() for kind, make in SMALL.items()}
 
 
 mutations = st.lists(

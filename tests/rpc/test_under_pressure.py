@@ -214,7 +214,7 @@ def test_server_that_still_loads_is_not_ready_and_says_so(data: Path) -> None:
         )
         connection.execute("COMMIT")
     store.close()
-    running = RunningServer(data, "--pack", "none", "--threshold", "0.5", wait_ready=False)
+    running = RunningServer(data, "--pack", "none", "--threshold", "0.5", "--no-encryption", wait_ready=False)
     try:
         with Wire(running.address) as wire:
             statuses = [health(wire, service) for service in SERVICES]
@@ -254,7 +254,8 @@ def found(wire: Wire, number: int) -> list[str]:
 
 def test_write_to_a_full_disk_is_refused_and_reads_go_on(data: Path) -> None:
     """Without disk space no change is acknowledged or seen, reads go on, and later writes work; a restart agrees."""
-    options = ("--pack", "none", "--dimension", "16", "--threshold", "0.5")
+    # Without an audit log, which would be on the same disk and refuse as well.
+    options = ("--pack", "none", "--dimension", "16", "--threshold", "0.5", "--no-audit-log")
     with RunningServer(data, *options) as running, Wire(running.address) as wire:
 
         def enroll(number: int) -> pb.EnrollResponse:

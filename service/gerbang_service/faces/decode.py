@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from gerbang_service.domain.errors import ImageTooLarge, ImageUnreadable
+from gerbang_service.faces.effort import check_jpeg, check_jpeg_2000
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -64,8 +65,9 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image, limits)
+            _check_effort(image.format, data, limits)
             return _upright_bgr(image)
-    except ImageTooLarge:
+    except (ImageTooLarge, ImageUnreadable):
         raise
     except UnidentifiedImageError:
         raise ImageUnreadable("not a JPEG, PNG, WebP, BMP or JPEG 2000 image", bytes=len(data)) from None
@@ -83,6 +85,13 @@ def _check_pixels(image: Image.Image, limits: ImageLimits) -> None:
             height=image.height,
             limit=limits.max_pixels,
         )
+
+
+def _check_effort(kind: str | None, data: bytes, limits: ImageLimits) -> None:
+    if kind in {"JPEG", "MPO"}:
+        check_jpeg(data)
+    elif kind == "JPEG2000":
+        check_jpeg_2000(data, limits.max_pixels)
 
 
 def _upright_bgr(image: Image.Image) -> Pixels:

@@ -19,6 +19,7 @@ from gerbang_service.faces.decode import ImageLimits, decode
 from gerbang_service.faces.packs import FacePack
 from gerbang_service.faces.quality import QualityLimits, check, measure
 from gerbang_service.settings import CPU
+from gerbang_service.watching.watch import ALIGN, DECODE, DETECT, EMBED, UNWATCHED, Watch
 
 # Crops in one run of the recogniser on a GPU, at most; bounds its memory. Not measured: no GPU was at hand.
 _LARGEST_BATCH = 32
@@ -51,9 +52,10 @@ class FacePipeline(Protocol):
 class InsightFacePipeline:
     """Runs a face pack; the template equals that of InsightFace's own FaceAnalysis.get on the same pack."""
 
-    def __init__(self, pack: FacePack, image_limits: ImageLimits) -> None:
+    def __init__(self, pack: FacePack, image_limits: ImageLimits, watch: Watch = UNWATCHED) -> None:
         self._pack = pack
         self._image_limits = image_limits
+        self._watch = watch
         self._in_flight = _InFlight()
         # On a CPU a batch takes as long as its crops one by one (docs/images.md), so each thread runs its own.
         largest = _LARGEST_BATCH if pack.embedder.takes_batches else 1
@@ -73,21 +75,26 @@ class InsightFacePipeline:
         self, image: bytes, choice: FaceChoice, limits: QualityLimits, before_stage: Callable[[], None]
     ) -> ExtractedFace:
         """Make a template of an image file, as FacePipeline says."""
-        with self._in_flight:
+        stage = self._watch.stage
+        with self._in_flight, self._watch.image():
             before_stage()
-            pixels = decode(image, self._image_limits)
+            with stage(DECODE):
+                pixels = decode(image, self._image_limits)
             before_stage()
-            boxes, landmarks = self._detect(pixels)
+            with stage(DETECT):
+                boxes, landmarks = self._detect(pixels)
             chosen = choose(boxes, choice)
-            aligned = align(pixels, landmarks[chosen], self._pack.embedder.side)
-            face = describe(boxes[chosen], landmarks[chosen], aligned)
+            with stage(ALIGN):
+                aligned = align(pixels, landmarks[chosen], self._pack.embedder.side)
+                face = describe(boxes[chosen], landmarks[chosen], aligned)
             try:
                 check(face.quality, limits)
             except FaceRejected as rejection:
                 rejection.face = face
                 raise
             before_stage()
-            return ExtractedFace(self._embed(aligned), face)
+            with stage(EMBED):
+                return ExtractedFace(self._embed(aligned), face)
 
     def _detect(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         boxes, landmarks = self._pack.detector.detect(pixels, alone=self._in_flight.alone)

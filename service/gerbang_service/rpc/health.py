@@ -1,4 +1,4 @@
-"""The health service, whose watchers don't hold up the end of the server."""
+"""The health service: the names it knows, and watchers that don't hold up the end of the server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 from grpc import aio
 from grpc_health.v1 import health, health_pb2
 
+# Name for the ability to take changes: NOT_SERVING while the disk takes none, with searches going on.
+WRITES = "gerbang.writes"
 # A watcher learns of NOT_SERVING within this time, seconds, before its stream is ended.
 _LAST_WORD_S = 0.5
 

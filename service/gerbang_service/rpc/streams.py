@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
 
-from gerbang_service.domain.errors import ShuttingDown
+from gerbang_service.access.identity import LOCAL
+from gerbang_service.domain.errors import Overloaded, ShuttingDown
+from gerbang_service.rpc import calls
+from gerbang_service.rpc.deserializing import Unreadable
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+# Streams last: who has too many may try again when one has ended, not at once.
+_STREAM_RETRY_S: Final = 5.0
 
 
 class Drain:
@@ -28,7 +36,7 @@ class Drain:
     async def read(self, source: AsyncIterator[Item], take: Callable[[Item], None], places: asyncio.Semaphore) -> None:
         """Hand every item of `source` to `take`, each after a place was free, as a task of its own.
 
-        Raises ShuttingDown between two items once draining began.
+        Raises ShuttingDown between two items once draining began, and FieldInvalid at one that can't be read.
         """
         reader = asyncio.current_task()
         assert reader is not None  # noqa: S101 - a coroutine runs in a task
@@ -37,7 +45,10 @@ class Drain:
             while not self._begun:
                 # The place first: an item that was taken is answered, whatever happens meanwhile.
                 await places.acquire()
-                take(await anext(source))
+                item = await anext(source)
+                if isinstance(item, Unreadable):
+                    raise item.error
+                take(item)
         except StopAsyncIteration:
             return
         except asyncio.CancelledError:
@@ -46,6 +57,41 @@ class Drain:
         finally:
             self._readers.discard(reader)
         raise ShuttingDown("the server is shutting down; what was answered before this is done")
+
+
+class OpenStreams:
+    """Counts the open streams of each caller, up to `limit`. Belongs to the event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: Counter[str] = Counter()
+
+    @property
+    def count(self) -> int:
+        """How many are open, of all callers. May be asked from any thread."""
+        return sum(list(self._open.values()))
+
+    @contextmanager
+    def admit(self, peer: str) -> Iterator[None]:
+        """Hold one of the caller's places; raise Overloaded when there is none.
+
+        `peer`: gRPC's name of the other end. Callers that are known by no name of their own are told apart by its host.
+        """
+        caller = calls.caller()
+        key = f"{caller.name} at {peer.rpartition(':')[0]}" if caller is LOCAL else caller.name
+        if self._open[key] >= self._limit:
+            raise Overloaded(
+                f"{self._limit} streams are open already, the most that one caller may have",
+                retry_after_s=_STREAM_RETRY_S,
+                limit=self._limit,
+            )
+        self._open[key] += 1
+        try:
+            yield
+        finally:
+            self._open[key] -= 1
+            if not self._open[key]:
+                del self._open[key]
 
 
 class Turns:
@@ -86,8 +132,9 @@ class Turn:
 async def as_ready(
     source: AsyncIterator[Item], drain: Drain, work: Callable[[Item], Awaitable[Answer]], *, window: int
 ) -> AsyncIterator[Answer]:
-    """Yield work(item) for every item of `source`, as each is ready; at most `window` are worked on at once.
+    """Yield work(item) for every item of `source`, as each is ready.
 
+    At most `window` were taken and not yielded yet: of a client that does not read its answers nothing more is taken.
     `work` must not raise for a bad item. An error of `source`, or ShuttingDown, is raised after the answers to what it
     gave.
     """
@@ -96,10 +143,7 @@ async def as_ready(
     working: set[asyncio.Task[None]] = set()
 
     async def answer(item: Item) -> None:
-        try:
-            answers.put_nowait(await work(item))
-        finally:
-            places.release()
+        answers.put_nowait(await work(item))
 
     def take(item: Item) -> None:
         task = asyncio.create_task(answer(item))
@@ -118,6 +162,7 @@ async def as_ready(
     try:
         while (ready := await answers.get()) is not None:
             yield ready
+            places.release()
         await reader
     finally:
         reader.cancel()
@@ -146,7 +191,8 @@ async def in_order(
     started: asyncio.Task[Answer] | None = None
     try:
         while (started := await tasks.get()) is not None:
-            yield await started
+            # Shielded: an item that can't be called back any more would take the cancellation for itself.
+            yield await asyncio.shield(started)
             places.release()
         await reader
     finally:

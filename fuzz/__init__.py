@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing (atheris) of what comes from outside: `make fuzz`."""

@@ -1,0 +1,58 @@
+"""A disk that fails on demand, under a real server: a library that is compiled and preloaded."""
+
+from __future__ import annotations
+
+import mmap
+import shutil
+import struct
+import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final
+
+import pytest
+
+_FIELDS: Final = ("write_error", "sync_error", "sync_chance", "lose", "space", "failed", "lost", "database_only")
+_SOURCE: Final = Path(__file__).with_name("faulty_disk.c")
+
+
+@cache
+def library() -> Path:
+    """Compile the library, once; skips the test where there is no C compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler, to make a disk that fails")
+    made = Path(mkdtemp(prefix="faulty-disk-")) / "faulty_disk.so"
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-Wall", "-o", made, _SOURCE, "-ldl"], check=True)
+    return made
+
+
+class FaultyDisk:
+    """The disk under one folder. `env` goes to the server; the other attributes are faulty_disk.c's `control`."""
+
+    def __init__(self, folder: Path) -> None:
+        control = folder.with_name(f"{folder.name}.faults")
+        control.write_bytes(bytes(8 * len(_FIELDS)))
+        with control.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), 0)
+        self.set(space=-1, sync_chance=1000)
+        self.env = {
+            "LD_PRELOAD": str(library()),
+            "FAULTY_CONTROL": str(control),
+            "FAULTY_FOLDER": str(folder.resolve()),
+        }
+
+    def set(self, **values: int) -> None:
+        """Set fields of the control."""
+        for name, value in values.items():
+            struct.pack_into("<q", self._map, 8 * _FIELDS.index(name), value)
+
+    def mend(self) -> None:
+        """Let everything work again."""
+        self.set(write_error=0, sync_error=0, space=-1, lose=0, database_only=0)
+
+    def get(self, name: str) -> int:
+        """Return a field of the control."""
+        value: int = struct.unpack_from("<q", self._map, 8 * _FIELDS.index(name))[0]
+        return value
