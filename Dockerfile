@@ -29,12 +29,15 @@ RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm 
  && install -d -o gerbang -g gerbang -m 0700 /var/lib/gerbang/data
 COPY --from=build /opt/gerbang /opt/gerbang
 ENV PATH=/opt/gerbang/bin:$PATH PYTHONUNBUFFERED=1 \
-    GERBANG_DATA=/var/lib/gerbang/data GERBANG_LISTEN=0.0.0.0:50051 GERBANG_SERVER=127.0.0.1:50051
+    GERBANG_DATA=/var/lib/gerbang/data GERBANG_LISTEN=0.0.0.0:50051 GERBANG_SERVER=127.0.0.1:50051 \
+    GERBANG_METRICS_LISTEN=127.0.0.1:9464
 USER gerbang
 VOLUME /var/lib/gerbang/data
 EXPOSE 50051
-# NOT_SERVING while the gallery loads, which takes a while with a large one.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s CMD ["gerbang", "info", "--json"]
+# 503 while the gallery loads, which takes a while with a large one. Its own port: the other one may want certificates.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9464/readyz', timeout=4)"]
 STOPSIGNAL SIGTERM
-# The port is not encrypted and has to be published; GERBANG_INSECURE=true says that this is meant.
+# The port is published: mount a key (GERBANG_KEY_FILE), a certificate, an authority and a policy, or GERBANG_INSECURE=true
+# says that nothing of the kind is wanted.
 ENTRYPOINT ["gerbang", "serve"]

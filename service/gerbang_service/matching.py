@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from gerbang_service.gallery.search import Plan, Query
 from gerbang_service.gallery.selection import Filter
 from gerbang_service.revisions import Revisions
 from gerbang_service.self_audit import SelfAudit
+from gerbang_service.watching.watch import EXTRACT, SEARCH, UNWATCHED, Watch
 from gerbang_service.workers import Workers
 
 if TYPE_CHECKING:
@@ -106,6 +107,10 @@ class Scope:
         return decide(comparison, self.thresholds, self.watchlists)
 
 
+def _all_are_seen(_: Sequence[str]) -> bool:
+    return True
+
+
 class Matching:
     """Compares faces. Methods belong to the event loop; the work is done in threads."""
 
@@ -119,6 +124,7 @@ class Matching:
         images: Workers,
         searches: Batcher,
         audit: SelfAudit,
+        watch: Watch = UNWATCHED,
     ) -> None:
         self._gallery = gallery
         self._pipeline = pipeline
@@ -127,6 +133,7 @@ class Matching:
         self._images = images
         self._searches = searches
         self._audit = audit
+        self._watch = watch
         self._scopes: dict[tuple[tuple[str, ...], Direction, float | None], Scope] = {}
         self._scopes_of: Mapping[str, Watchlist] = {}
 
@@ -153,7 +160,8 @@ class Matching:
         if self._pipeline is None:
             raise NoFacePack("this server has no face pack: send a template instead of an image")
         work = partial(self._pipeline.extract, image.data, image.choice, limits, deadline.check)
-        return await self._images.run(work, deadline, lane)
+        with self._watch.stage(EXTRACT):
+            return await self._images.run(work, deadline, lane)
 
     async def identify(
         self, search: Search1N, deadline: Deadline, lane: asyncio.Semaphore | None = None
@@ -161,7 +169,8 @@ class Matching:
         """Search the watchlists for a probe."""
         prepared = await self._prepare(search, deadline, lane)
         revision, size = self._gallery.revision, self._gallery.size
-        (candidates,) = await self._searches.run((prepared.query,), deadline)
+        with self._watch.stage(SEARCH):
+            (candidates,) = await self._searches.run((prepared.query,), deadline)
         return self._identification(prepared, candidates, revision, size)
 
     async def identify_many(
@@ -171,7 +180,8 @@ class Matching:
         prepared = await self._prepare_many(searches, deadline, lane)
         queries = [each.query for each in prepared if isinstance(each, _Prepared)]
         revision, size = self._gallery.revision, self._gallery.size
-        found = iter(await self._searches.run(queries, deadline) if queries else [])
+        with self._watch.stage(SEARCH):
+            found = iter(await self._searches.run(queries, deadline))
         return [
             self._identification(each, next(found), revision, size) if isinstance(each, _Prepared) else each
             for each in prepared
@@ -230,20 +240,29 @@ class Matching:
         return scope
 
     async def duplicates(
-        self, vectors: Sequence[NDArray[np.float32]], subject_id: str, deadline: Deadline
+        self,
+        vectors: Sequence[NDArray[np.float32]],
+        subject_id: str,
+        deadline: Deadline,
+        sees: Callable[[Sequence[str]], bool] = _all_are_seen,
     ) -> list[Candidate]:
-        """Return other subjects with this face, on a list or not, best first: a hint at double enrolment."""
+        """Return other subjects with this face, on a list or not, best first: a hint at double enrolment.
+
+        `sees` tells of a subject's lists whether the caller sees it.
+        """
         threshold = as_float32(self._defaults.identification_threshold)
 
         def accept(comparison: Comparison) -> Candidate | None:
-            if comparison.subject_id == subject_id:
+            if comparison.subject_id == subject_id or not sees(comparison.watchlists):
                 return None
             return Candidate(comparison.subject_id, comparison.similarity, threshold, comparison.template_id)
 
         # The sweep looks at everyone; what the graph would add is not worth its time in a bulk enrolment.
         queries = [Query(vector, Plan.SWEEP, Filter(None, 0), threshold, _DUPLICATES, accept) for vector in vectors]
         best: dict[str, Candidate] = {}
-        for found in await self._searches.run(queries, deadline):
+        with self._watch.stage(SEARCH):
+            searched = await self._searches.run(queries, deadline)
+        for found in searched:
             for each in found:
                 known = best.get(each.subject_id)
                 if known is None or each.similarity > known.similarity:
@@ -251,13 +270,21 @@ class Matching:
         return sorted(best.values(), key=lambda each: (-each.similarity, each.subject_id))[:_DUPLICATES]
 
     async def verify(
-        self, probe: Sample, reference: Sample | str, threshold: float | None, deadline: Deadline
+        self,
+        probe: Sample,
+        reference: Sample | str,
+        threshold: float | None,
+        deadline: Deadline,
+        sees: Callable[[Sequence[str]], bool] = _all_are_seen,
     ) -> Verification:
-        """Compare a probe with an enrolled subject (an id) or with another sample."""
+        """Compare a probe with an enrolled subject (an id) or with another sample.
+
+        `sees` tells of a subject's lists whether the caller sees it; one that it does not is SubjectNotFound.
+        """
         if isinstance(reference, str):
             features = await self.features(probe, PROBE, deadline)
             # A dot product with each of a few templates: less work than handing it to a thread.
-            similarity, template_id = self._gallery.compare(features.vector, reference)
+            similarity, template_id = self._gallery.compare(features.vector, reference, sees)
             return self._decision(similarity, threshold, template_id, features.face, None)
         features, other = await asyncio.gather(
             self.features(probe, PROBE, deadline), self.features(reference, PROBE, deadline)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
-import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from gerbang_service.domain.errors import (
 from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store import reading
+from gerbang_service.store.connection import Connection
 from gerbang_service.store.transaction import Transaction
 from gerbang_service.writer import Operation, Outcome
 
@@ -61,7 +61,7 @@ class Enrolment:
     encode: Callable[[Enrolled], bytes]
 
 
-def earlier_answer(connection: sqlite3.Connection, request_id: str, digest: bytes) -> bytes | None:
+def earlier_answer(connection: Connection, request_id: str, digest: bytes) -> bytes | None:
     """Return the stored answer to a request that was answered before, or None for a new one.
 
     Raises FieldInvalid when the id was used for other content, SubjectNotFound when the subject was deleted since.
@@ -70,12 +70,12 @@ def earlier_answer(connection: sqlite3.Connection, request_id: str, digest: byte
     if earlier is None:
         return None
     known_digest, subject_id, answer = earlier
-    if not hmac.compare_digest(known_digest, digest):
-        raise FieldInvalid("request_id", "was used before for a different request")
     if answer is None:
         raise SubjectNotFound(
             f"subject {subject_id}, enrolled by this request_id, was deleted since", subject_id=subject_id
         )
+    if not hmac.compare_digest(known_digest, digest):
+        raise FieldInvalid("request_id", "was used before for a different request")
     return answer
 
 

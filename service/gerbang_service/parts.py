@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gerbang_service.admission import Admission
 from gerbang_service.cpu_quota import cpu_quota
-from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.errors import StartupError, StoreUnavailable
 from gerbang_service.gallery.batcher import Batcher
 from gerbang_service.gallery.gallery import Gallery, GalleryOptions
 from gerbang_service.gallery.graph import GraphSettings
@@ -23,6 +23,8 @@ from gerbang_service.self_audit import SelfAudit
 from gerbang_service.settings import NO_PACK, Settings
 from gerbang_service.store import reading
 from gerbang_service.store.store import Store
+from gerbang_service.store.vault import key_for
+from gerbang_service.watching.watch import UNWATCHED, Watch
 from gerbang_service.workers import Workers
 from gerbang_service.writer import Writer
 
@@ -65,19 +67,25 @@ class Parts:
     start_time_ns: int
 
     def load(self) -> None:
-        """Fill the gallery from the store and start following it; blocks, for seconds with a large gallery."""
+        """Fill the gallery from the store and start following it; blocks, for seconds with a large gallery.
+
+        Raises StartupError when something stored is damaged: nobody is left out without a word.
+        """
         started = time.monotonic()
         model = self.recogniser.model
         # What is loaded stays: a garbage collector that walks millions of subjects again and again would double the
         # time of loading and later stop the server for a second at a time.
         gc.disable()
-        with self.store.snapshot() as connection:
-            self.gallery.load(
-                reading.watchlists(connection),
-                reading.all_subjects(connection, model),
-                reading.all_templates(connection, model),
-                reading.revision(connection),
-            )
+        try:
+            with self.store.snapshot() as connection:
+                self.gallery.load(
+                    reading.watchlists(connection),
+                    reading.all_subjects(connection, model),
+                    reading.all_templates(connection, model),
+                    reading.revision(connection),
+                )
+        except StoreUnavailable as error:
+            raise StartupError(f"{self.store.folder}: {error}; 'gerbang check' tells what else is") from error
         gc.freeze()
         gc.enable()
         # First: when it can't catch up with what others wrote meanwhile, no thread must be left behind.
@@ -95,23 +103,27 @@ class Parts:
         self.store.close()
 
 
-def build(settings: Settings, *, on_failure: Callable[[], None]) -> Parts:
+def build(
+    settings: Settings, *, on_failure: Callable[[], None], on_writable: Callable[[bool], None], watch: Watch = UNWATCHED
+) -> Parts:
     """Make the parts. Must run in the event loop that will use them. Raises StartupError.
 
-    `on_failure` is called, in the event loop, when memory and disk differ and nothing may be answered any more.
+    `on_failure` is called, in the event loop, when memory and disk differ and nothing may be answered any more;
+    `on_writable` when changes can't be written any more, and when they can again.
     """
     start_time_ns = time.time_ns()
-    store = Store(settings.data, supervised=settings.workers > 1)
+    key = key_for(settings.data, settings.key_file) if settings.encryption else None
+    store = Store(settings.data, key, supervised=settings.workers > 1)
     try:
-        recogniser = _recogniser(settings, store)
+        recogniser = _recogniser(settings, store, watch)
         store.bind_model(recogniser.model, recogniser.dimension, ignore_others=settings.other_models == "ignore")
-        return _assemble(settings, store, recogniser, on_failure, start_time_ns)
+        return _assemble(settings, store, recogniser, on_failure, on_writable, start_time_ns, watch)
     except BaseException:
         store.close()
         raise
 
 
-def _recogniser(settings: Settings, store: Store) -> Recogniser:
+def _recogniser(settings: Settings, store: Store, watch: Watch) -> Recogniser:
     if settings.pack == NO_PACK:
         model, dimension = store.model() or (settings.model or _UNNAMED_MODEL, settings.dimension)
         if settings.model and settings.model != model:
@@ -128,7 +140,7 @@ def _recogniser(settings: Settings, store: Store) -> Recogniser:
 
     pack = open_pack(settings.pack, settings.det_size, settings.device, max(1, cpu_quota() // settings.workers))
     limits = ImageLimits(int(settings.max_image_mb * 1e6), int(settings.max_megapixels * 1e6))
-    pipeline = InsightFacePipeline(pack, limits)
+    pipeline = InsightFacePipeline(pack, limits, watch)
     return Recogniser(pack.name, pack.fingerprint, pack.dimension, _defaults(settings, pack), pipeline)
 
 
@@ -144,7 +156,9 @@ def _assemble(
     store: Store,
     recogniser: Recogniser,
     on_failure: Callable[[], None],
+    on_writable: Callable[[bool], None],
     start_time_ns: int,
+    watch: Watch,
 ) -> Parts:
     loop = asyncio.get_running_loop()
     quota = max(1, cpu_quota() // settings.workers)
@@ -164,18 +178,33 @@ def _assemble(
         gallery.search.run,
         settings.search_workers or max(1, quota // 2),
         Admission("searches", settings.max_pending_searches),
+        watch,
     )
     audit = SelfAudit(gallery, settings.audit_every)
     matching = Matching(
-        gallery, recogniser.pipeline, revisions, recogniser.defaults, images=images, searches=searches, audit=audit
+        gallery,
+        recogniser.pipeline,
+        revisions,
+        recogniser.defaults,
+        images=images,
+        searches=searches,
+        audit=audit,
+        watch=watch,
     )
+
+    def on_revision(revision: int) -> None:
+        watch.revised(revision)
+        loop.call_soon_threadsafe(revisions.advance, revision)
+
     writer = Writer(
         store,
         gallery,
         max_pending=settings.max_pending_writes,
         follows=recogniser.model if settings.workers > 1 else None,
-        on_revision=lambda revision: loop.call_soon_threadsafe(revisions.advance, revision),
+        on_revision=on_revision,
         on_failure=lambda: loop.call_soon_threadsafe(on_failure),
+        on_writable=lambda writable: loop.call_soon_threadsafe(on_writable, writable),
+        watch=watch,
     )
     queries = Workers(_QUERY_THREADS, Admission("queries", _MAX_PENDING_QUERIES), "query")
     return Parts(recogniser, store, gallery, matching, writer, queries, images, searches, audit, start_time_ns)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
+import resource
 import signal
 import sys
 import warnings
@@ -18,16 +20,35 @@ EXIT_REFUSED, EXIT_FAILED = 3, 4
 # A thread that comes back from native code (a search, a commit) waits this long for one that computes in Python;
 # CPython's 5 ms would be most of an answer's time (benchmarks/fresh.py).
 _SWITCH_INTERVAL_S = 0.0005
+_PR_SET_DUMPABLE = 4  # of prctl(2)
 
 
 def prepare() -> None:
-    """Set up logging to stderr, and what libraries read when they are imported."""
+    """Set up logging to stderr, what libraries read when they are imported, and keep the process's memory to itself."""
+    _keep_private()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # At INFO it tells which of its builds it looked for, in words that read like failures.
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)
     # Searches and images are spread over threads of their own. OpenBLAS's would only spin beside them: on two cores
     # they took 40 % of the answers. NumPy reads this when it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def _keep_private() -> None:
+    """Leave no core dump, let no other process of this user look into the memory, and share no file that is made."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        # Also for cores that go to a program, which the limit does not stop; and for debuggers and /proc/PID/environ.
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    os.umask(0o077)
+
+
+def log_as(settings: Settings) -> None:
+    """Write the log as the settings say from here on."""
+    # Imported here: it needs protobuf, which `prepare` has to go before.
+    from gerbang_service.watching.logs import configure  # noqa: PLC0415
+
+    configure(settings.log_format, settings.log_level)
 
 
 async def serve(settings: Settings, watch: Callable[[Callable[[], None]], object] = lambda _: None) -> None:

@@ -13,19 +13,27 @@ from grpc_reflection.v1alpha import reflection
 from gerbang.v1 import matching_service_pb2, watchlist_service_pb2
 from gerbang.v1.matching_service_pb2_grpc import add_MatchingServiceServicer_to_server
 from gerbang.v1.watchlist_service_pb2_grpc import add_WatchlistServiceServicer_to_server
-from gerbang_service.access.identity import LOCAL
+from gerbang_service.access.identity import Identity
+from gerbang_service.access.ports import Opened, Ports
+from gerbang_service.audit.log import AuditLog
+from gerbang_service.audit.serving import compare, note_start, open_log
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.parts import Parts, build
 from gerbang_service.rpc.calls import Observers
 from gerbang_service.rpc.enrolling import Enrolling
-from gerbang_service.rpc.guard import Guard
-from gerbang_service.rpc.health import Health
+from gerbang_service.rpc.guard import Context, Guard
+from gerbang_service.rpc.health import WRITES, Health
 from gerbang_service.rpc.matching_servicer import MatchingServicer
 from gerbang_service.rpc.parsing import Parser
+from gerbang_service.rpc.recording import Recorder
 from gerbang_service.rpc.registration import add_by_name
-from gerbang_service.rpc.streams import Drain
+from gerbang_service.rpc.streams import Drain, OpenStreams
 from gerbang_service.rpc.watchlist_servicer import ServerFacts, WatchlistServicer
+from gerbang_service.rpc.writing import Writing
 from gerbang_service.settings import Settings, split_address
+from gerbang_service.store import reading
+from gerbang_service.watching.state import Probes
+from gerbang_service.watching.watching import Watching
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +46,10 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 # How long new calls are still answered, with SHUTTING_DOWN, seconds.
 _LAST_CALLS_S = 0.2
+# How long those who changed something, and then were cut off, have to have it recorded, seconds.
+_LAST_RECORDS_S = 1.0
+# Milliseconds: to TLS and HTTP/2's first words; between pings; for their answer; without any call.
+_HANDSHAKE_MS, _KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS, _IDLE_MS = 10_000, 20_000, 10_000, 3_600_000
 # Calls of one connection at a time; a client keeps the rest back.
 _CALLS_OF_A_CONNECTION = 64
 # Calls that gRPC's core holds until they are begun, from which on it refuses some and, at twice as many, all: a dozen
@@ -57,6 +69,14 @@ def options(max_message_mb: int, *, shared_port: bool = False) -> tuple[tuple[st
         # Gates keep idle connections through firewalls with pings; the default calls that abuse.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        # Who opens a connection and then does not speak holds it no longer than this.
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        # A peer that is gone without a word, or stopped, is found by pings, and its calls are ended.
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.max_pings_without_data", 0),
+        # A client that was away so long connects anew with its next call.
+        ("grpc.max_connection_idle_ms", _IDLE_MS),
         # What is too much waits at the client, or is refused while refusing is still cheap: calls that waited here
         # until past their deadline would cost as much as those that are of use (docs/performance.md).
         ("grpc.max_concurrent_streams", _CALLS_OF_A_CONNECTION),
@@ -82,27 +102,45 @@ class Server:
         self._stopping = asyncio.Event()
         self._drain = Drain()
         self._health = Health()
+        self._telling: set[asyncio.Future[None]] = set()
+        self._open_streams = OpenStreams(settings.max_streams)
+        self._watching = Watching(settings)
+        self._writable = True
+        self._ports: list[int] = []
+        self._audit: AuditLog | None = None
+        self._writing: Writing | None = None
 
     async def run(self, say: Callable[[str], None]) -> None:
         """Serve until `stop`; `say` is told the bound address, and when the server is ready.
 
         Raises StartupError when it can't start, or Failed when it had to stop because memory and disk may differ.
         """
-        parts = build(self._settings, on_failure=self._fail)
+        watch = self._watching.watch
+        # First of all: it costs nothing to find out that a certificate can't be used.
+        ports = Ports(self._settings)
+        parts = build(self._settings, on_failure=self._fail, on_writable=self._set_writable, watch=watch)
         try:
+            self._open_audit(parts)
+            self._watching.start(parts, self._probes())
             await self._set_health(_NOT_SERVING)
             if self._settings.workers > 1:
                 # Before it listens: the kernel would hand it connections that the others could serve.
                 await self._load(parts)
-            server, address = self._bind(parts)
+            server, opened = self._bind(ports, parts)
+            self._ports += [split_address(each)[1] for each in (opened.main, opened.tokens) if each]
+            self._note_start(parts, opened)
             await server.start()
-            say(f"listening on {address}")
+            say(f"listening on {opened.main}")
+            if opened.tokens:
+                say(f"listening for tokens on {opened.tokens}")
             try:
                 await self._serve(parts, say)
             finally:
                 await self._drain_and_stop(server)
         finally:
+            await self._watching.stop()
             await asyncio.to_thread(parts.stop, loaded=self._ready)
+            await self._close_audit()
         if self._failed:
             raise Failed("stopped: what is in memory may not be what is stored, see the log")
 
@@ -138,32 +176,91 @@ class Server:
 
     async def _set_health(self, status: int) -> None:
         # The empty name is the server as a whole; grpc's servicer starts with it SERVING.
-        for name in ("", *SERVICES):
+        for name in ("", *SERVICES, WRITES):
             await self._health.set(name, status)
 
-    def _bind(self, parts: Parts) -> tuple[aio.Server, str]:
-        server = aio.server(options=options(self._settings.max_message_mb, shared_port=self._settings.workers > 1))
-        self._add_services(server, parts)
-        host, port = split_address(self._settings.listen)
-        shown = f"[{host}]" if ":" in host else host
-        try:
-            bound = server.add_insecure_port(f"{shown}:{port}")
-        except RuntimeError as error:
-            raise StartupError(f"can't listen on {self._settings.listen}: is the port taken?") from error
-        return server, f"{shown}:{bound}"
+    def _probes(self) -> Probes:
+        return Probes(
+            ready=lambda: self._ready,
+            draining=self._stopping.is_set,
+            ports=lambda: self._ports,
+            writable=lambda: self._writable,
+            open_streams=lambda: self._open_streams.count,
+            audit_waiting=lambda: 0 if self._audit is None else self._audit.waiting[0],
+            audit_writable=lambda: self._audit is None or not self._audit.failing,
+        )
 
-    def _add_services(self, server: aio.Server, parts: Parts) -> None:
+    def _set_writable(self, writable: bool) -> None:  # noqa: FBT001 - the only argument
+        self._writable = writable
+        self._tell_writes()
+
+    def _tell_writes(self) -> None:
+        """Tell health whether changes can be made: written, and recorded."""
+        recordable = self._audit is None or not self._audit.failing
+        status = _SERVING if self._ready and self._writable and recordable else _NOT_SERVING
+        # Of the names, this one alone: searches go on, and a gate must not be sent away for what it does not do.
+        task = asyncio.ensure_future(self._health.set(WRITES, status))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    def _open_audit(self, parts: Parts) -> None:
+        alone = self._settings.workers == 1
+        loop = asyncio.get_running_loop()
+        self._audit = open_log(
+            self._settings,
+            parts.store.cipher,
+            alone=alone,
+            on_change=lambda: loop.call_soon_threadsafe(self._tell_writes),
+        )
+        if self._audit is not None and alone:
+            with parts.store.reading() as connection:
+                compare(self._audit, reading.revision(connection))
+
+    def _note_start(self, parts: Parts, opened: Opened) -> None:
+        if self._audit is not None:
+            recogniser = parts.recogniser
+            note_start(
+                self._audit,
+                self._settings,
+                listen=opened.main,
+                token_listen=opened.tokens,
+                model=recogniser.model,
+                threshold=recogniser.defaults.identification_threshold,
+                verification_threshold=recogniser.defaults.verification_threshold,
+            )
+
+    async def _close_audit(self) -> None:
+        if self._audit is None:
+            return
+        if self._writing is not None:
+            await self._writing.finished(_LAST_RECORDS_S)
+        self._audit.note({"event": "stop", "gave_up": self._failed})
+        await asyncio.to_thread(self._audit.stop)
+
+    def _bind(self, ports: Ports, parts: Parts) -> tuple[aio.Server, Opened]:
+        server = aio.server(
+            interceptors=self._watching.interceptors,
+            options=options(self._settings.max_message_mb, shared_port=self._settings.workers > 1),
+        )
+        self._add_services(server, parts, ports.authentication(parts.store))
+        return server, ports.open(server)
+
+    def _add_services(self, server: aio.Server, parts: Parts, authenticate: Callable[[Context], Identity]) -> None:
         recogniser = parts.recogniser
         parser = Parser(recogniser.model, recogniser.dimension)
-        enrolling = Enrolling(parts.matching, parser, parts.store, parts.writer, parts.queries)
+        audit = self._audit
+        writing = self._writing = Writing(parts.writer, audit.check if audit is not None else lambda: None)
+        enrolling = Enrolling(parts.matching, parser, parts.store, writing, parts.queries)
         facts = ServerFacts(
             recogniser.pack, recogniser.model, recogniser.dimension, recogniser.defaults, parts.start_time_ns
         )
-        observer = Observers(())
-        guard = Guard(lambda: self._ready, self._stopping.is_set, lambda _: LOCAL, observer)
-        matching = MatchingServicer(parts.matching, enrolling, parser, self._drain, observer)
+        # First: what can't be recorded is not answered, and the others are told of the failure only.
+        recorders = () if audit is None else (Recorder(audit, recogniser.model),)
+        observer = Observers((*recorders, *self._watching.observers))
+        guard = Guard(lambda: self._ready, self._stopping.is_set, authenticate, observer)
+        matching = MatchingServicer(parts.matching, enrolling, parser, self._drain, self._open_streams, observer)
         add_by_name(server, add_MatchingServiceServicer_to_server, guard.of(matching))
-        add_by_name(server, add_WatchlistServiceServicer_to_server, guard.of(WatchlistServicer(parts, facts)))
+        add_by_name(server, add_WatchlistServiceServicer_to_server, guard.of(WatchlistServicer(parts, writing, facts)))
         # Registered with gRPC's core, health calls have a queue of their own there: a flood can't crowd them out.
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:

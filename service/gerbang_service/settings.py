@@ -16,6 +16,7 @@ from typing import Any
 
 from gerbang_service.domain.errors import StartupError
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
 PLANS = ("both", "graph", "sweep", "exact")
 STAND_IN = "stand-in"
 NO_PACK = "none"
@@ -35,15 +36,17 @@ class Settings:
         metadata={"help": f"Face pack: a name, a folder, '{STAND_IN}' (drawn faces) or '{NO_PACK}' (templates only)."}
     )
     listen: str = _setting("127.0.0.1:50051", "Address to listen on; port 0 takes a free one.")
-    insecure: bool = _setting(False, "Listen on other than loopback addresses without TLS or authentication.")
+    insecure: bool = _setting(False, "Listen on other than loopback addresses without TLS and authentication.")
     tls_certificate: Path | None = _setting(
-        None, "PEM file of the server's certificate chain; read again when it changes."
+        None, "PEM file of the server's certificate chain, read again when it changes. Clients then say who they are."
     )
-    tls_key: Path | None = _setting(None, "PEM file of the certificate's private key.")
+    tls_key: Path | None = _setting(None, "PEM file of the certificate's private key; only its owner may write it.")
     client_ca: Path | None = _setting(
         None, "PEM file of the authorities of client certificates. With it every client of `listen` needs one."
     )
-    policy: Path | None = _setting(None, "TOML file that says which client certificate has which role.")
+    policy: Path | None = _setting(
+        None, "TOML file that says which client certificate has which role; read again when it changes."
+    )
     token_listen: str = _setting(
         "", "A second address, TLS without client certificates, for callers with API tokens. Empty: none."
     )
@@ -59,12 +62,21 @@ class Settings:
         None, "File with the key that wraps the data key (gerbang key create). Else GERBANG_KEY holds it."
     )
     audit_log: bool = _setting(True, "Record every call in a hash-chained log.")
-    audit_folder: Path | None = _setting(None, "Folder of that log. Default: 'audit' in the data folder.")
+    audit_folder: Path | None = _setting(
+        None, "Folder of that log. Default: 'audit' in the data folder. Workers have a folder each in it."
+    )
     audit_file_mb: float = _setting(64.0, "Size at which a new file of the log is begun, MB.")
-    metrics_listen: str = _setting("", "Address of /metrics, /livez and /readyz, plain HTTP. Empty: none.")
+    metrics_listen: str = _setting(
+        "",
+        "Address of /metrics, /livez and /readyz, plain HTTP: loopback, unless insecure is said. Empty: none. "
+        "With several workers each has a port of its own, from this one upwards.",
+    )
     log_format: str = _setting("text", "Lines of the log: text, or one JSON object each.", ("text", "json"))
+    log_level: str = _setting("info", "From which level on lines are written. debug: every call.", LOG_LEVELS)
     trace_endpoint: str = _setting(
-        "", "OTLP/gRPC collector of OpenTelemetry traces, such as localhost:4317. Empty: none."
+        "",
+        "OTLP/gRPC collector of OpenTelemetry traces, such as localhost:4317 or https://collector:4317; in the clear "
+        "only on loopback, unless insecure is said. Empty: none.",
     )
 
     threshold: float | None = _setting(None, "Identification threshold, a cosine. Default: the pack's own.")
@@ -132,11 +144,48 @@ class Settings:
             choices = field.metadata.get("choices")
             if choices:
                 self._require(field.name, getattr(self, field.name) in choices, f"must be one of {choices}")
+        self._check_watching()
+        self._check_access()
+
+    def _check_access(self) -> None:
+        """Refuse what would let in others than the operator believes."""
+        tls, mutual = self.tls_certificate is not None, self.client_ca is not None
+        self._require("tls_key", tls == (self.tls_key is not None), "goes with tls_certificate, and that with it")
+        self._require("client_ca", tls or not mutual, "needs tls_certificate and tls_key")
+        self._require(
+            "policy",
+            mutual == (self.policy is not None),
+            "goes with client_ca, and that with it: the one says who is who, the other what they may do",
+        )
         self._require(
             "listen",
-            self.insecure or is_loopback(self.listen),
-            f"{self.listen} is no loopback address, and nothing is encrypted: say insecure if that is meant",
+            tls or self.insecure or is_loopback(self.listen),
+            f"{self.listen} is no loopback address, and without tls_certificate nothing is encrypted and nobody is "
+            "asked who they are: say insecure if that is meant",
         )
+        if self.token_listen:
+            self._require("token_listen", tls, "needs tls_certificate and tls_key: tokens are taken over TLS only")
+            self._require("token_listen", mutual, "without client_ca tokens are taken at `listen` itself")
+            _, port = split_address(self.token_listen, "token_listen")
+            self._require("token_listen", port == 0 or self.token_listen != self.listen, "is the address of `listen`")
+
+    def _check_watching(self) -> None:
+        """Numbers of hits by list, and who called when, are nobody's business who can merely reach the port."""
+        if self.metrics_listen:
+            self._require(
+                "metrics_listen",
+                self.insecure or is_loopback(self.metrics_listen, "metrics_listen"),
+                f"{self.metrics_listen} is no loopback address, and it is plain HTTP for everybody: say insecure if "
+                "that is meant, or let a proxy with TLS stand before it",
+            )
+            last = split_address(self.metrics_listen, "metrics_listen")[1] + self.workers - 1
+            self._require("metrics_listen", last <= 65535, f"{self.workers} workers need ports up to {last}")
+        if self.trace_endpoint and not self.trace_endpoint.startswith("https://"):
+            self._require(
+                "trace_endpoint",
+                self.insecure or is_loopback(self.trace_endpoint.removeprefix("http://"), "trace_endpoint"),
+                f"{self.trace_endpoint} is no loopback address: say https://, or insecure if the clear is meant",
+            )
 
     def to_json(self) -> str:
         """Return all settings as one line of JSON, for `from_json` in another process. It holds no secret."""
@@ -157,18 +206,18 @@ class Settings:
             raise StartupError(f"setting {name}: {message}")
 
 
-def split_address(listen: str) -> tuple[str, int]:
-    """Split `HOST:PORT` (an IPv6 host in brackets); raise StartupError for anything else."""
+def split_address(listen: str, setting: str = "listen") -> tuple[str, int]:
+    """Split `HOST:PORT` (an IPv6 host in brackets); raise StartupError, which names the setting, for anything else."""
     host, _, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdigit() or int(port) > 65535:
-        raise StartupError(f"setting listen: {listen!r} is not HOST:PORT")
+        raise StartupError(f"setting {setting}: {listen!r} is not HOST:PORT")
     return host, int(port)
 
 
-def is_loopback(listen: str) -> bool:
-    """Tell whether only this machine can reach `listen`."""
-    host, _ = split_address(listen)
+def is_loopback(listen: str, setting: str = "listen") -> bool:
+    """Tell whether only this machine can reach `listen`; raises StartupError as split_address does."""
+    host, _ = split_address(listen, setting)
     if host == "localhost":
         return True
     try:

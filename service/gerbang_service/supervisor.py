@@ -12,12 +12,16 @@ import signal
 import socket
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 
+from gerbang_service.audit.log import AuditLog
+from gerbang_service.audit.serving import compare, note_start, open_log, worker_folder
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.process import EXIT_REFUSED
 from gerbang_service.settings import Settings, split_address
+from gerbang_service.store import reading
 from gerbang_service.store.database import DataFolder
+from gerbang_service.store.vault import key_for
 
 log = logging.getLogger(__name__)
 
@@ -45,34 +49,57 @@ class Supervisor:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
-        folder = DataFolder(self._settings.data)
-        port = None
+        key = key_for(self._settings.data, self._settings.key_file) if self._settings.encryption else None
+        folder = DataFolder(self._settings.data, key)
         try:
-            port = _reserve_port(self._settings.listen)
-            await self._run_workers(folder, port)
+            audit = self._audited(folder)
+        except BaseException:
+            folder.close()
+            raise
+        wanted = self._settings.listen, self._settings.token_listen
+        try:
+            with ExitStack() as ports:
+                listen, tokens = (
+                    _address(each, ports.enter_context(_reserve_port(each))) if each else "" for each in wanted
+                )
+                await self._run_workers(folder, dataclasses.replace(self._settings, listen=listen, token_listen=tokens))
         finally:
-            if port is not None:
-                port.close()
+            if audit is not None:
+                audit.note({"event": "stop"})
+                audit.stop()
             folder.close()
 
-    async def _run_workers(self, folder: DataFolder, port: socket.socket) -> None:
-        host, _ = split_address(self._settings.listen)
-        shown = f"[{host}]" if ":" in host else host
-        address = f"{shown}:{port.getsockname()[1]}"
-        own = dataclasses.replace(self._settings, listen=address)
-        told = own.to_json() + "\n"
+    def _audited(self, folder: DataFolder) -> AuditLog | None:
+        """Open the log of the server as a whole; those of the calls are its workers'."""
+        audit = open_log(self._settings, folder.cipher, alone=False)
+        if audit is None:
+            return None
+        try:
+            with closing(folder.connect(readonly=True)) as connection:
+                compare(audit, reading.revision(connection))
+        except BaseException:
+            audit.stop()
+            raise
+        note_start(audit, self._settings)
+        return audit
+
+    async def _run_workers(self, folder: DataFolder, settings: Settings) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                announcing = tasks.create_task(self._announce(address))
+                announcing = tasks.create_task(self._announce(settings))
                 for number in range(self._settings.workers):
+                    told = _for_worker(settings, number).to_json() + "\n"
                     tasks.create_task(self._keep_alive(number, told.encode(), folder.lock))
                 await self._stopping.wait()
                 announcing.cancel()
         except* StartupError as errors:
             raise errors.exceptions[0] from None
 
-    async def _announce(self, address: str) -> None:
-        for events, line in ((self._listening, f"listening on {address}"), (self._ready, "ready")):
+    async def _announce(self, settings: Settings) -> None:
+        bound = f"listening on {settings.listen}"
+        if settings.token_listen:
+            bound += f"\nlistening for tokens on {settings.token_listen}"
+        for events, line in ((self._listening, bound), (self._ready, "ready")):
             for event in events:
                 await event.wait()
             print(line, flush=True)
@@ -143,6 +170,23 @@ class Supervisor:
             log.error("worker %d did not end in time and is killed", number)  # noqa: TRY400 - the text says it all
             process.kill()
             await process.wait()
+
+
+def _for_worker(settings: Settings, number: int) -> Settings:
+    """Return the settings of one worker: each has an audit log of its own, and is watched on a port of its own."""
+    settings = dataclasses.replace(settings, audit_folder=worker_folder(settings, number))
+    if not settings.metrics_listen:
+        return settings
+    host, port = split_address(settings.metrics_listen)
+    shown = f"[{host}]" if ":" in host else host
+    own = f"{shown}:{port + number if port else 0}"
+    log.info("worker %d: metrics_listen is %s", number, own)
+    return dataclasses.replace(settings, metrics_listen=own)
+
+
+def _address(listen: str, port: socket.socket) -> str:
+    host, _ = split_address(listen)
+    return f"{f'[{host}]' if ':' in host else host}:{port.getsockname()[1]}"
 
 
 def _reserve_port(listen: str) -> socket.socket:

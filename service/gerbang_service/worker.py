@@ -19,6 +19,7 @@ def main() -> None:
     """Serve until SIGTERM, or the end of standard input."""
     process.prepare()
     settings = Settings.from_json(sys.stdin.readline())
+    process.log_as(settings)
     # Imported here: after `prepare`, before which no library may be.
     from gerbang_service.server import Failed  # noqa: PLC0415
 

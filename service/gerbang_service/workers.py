@@ -26,6 +26,16 @@ class Workers:
         self._admission = admission
         self._lane = max(1, min(2 * threads, admission.limit))
 
+    @property
+    def pending(self) -> int:
+        """Pieces of work that wait or run."""
+        return self._admission.admitted
+
+    @property
+    def limit(self) -> int:
+        """How many pieces of work may wait or run."""
+        return self._admission.limit
+
     def lane(self) -> asyncio.Semaphore:
         """Return what makes one call's many pieces of work take turns.
 

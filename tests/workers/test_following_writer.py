@@ -16,7 +16,7 @@ from gerbang_service.domain.errors import StoreUnavailable
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.gallery import Gallery, GalleryOptions
 from gerbang_service.operations import create_watchlist, delete_watchlist
-from gerbang_service.store.database import DATABASE_FILE
+from gerbang_service.store.connection import DATABASE_FILE
 from gerbang_service.store.store import Store
 from gerbang_service.writer import Writer
 from workers.test_following import DIMENSION, MODEL, write

@@ -27,7 +27,7 @@ from gerbang.v1.watchlist_service_pb2 import (
     GetServerInfoRequest,
     UpdateSubjectRequest,
 )
-from gerbang_service.store.database import DATABASE_FILE
+from gerbang_service.store.connection import DATABASE_FILE
 from running import RunningServer, StartRefused
 from workers.connections import DIMENSION, TIMEOUT_S, Connection, children, to_each_worker
 
@@ -205,7 +205,7 @@ def test_worker_that_can_not_follow_is_replaced(tmp_path: Path) -> None:
 
 def test_erasing_holds_up_nobody_and_is_not_forgotten(tmp_path: Path) -> None:
     """While somebody reads for long, as a new worker does, others write on; what was deleted is erased after that."""
-    with RunningServer(tmp_path / "data", *OPTIONS) as running:
+    with RunningServer(tmp_path / "data", *OPTIONS, "--no-encryption") as running:
         one, other = to_each_worker(running.address)
         one.office.CreateWatchlist(CreateWatchlistRequest(watchlist=Watchlist(watchlist_id="w")))
         one.enroll("gone", 1, subject_labels={"case": "to-be-erased"})
@@ -226,7 +226,7 @@ def test_erasing_holds_up_nobody_and_is_not_forgotten(tmp_path: Path) -> None:
 
 
 def left_of(folder: Path, wanted: bytes) -> bool:
-    return any(wanted in each.read_bytes() for each in folder.iterdir())
+    return any(wanted in each.read_bytes() for each in folder.iterdir() if each.is_file())
 
 
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:

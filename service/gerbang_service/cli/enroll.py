@@ -71,7 +71,7 @@ def enroll(
     except UnclearPhotosError as error:
         raise click.UsageError(str(error)) from error
     terms = Terms(watchlists=tuple(dict.fromkeys(watchlists)), labels=labels, **options)
-    with WatchlistClient(session.server, timeout=session.timeout) as office:
+    with session.client(WatchlistClient) as office:
         _require_watchlists(office, terms.watchlists)
         upload = Upload(office, found.people, terms, timeout=session.timeout, again=again)
         tally = _send(session, upload, found)

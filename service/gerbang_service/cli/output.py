@@ -22,7 +22,7 @@ from gerbang_service.cli.documents import error_document
 _PIPED_WIDTH = 10_000  # columns: what goes into a file or another program is never folded
 
 # gRPC's text when there is no server, of which only the beginning and the end say anything.
-_UNREACHABLE = re.compile(r"(\S+) .*failed to connect to all addresses.*: ([^:]+)", re.DOTALL)
+_UNREACHABLE = re.compile(r"(\S+) .*failed to connect to all addresses.*: (?!OK$)([^:]+?)(?:: OK)?", re.DOTALL)
 
 Cell = str | Text
 NONE = Text("-", style="dim")

@@ -5,14 +5,20 @@ from __future__ import annotations
 import click
 
 from gerbang_service.cli.audit import audit
+from gerbang_service.cli.backup import backup, restore
+from gerbang_service.cli.certs import certs
+from gerbang_service.cli.check import check
 from gerbang_service.cli.demo.command import demo
+from gerbang_service.cli.doctor.command import doctor
 from gerbang_service.cli.enroll import enroll
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.identify import identify
 from gerbang_service.cli.info import info
+from gerbang_service.cli.key import key
 from gerbang_service.cli.options import InOrder
 from gerbang_service.cli.serve import serve
 from gerbang_service.cli.subject import subject
+from gerbang_service.cli.token import token
 from gerbang_service.cli.verify import verify
 from gerbang_service.cli.watchlist import watchlist
 
@@ -28,7 +34,9 @@ def root() -> None:
     """Face matching against watchlists for border gates and immigration counters."""
 
 
-for _command in (serve, enroll, identify, verify, watchlist, subject, info, audit, demo):
+_ASKING = (enroll, identify, verify, watchlist, subject, info)
+_KEEPING = (doctor, audit, certs, token, key, backup, restore, check)
+for _command in (serve, *_ASKING, *_KEEPING, demo):
     root.add_command(_command)
 
 

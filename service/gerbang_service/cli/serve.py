@@ -19,7 +19,7 @@ from gerbang_service.settings import Settings, read_toml
 from gerbang_service.supervisor import Supervisor
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command one option for every setting, so that there is one place where settings are listed."""
     types_of = typing.get_type_hints(Settings)
     for field in reversed(dataclasses.fields(Settings)):
@@ -57,8 +57,7 @@ def _use_file(context: click.Context, _: click.Parameter, path: Path | None) -> 
             raise click.UsageError(str(error)) from error
 
 
-@click.command(short_help="Run the server.")
-@click.option(
+config_option = click.option(
     "--config",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     envvar="GERBANG_CONFIG",
@@ -68,7 +67,11 @@ def _use_file(context: click.Context, _: click.Parameter, path: Path | None) -> 
     callback=_use_file,
     help="TOML file with settings; the command line and the environment go before it.",
 )
-@_options
+
+
+@click.command(short_help="Run the server.")
+@config_option
+@settings_options
 def serve(**values: Any) -> None:  # noqa: ANN401 - checked by Settings
     """Run the server until SIGTERM or Ctrl-C, then finish the calls in flight.
 
@@ -78,6 +81,7 @@ def serve(**values: Any) -> None:  # noqa: ANN401 - checked by Settings
     process.prepare()
     try:
         settings = Settings(**values)
+        process.log_as(settings)
         asyncio.run(process.serve(settings) if settings.workers == 1 else Supervisor(settings).run())
     except StartupError as error:
         click.echo(f"gerbang serve: {error}", err=True)

@@ -30,9 +30,13 @@ from gerbang_service.cli.photos import Person
 LOOK_AHEAD: Final = 32
 """Photos sent or being sent without an answer yet: enough to keep a server busy, at most 320 MB in memory."""
 
+STOPS_AFTER: Final = 2 * LOOK_AHEAD
+"""Photos in a row that the server could not store, as when its disk is full: the rest is then not sent at all."""
+
 LARGEST_FILE: Final = 60_000_000
 """Bytes. A larger file can't be one message (64 MiB) and would end the stream for all others."""
 
+_NOT_STORED: Final = frozenset({"STORE_UNAVAILABLE", "AUDIT_UNAVAILABLE"})
 DELETED_SINCE: Final = "DELETED_SINCE"
 """Reason of a photo that was enrolled before and whose subject was deleted; not one of the server's."""
 
@@ -110,9 +114,11 @@ class Upload:
     def results(self) -> Iterator[PhotoResult]:
         """Send the photos and yield what became of each, in about their order.
 
-        Raises gerbang.GerbangError when the stream breaks. What was yielded until then is kept by the server.
+        Ends early when the server can store nothing more. Raises gerbang.GerbangError when the stream breaks. What was
+        yielded until then as enrolled is kept by the server.
         """
         photos = self._photos
+        not_stored = 0
         try:
             for generation in itertools.count():
                 deleted: list[_Owned] = []
@@ -122,7 +128,10 @@ class Upload:
                     if self._again and was_deleted(response):
                         deleted.append(owned)
                     else:
-                        yield result_of(owned, response)
+                        result = result_of(owned, response)
+                        not_stored = not_stored + 1 if result.reason in _NOT_STORED else 0
+                        self._over = self._over or not_stored >= STOPS_AFTER
+                        yield result
                     yield from self._drain_unsent()
                 yield from self._drain_unsent()
                 if not deleted:

@@ -21,6 +21,7 @@ from gerbang_service.admission import Admission, Deadline
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.errors import DeadlineTooShort, Overloaded
 from gerbang_service.gallery.search import Query
+from gerbang_service.watching.watch import UNWATCHED, Watch
 
 Answers: TypeAlias = list[list[Candidate]]
 
@@ -52,9 +53,16 @@ class _Job:
 class Batcher:
     """Threads that search, behind an admission. Made in, and used from, one event loop."""
 
-    def __init__(self, search: Callable[[Sequence[Query]], Answers], threads: int, admission: Admission) -> None:
+    def __init__(
+        self,
+        search: Callable[[Sequence[Query]], Answers],
+        threads: int,
+        admission: Admission,
+        watch: Watch = UNWATCHED,
+    ) -> None:
         """`search`: answers queries in order; called by `threads` threads at once."""
         self._search = search
+        self._watch = watch
         self._admission = admission
         self._loop = asyncio.get_running_loop()
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -70,6 +78,11 @@ class Batcher:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def pending(self) -> int:
+        """Queries that wait or are searched."""
+        return self._pending
 
     async def run(self, queries: Sequence[Query], deadline: Deadline) -> Answers:
         """Answer queries, each with its candidates, in order.
@@ -167,7 +180,9 @@ class Batcher:
         started, started_cpu = time.perf_counter(), time.thread_time()
         searched = self._search_jobs(live)
         count = sum(len(job.queries) for job in live)
-        self._of_one = (time.perf_counter() - started) / count
+        took_s = time.perf_counter() - started
+        self._of_one = took_s / count
+        self._watch.searched(count, took_s)
         cost_s = (time.thread_time() - started_cpu) / count
         self._least_cost_s = max(min(cost_s, _FORGETTING * self._least_cost_s), _BATCH_S / LARGEST_BATCH)
         self._largest = max(_SMALLEST_BATCH, int(_BATCH_S / self._least_cost_s))

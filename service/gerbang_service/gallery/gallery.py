@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -126,13 +126,16 @@ class Gallery:
         """Return what admits subjects on any of these lists, as Filter.lists."""
         return self._numbers.bits(each.watchlist_id for each in lists)
 
-    def compare(self, probe: NDArray[np.float32], subject_id: str) -> tuple[float, int]:
+    def compare(
+        self, probe: NDArray[np.float32], subject_id: str, sees: Callable[[Sequence[str]], bool]
+    ) -> tuple[float, int]:
         """Return the best exact similarity of a probe to a subject's templates, and that template's id.
 
-        Raises SubjectNotFound, or SubjectHasNoTemplate.
+        `sees` tells of a subject's lists whether the caller sees it. Raises SubjectNotFound, also for a subject that
+        the caller does not see, or SubjectHasNoTemplate.
         """
         owner = self._owners.get(subject_id)
-        if owner is None:
+        if owner is None or not sees(owner.watchlists):
             raise SubjectNotFound(f"no subject {subject_id}", subject_id=subject_id)
         best = self.search.compare(probe, owner.template_ids)
         if best is None:

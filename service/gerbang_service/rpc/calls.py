@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Sequence
@@ -23,12 +24,18 @@ def _new_id() -> str:
 
 @dataclass(slots=True)
 class Call:
-    """One call. `identity` is None until the caller is known; `started`: on the clock of time.perf_counter."""
+    """One call, or one item of a stream, which has the stream's id.
+
+    `identity` is None until the caller is known; `started`: on the clock of time.perf_counter; `peer`: its address as
+    gRPC writes it; `revision`: of the change that it made, None while it made none.
+    """
 
     rpc: str
     request_id: str = field(default_factory=_new_id)
     identity: Identity | None = None
     started: float = field(default_factory=time.perf_counter)
+    peer: str = ""
+    revision: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -71,9 +78,21 @@ def current() -> Call:
     return _CALL.get()
 
 
+def current_or_none() -> Call | None:
+    """Return the call that this task works for, if it works for one."""
+    return _CALL.get(None)
+
+
 def caller() -> Identity:
     """Return who this task works for. Calls begun without authentication are the machine's own."""
     return _CALL.get().identity or LOCAL
+
+
+def begin_item() -> Call:
+    """Make one item of a stream what this task works for. The task must be the item's own."""
+    item = dataclasses.replace(_CALL.get(), started=time.perf_counter(), revision=None)
+    _CALL.set(item)
+    return item
 
 
 def enter(call: Call) -> None:

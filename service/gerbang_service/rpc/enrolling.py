@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gerbang.v1 import matching_service_pb2 as pb
+from gerbang_service.access import bounds
+from gerbang_service.access.identity import Identity
 from gerbang_service.admission import Deadline
-from gerbang_service.domain.errors import FaceRejected, GerbangError, InputError, ModelMismatch
+from gerbang_service.domain.errors import FaceRejected, GerbangError, InputError, ModelMismatch, SubjectExists
 from gerbang_service.domain.faces import FaceChoice
 from gerbang_service.domain.subjects import NewTemplate
 from gerbang_service.faces.quality import ENROLMENT
 from gerbang_service.matching import Features, Matching
 from gerbang_service.operations import Enrolled, Enrolment, earlier_answer, enroll
-from gerbang_service.rpc import mapping
+from gerbang_service.rpc import calls, mapping
 from gerbang_service.rpc.parsing import Parser, enrolment_subject, on_existing, request_identity
 from gerbang_service.rpc.streams import Turn
+from gerbang_service.rpc.writing import Writing, seen_through
+from gerbang_service.store import reading
+from gerbang_service.store.connection import Connection
 from gerbang_service.store.store import Store
 from gerbang_service.workers import Workers
-from gerbang_service.writer import Writer
 
 # What makes one sample unusable, as opposed to the whole request.
 Rejection: TypeAlias = FaceRejected | InputError | ModelMismatch
@@ -32,7 +36,7 @@ class Enrolling:
     matching: Matching
     parser: Parser
     store: Store
-    writer: Writer
+    writing: Writing
     queries: Workers
 
     async def enroll(
@@ -46,16 +50,18 @@ class Enrolling:
 
         `turn`: when it comes the write is submitted, so that a stream keeps its order. `lane`: that of the stream.
         """
-        subject = enrolment_subject(request)
+        subject, identity = enrolment_subject(request), calls.caller()
+        identity.check_watchlists(subject.watchlists)
         existing = on_existing(request)
         request_id, digest = request_identity(request)
         if request_id:
             stored = await self.queries.run(lambda: self._earlier(request_id, digest), deadline)
             if stored is not None:
-                return _replayed(stored)
+                return await self._replayed(stored, identity, deadline)
         samples = await self._features(request, deadline, lane or self.matching.lane())
         usable = [each for each in samples if isinstance(each, Features)]
-        duplicates = await self.matching.duplicates([each.vector for each in usable], subject.subject_id, deadline)
+        vectors = [each.vector for each in usable]
+        duplicates = await self.matching.duplicates(vectors, subject.subject_id, deadline, identity.sees)
 
         def response(enrolled: Enrolled) -> pb.EnrollResponse:
             return pb.EnrollResponse(
@@ -77,15 +83,38 @@ class Enrolling:
         if turn is not None:
             await turn.comes()
         deadline.check()
-        written = self.writer.submit(enroll(enrolment))
+        written = self.writing.submit(bounds.enrolling(identity, subject.subject_id, enroll(enrolment)))
         if turn is not None:
             turn.end()
-        answer = await asyncio.wrap_future(written)
-        return _replayed(answer) if isinstance(answer, bytes) else response(answer)
+        answer = await seen_through(written)
+        if isinstance(answer, bytes):
+            return await self._replayed(answer, identity, deadline)
+        return response(answer)
 
     def _earlier(self, request_id: str, digest: bytes) -> bytes | None:
         with self.store.reading() as connection:
             return earlier_answer(connection, request_id, digest)
+
+    async def _replayed(self, stored: bytes, identity: Identity, deadline: Deadline) -> pb.EnrollResponse:
+        answer = pb.EnrollResponse.FromString(stored)
+        answer.replayed = True
+        if identity.watchlists is not None:
+            # It may have been given to somebody who sees more.
+            await self.queries.run(lambda: self._only_seen(answer, identity), deadline)
+        return answer
+
+    def _only_seen(self, answer: pb.EnrollResponse, identity: Identity) -> None:
+        def seen(connection: Connection, subject_id: str) -> bool:
+            found = reading.subject(connection, subject_id)
+            return found is not None and identity.sees(found.watchlists)
+
+        with self.store.reading() as connection:
+            name = answer.subject.subject_id
+            if not seen(connection, name):
+                raise SubjectExists(f"subject {name} is already enrolled", subject_id=name)
+            left = [each for each in answer.duplicates if seen(connection, each.subject_id)]
+        del answer.duplicates[:]
+        answer.duplicates.extend(left)
 
     async def _features(
         self, request: pb.EnrollRequest, deadline: Deadline, lane: asyncio.Semaphore
@@ -123,9 +152,3 @@ def _results(samples: list[Features | Rejection], template_ids: tuple[int, ...])
 def _rejected(rejection: GerbangError) -> pb.SampleResult:
     found = rejection.face if isinstance(rejection, FaceRejected) else None
     return pb.SampleResult(rejection=rejection.reason, detail=str(rejection), face=mapping.face(found))
-
-
-def _replayed(stored: bytes) -> pb.EnrollResponse:
-    answer = pb.EnrollResponse.FromString(stored)
-    answer.replayed = True
-    return answer

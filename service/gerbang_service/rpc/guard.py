@@ -6,7 +6,9 @@ when the server drains, and audit and metrics learn of every answer before it is
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, NoReturn, TypeAlias
@@ -19,10 +21,16 @@ from gerbang_service.access.identity import Identity
 from gerbang_service.domain.errors import NotReady, ShuttingDown
 from gerbang_service.rpc import calls
 from gerbang_service.rpc.calls import REQUEST_ID_KEY, Call, Observer
+from gerbang_service.rpc.deserializing import Unreadable
 from gerbang_service.rpc.errors import to_status
 
 Context: TypeAlias = aio.ServicerContext[Any, Any]
 
+# What becomes of a call whose client went away, or did not wait any longer; nobody is told but observers.
+_GONE = status_pb2.Status(code=grpc.StatusCode.CANCELLED.value[0], message="the client went away")
+
+# Who sends on a stream is asked again so often, seconds: with what the book of tokens takes, within one.
+_ASKED_EVERY_S = 0.5
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -61,6 +69,7 @@ class Guard:
 
     def _begin(self, call: Call, context: Context) -> None:
         context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+        call.peer = context.peer()
         call.identity = self._authenticate(context)
         call.identity.check_rpc(call.rpc)
         if self._draining():
@@ -74,12 +83,17 @@ class Guard:
             calls.enter(call)
             try:
                 self._begin(call, context)
+                if isinstance(request, Unreadable):
+                    raise request.error  # noqa: TRY301 - fails as whatever else does
                 response = await behaviour(request, context)
                 await self._observer.answered(call, request, response)
+            except asyncio.CancelledError:
+                await self._observer.failed(call, request, _GONE)
+                raise
             except Exception as error:
                 if isinstance(error, aio.AbortError):
                     raise
-                await self._fail(call, request, context, error)
+                await self._fail(call, None if isinstance(request, Unreadable) else request, context, error)
             return response
 
         return guarded
@@ -90,14 +104,30 @@ class Guard:
             calls.enter(call)
             try:
                 self._begin(call, context)
-                async for response in behaviour(requests, context):
+                async for response in behaviour(self._of_one_caller(call, requests, context), context):
                     yield response
+            except asyncio.CancelledError:
+                await self._observer.failed(call, None, _GONE)
+                raise
             except Exception as error:
                 if isinstance(error, aio.AbortError):
                     raise
                 await self._fail(call, None, context, error)
 
         return guarded
+
+    async def _of_one_caller(self, call: Call, requests: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ANN401
+        """Yield a stream's requests, asking now and then who sends them: a stream may be open for longer than a right.
+
+        Raises Unauthenticated or RoleDenied at a request of somebody who may not send it any more.
+        """
+        asked = time.monotonic()
+        async for request in requests:
+            if time.monotonic() - asked > _ASKED_EVERY_S:
+                call.identity = self._authenticate(context)
+                call.identity.check_rpc(call.rpc)
+                asked = time.monotonic()
+            yield request
 
     async def _fail(self, call: Call, request: Any, context: Context, error: Exception) -> NoReturn:  # noqa: ANN401
         status = to_status(error, call.request_id)

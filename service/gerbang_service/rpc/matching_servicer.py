@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterable, AsyncIterator
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from grpc import aio
 
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import matching_service_pb2_grpc, sample_pb2
+from gerbang_service.access import bounds
 from gerbang_service.admission import Deadline
 from gerbang_service.domain.errors import FieldInvalid, GerbangError
 from gerbang_service.domain.faces import FaceChoice
@@ -21,7 +23,7 @@ from gerbang_service.rpc.calls import Observer
 from gerbang_service.rpc.enrolling import Enrolling
 from gerbang_service.rpc.errors import to_status
 from gerbang_service.rpc.parsing import MAX_BATCH, Parser
-from gerbang_service.rpc.streams import Drain, Turn, as_ready, in_order
+from gerbang_service.rpc.streams import Drain, OpenStreams, Turn, as_ready, in_order
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -33,7 +35,13 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
     """The rpcs of gerbang.v1.MatchingService."""
 
     def __init__(
-        self, matching: Matching, enrolling: Enrolling, parser: Parser, drain: Drain, observer: Observer
+        self,
+        matching: Matching,
+        enrolling: Enrolling,
+        parser: Parser,
+        drain: Drain,
+        open_streams: OpenStreams,
+        observer: Observer,
     ) -> None:
         """`observer` is told here of the items of streams; of everything else by the guard."""
         self._observer = observer
@@ -41,6 +49,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
         self._enrolling = enrolling
         self._parser = parser
         self._drain = drain
+        self._open = open_streams
 
     async def Enroll(self, request: pb.EnrollRequest, context: Context) -> pb.EnrollResponse:
         """Enrol one subject."""
@@ -53,26 +62,29 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
         deadline, lane = _deadline(context), self._matching.lane()
 
         async def work(request: pb.EnrollRequest, turn: Turn) -> pb.EnrollResponse:
+            call = calls.begin_item()
             try:
                 response = await self._enrolling.enroll(request, deadline, turn, lane)
-                await self._observer.answered(calls.current(), request, response)
+                await self._observer.answered(call, request, response)
             except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
                 return pb.EnrollResponse(error=await self._failed(request, error))
             finally:
                 turn.end()
             return response
 
-        async for response in in_order(aiter(requests), self._drain, work, window=_WINDOW):
-            yield response
+        with self._open.admit(context.peer()):
+            async for response in in_order(aiter(requests), self._drain, work, window=_WINDOW):
+                yield response
 
     async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:
         """Compare 1:1."""
         probe, reference, threshold = self._parser.verification(request)
-        return mapping.verification(await self._matching.verify(probe, reference, threshold, _deadline(context)))
+        sees = calls.caller().sees
+        return mapping.verification(await self._matching.verify(probe, reference, threshold, _deadline(context), sees))
 
     async def Identify(self, request: pb.IdentifyRequest, context: Context) -> pb.IdentifyResponse:
         """Search 1:N."""
-        outcome = await self._matching.identify(self._parser.search(request), _deadline(context))
+        outcome = await self._matching.identify(self._search(request), _deadline(context))
         return mapping.identification(outcome, request.sequence)
 
     async def IdentifyStream(
@@ -80,16 +92,18 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
     ) -> AsyncIterator[pb.IdentifyResponse]:
         """Search 1:N for every item, answered as each is ready."""
         work = partial(self._identify_item, deadline=_deadline(context), lane=self._matching.lane())
-        async for response in as_ready(aiter(requests), self._drain, work, window=_WINDOW):
-            yield response
+        with self._open.admit(context.peer()):
+            async for response in as_ready(aiter(requests), self._drain, work, window=_WINDOW):
+                yield response
 
     async def _identify_item(
         self, request: pb.IdentifyRequest, deadline: Deadline, lane: asyncio.Semaphore
     ) -> pb.IdentifyResponse:
+        call = calls.begin_item()
         try:
-            outcome = await self._matching.identify(self._parser.search(request), deadline, lane)
+            outcome = await self._matching.identify(self._search(request), deadline, lane)
             response = mapping.identification(outcome, request.sequence)
-            await self._observer.answered(calls.current(), request, response)
+            await self._observer.answered(call, request, response)
         except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
             return pb.IdentifyResponse(error=await self._failed(request, error), sequence=request.sequence)
         return response
@@ -119,9 +133,15 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
     def _try_parse(self, request: pb.IdentifyRequest) -> Search1N | Exception:
         try:
-            return self._parser.search(request)
+            return self._search(request)
         except GerbangError as error:
             return error
+
+    def _search(self, request: pb.IdentifyRequest) -> Search1N:
+        search, identity = self._parser.search(request), calls.caller()
+        if identity.watchlists is None:
+            return search
+        return dataclasses.replace(search, watchlists=bounds.searched(identity, search.watchlists))
 
     async def Extract(self, request: pb.ExtractRequest, context: Context) -> pb.ExtractResponse:
         """Make a template of an image."""

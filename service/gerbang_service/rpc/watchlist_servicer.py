@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,15 +12,18 @@ from grpc import aio
 from gerbang.v1 import watchlist_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2_grpc
 from gerbang_service import operations
+from gerbang_service.access import bounds
 from gerbang_service.admission import Deadline
-from gerbang_service.domain.errors import SubjectNotFound, WatchlistNotFound
+from gerbang_service.domain.errors import WatchlistNotFound
 from gerbang_service.domain.identifiers import check_id
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.matching import Defaults
 from gerbang_service.parts import Parts
-from gerbang_service.rpc import mapping, parsing
+from gerbang_service.rpc import calls, mapping, parsing
 from gerbang_service.rpc.pages import page_token, token_subject
+from gerbang_service.rpc.writing import Writing
 from gerbang_service.store import reading
+from gerbang_service.store.connection import Connection
 from gerbang_service.writer import Operation
 
 Context = aio.ServicerContext[Any, Any]
@@ -43,19 +44,19 @@ class ServerFacts:
 class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
     """The rpcs of gerbang.v1.WatchlistService."""
 
-    def __init__(self, parts: Parts, facts: ServerFacts) -> None:
+    def __init__(self, parts: Parts, writing: Writing, facts: ServerFacts) -> None:
         self._gallery = parts.gallery
         self._store = parts.store
-        self._writer = parts.writer
+        self._writing = writing
         self._queries = parts.queries
         self._audit = parts.audit
         self._facts = facts
 
     async def _write(self, operation: Operation[T], context: Context) -> T:
         _deadline(context).check()
-        return await asyncio.wrap_future(self._writer.submit(operation))
+        return await self._writing.write(operation)
 
-    async def _read(self, query: Callable[[sqlite3.Connection], T], context: Context) -> T:
+    async def _read(self, query: Callable[[Connection], T], context: Context) -> T:
         def work() -> T:
             with self._store.reading() as connection:
                 return query(connection)
@@ -68,13 +69,16 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
 
     async def CreateWatchlist(self, request: pb.CreateWatchlistRequest, context: Context) -> pb.CreateWatchlistResponse:
         """Create a watchlist."""
-        operation = operations.create_watchlist(parsing.watchlist(request.watchlist))
+        watchlist = parsing.watchlist(request.watchlist)
+        calls.caller().check_watchlists([watchlist.watchlist_id])
+        operation = operations.create_watchlist(watchlist)
         created, revision = await self._write(operation, context)
         return pb.CreateWatchlistResponse(watchlist=mapping.watchlist(created, 0), revision=revision)
 
     async def GetWatchlist(self, request: pb.GetWatchlistRequest, context: Context) -> pb.GetWatchlistResponse:
         """Return one watchlist."""
         name = check_id("watchlist_id", request.watchlist_id)
+        calls.caller().check_watchlists([name])
         return pb.GetWatchlistResponse(watchlist=await self._counted(self._existing(name), context))
 
     async def ListWatchlists(
@@ -82,13 +86,15 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         request: pb.ListWatchlistsRequest,
         context: Context,
     ) -> pb.ListWatchlistsResponse:
-        """Return all watchlists."""
-        watchlists = sorted(self._gallery.watchlists.values(), key=lambda each: each.watchlist_id)
+        """Return all watchlists that the caller may use."""
+        own, known = calls.caller().watchlists, self._gallery.watchlists
+        watchlists = [known[name] for name in sorted(known) if own is None or name in own]
         return pb.ListWatchlistsResponse(watchlists=[await self._counted(each, context) for each in watchlists])
 
     async def UpdateWatchlist(self, request: pb.UpdateWatchlistRequest, context: Context) -> pb.UpdateWatchlistResponse:
         """Change a watchlist."""
         changes = parsing.watchlist_changes(request.watchlist, request.update_mask)
+        calls.caller().check_watchlists([request.watchlist.watchlist_id])
         operation = operations.update_watchlist(request.watchlist.watchlist_id, changes)
         updated, revision = await self._write(operation, context)
         return pb.UpdateWatchlistResponse(watchlist=await self._counted(updated, context), revision=revision)
@@ -96,6 +102,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
     async def DeleteWatchlist(self, request: pb.DeleteWatchlistRequest, context: Context) -> pb.DeleteWatchlistResponse:
         """Delete a watchlist."""
         name = check_id("watchlist_id", request.watchlist_id)
+        calls.caller().check_watchlists([name])
         revision = await self._write(operations.delete_watchlist(name, force=request.force), context)
         return pb.DeleteWatchlistResponse(revision=revision)
 
@@ -103,43 +110,49 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         """Return one subject."""
         name = check_id("subject_id", request.subject_id)
         stored = await self._read(lambda c: reading.subject(c, name), context)
-        if stored is None:
-            raise SubjectNotFound(f"no subject {name}", subject_id=name)
-        return pb.GetSubjectResponse(subject=mapping.subject(stored))
+        return pb.GetSubjectResponse(subject=mapping.subject(bounds.seen(calls.caller(), name, stored)))
 
     async def ListSubjects(self, request: pb.ListSubjectsRequest, context: Context) -> pb.ListSubjectsResponse:
         """Return a page of subjects."""
         size = parsing.page_size(request.page_size)
         after = token_subject(request.page_token)
+        identity = calls.caller()
         if request.watchlist:
-            self._existing(check_id("watchlist", request.watchlist))
+            identity.check_watchlists([check_id("watchlist", request.watchlist)])
+            self._existing(request.watchlist)
         # One more than asked for tells whether there is another page.
         found = await self._read(
-            lambda c: reading.subjects_page(c, after=after, limit=size + 1, watchlist_id=request.watchlist),
+            lambda c: reading.subjects_page(
+                c, after=after, limit=size + 1, watchlist_id=request.watchlist, seen=identity.watchlists
+            ),
             context,
         )
         page = found[:size]
         return pb.ListSubjectsResponse(
-            subjects=[mapping.subject(each) for each in page],
+            subjects=[mapping.subject(bounds.shown(identity, each)) for each in page],
             next_page_token=page_token(page[-1].subject_id) if len(found) > size else "",
         )
 
     async def UpdateSubject(self, request: pb.UpdateSubjectRequest, context: Context) -> pb.UpdateSubjectResponse:
         """Change a subject."""
         changes = parsing.subject_changes(request.subject, request.update_mask)
-        operation = operations.update_subject(request.subject.subject_id, changes)
+        name, identity = request.subject.subject_id, calls.caller()
+        identity.check_watchlists(changes.get("watchlists", ()))
+        operation = bounds.changing(identity, name, operations.update_subject(name, changes))
         updated, revision = await self._write(operation, context)
         return pb.UpdateSubjectResponse(subject=mapping.subject(updated), revision=revision)
 
     async def DeleteSubject(self, request: pb.DeleteSubjectRequest, context: Context) -> pb.DeleteSubjectResponse:
         """Delete a subject."""
         name = check_id("subject_id", request.subject_id)
-        return pb.DeleteSubjectResponse(revision=await self._write(operations.delete_subject(name), context))
+        operation = bounds.changing(calls.caller(), name, operations.delete_subject(name))
+        return pb.DeleteSubjectResponse(revision=await self._write(operation, context))
 
     async def DeleteTemplate(self, request: pb.DeleteTemplateRequest, context: Context) -> pb.DeleteTemplateResponse:
         """Delete one template."""
         name = check_id("subject_id", request.subject_id)
-        operation = operations.delete_template(name, parsing.template_id(request.template_id))
+        delete = operations.delete_template(name, parsing.template_id(request.template_id))
+        operation = bounds.changing(calls.caller(), name, delete)
         left, revision = await self._write(operation, context)
         return pb.DeleteTemplateResponse(subject=mapping.subject(left), revision=revision)
 

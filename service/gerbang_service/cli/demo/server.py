@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+from gerbang_service.store.keys import create_key_file
+
 READY_WITHIN_S: Final = 120.0
 """A real pack takes seconds to load; a first fetch of one by InsightFace takes longer."""
 STOP_WITHIN_S: Final = 20.0
@@ -29,15 +31,18 @@ class ServerFailedError(Exception):
 class DemoServer:
     """Starts and stops `gerbang serve --data FOLDER/data`; a context manager that stops it at its end.
 
+    Its data is encrypted, with a key of its own in the same folder.
+
     `arguments` are further arguments of `serve`. Not thread-safe.
     """
 
     def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
         self.target = ""
+        create_key_file(folder / "gerbang.key")
         self._log = folder / "server.log"
         self._command = [
             *(sys.executable, "-m", "gerbang_service.cli", "serve"),
-            *("--listen", "127.0.0.1:0", "--data", str(folder / "data")),
+            *("--listen", "127.0.0.1:0", "--data", str(folder / "data"), "--key-file", str(folder / "gerbang.key")),
             *arguments,
         ]
         self._process: subprocess.Popen[str] | None = None
