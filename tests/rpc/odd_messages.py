@@ -26,7 +26,9 @@ _WHOLE = st.one_of(
     st.sampled_from([0, 1, 2, 5, -1, 100, 101, 256, 1000, 1001, 2**31 - 1, -(2**31)]), st.integers(-(2**31), 2**31 - 1)
 )
 _REAL = st.one_of(
-    st.sampled_from([0.0, 0.5, 1.0, -1.0, 1.0000001, 1.5, float("nan"), float("inf"), -float("inf"), 1e-45, 3e38]),
+    st.sampled_from(
+        [0.0, -0.0, 0.5, 1.0, -1.0, 1.0000001, 1.5, float("nan"), float("inf"), -float("inf"), 1e-45, 3e38]
+    ),
     st.floats(-1, 1, width=32),
 )
 _VECTORS = st.one_of(

@@ -152,6 +152,15 @@ def test_any_items_of_a_stream_are_answered_one_by_one(odd: Wire, method: Any) -
     try_some()
 
 
+def test_threshold_of_minus_zero_is_zero(odd: Wire) -> None:
+    """What SQLite stores as another value than was sealed: the list can be read, and changed, as any other."""
+    made = Watchlist(watchlist_id="minus-zero", threshold=-0.0)
+    odd.watchlists.CreateWatchlist(office_pb.CreateWatchlistRequest(watchlist=made), timeout=TIMEOUT_S)
+    changed = office_pb.UpdateWatchlistRequest(watchlist=Watchlist(watchlist_id="minus-zero", title="0"))
+    changed.update_mask.paths.append("title")
+    assert odd.watchlists.UpdateWatchlist(changed, timeout=TIMEOUT_S).watchlist.threshold == 0.0
+
+
 @everything
 @given(
     number=st.integers(0, 50),

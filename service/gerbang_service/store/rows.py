@@ -42,7 +42,8 @@ def watchlist_from(row: tuple[Any, ...], cipher: AnyCipher) -> Watchlist:
 
 def watchlist_values(watchlist: Watchlist, cipher: AnyCipher) -> tuple[Any, ...]:
     """Return the values of WATCHLIST_COLUMNS."""
-    threshold = None if watchlist.threshold is None else float(watchlist.threshold)
+    # SQLite stores -0.0 as 0.0, which would not be what was sealed.
+    threshold = None if watchlist.threshold is None else float(watchlist.threshold) + 0.0
     head = (watchlist.watchlist_id, watchlist.title, watchlist.direction.value, int(watchlist.action), threshold)
     times = (watchlist.create_time_ns, watchlist.update_time_ns)
     labels = cipher.seal_text(labels_text(watchlist.labels), watchlist_place((*head, "", *times)))
