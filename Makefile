@@ -65,6 +65,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.images --json benchmarks/results/images.json
 	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.overload
+	$(BIN)/python -m benchmarks.secured
 
 # Beside other vector searches; installs their packages into environments of their own. An hour or two at first.
 bench-peers: setup
