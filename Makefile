@@ -19,8 +19,10 @@ $(VENV)/.ready: requirements.lock build-constraints.txt pyproject.toml
 demo: setup
 	$(BIN)/gerbang demo
 
+# Most of a test's time is a server's start and end, a part of which is waiting: three at once on two cores.
+TEST_PROCESSES ?= 3
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 check: lint types protos-check
 

@@ -101,8 +101,8 @@ def test_a_stream_whose_client_went_away_leaves_records_of_what_was_done(data: P
         wait_for(lambda: any(each["rpc"] == "GetServerInfo" for each in records(data)))
     done = [each for each in records(data) if "committed" in each]
     assert {each["committed"] for each in done} == set(range(1, info.revision + 1))
-    # Those that had been begun; the others were called back.
-    assert 1 <= len(done) == info.revision < 8
+    # Those that had been begun; the others, if any, were called back.
+    assert 1 <= len(done) == info.revision <= 8
 
 
 def test_a_search_whose_client_did_not_wait_is_recorded(data: Path) -> None:

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from gerbang_service.audit.chain import GENESIS, Head, Line, Seal, link, take_apart
-from gerbang_service.audit.files import log_files, name_of
+from gerbang_service.audit.files import log_files, name_of, number_of
 from gerbang_service.audit.head import HeadInvalid, read_head
 from gerbang_service.audit.revisions import COMMITTED
 
@@ -124,7 +124,7 @@ class _Walk:
             self._unlinked = True
             return
         if not self._begun:
-            self._begin(line)
+            self._begin(line, file)
         expected = self._previous.sequence + 1
         if line.sequence != expected:
             text = f"it is record {line.sequence} where {expected} is due"
@@ -136,7 +136,7 @@ class _Walk:
         self._look_at(line, file, number)
         self._previous, self._unlinked = line.head, False
 
-    def _begin(self, line: Line) -> None:
+    def _begin(self, line: Line, file: str) -> None:
         """Take up a log whose earlier files are elsewhere, with what its first line says of the one before."""
         self._begun = True
         self._verdict.first = line.sequence
@@ -148,8 +148,8 @@ class _Walk:
             first = int(record.get("file", 1))
         except (ValueError, KeyError, TypeError):
             return
-        # Nothing comes before the first record alone.
-        if len(previous) == len(GENESIS) and previous != GENESIS and first > 1:
+        # Nothing comes before the first record alone, and each file's first record names its number.
+        if len(previous) == len(GENESIS) and previous != GENESIS and first > 1 and first == number_of(Path(file)):
             self._previous = Head(line.sequence - 1, previous)
             self._verdict.notes.append(f"begins with record {line.sequence}: those before are in files not given")
 

@@ -34,7 +34,8 @@ _BATCH_S = 0.003
 # By so much the least cost of a query seen rises again with each batch: what is taken for the cost is what it is when
 # nothing disturbs, or batches would get smaller, and dearer, the busier the machine is.
 _FORGETTING = 1.001
-# How long what waits may take to be searched, seconds; more is refused: gates give up after a second or a few.
+# How long what waits may take to be searched, seconds; more is refused: gates give up after a second or a few. But not
+# before those who are searched have waited for half of it: a single slow batch foretells nothing.
 _LONGEST_WAIT_S = 0.7
 # Turns of the event loop without another probe, some ten microseconds each, after which a gathering ends. They are
 # waited for only while other calls are being answered.
@@ -43,11 +44,12 @@ _QUIET_TURNS = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
-    """Queries of one call. `answers`: belongs to the event loop."""
+    """Queries of one call. `answers`: belongs to the event loop; `arrived`: on the clock of time.monotonic."""
 
     queries: Sequence[Query]
     deadline: Deadline
     answers: asyncio.Future[Answers]
+    arrived: float
 
 
 class Batcher:
@@ -71,6 +73,8 @@ class Batcher:
         # Of the last batch, seconds a query; the least processor time of one lately; the queries that wait or are
         # searched.
         self._of_one = 0.0
+        # How long the first of the batch begun last had waited, seconds.
+        self._waited_s = 0.0
         self._least_cost_s = math.inf
         self._pending = 0
         self._threads = [
@@ -98,7 +102,7 @@ class Batcher:
                 each for part in await asyncio.gather(*(self.run(part, deadline) for part in parts)) for each in part
             ]
         wait_s = self._pending * self._of_one / len(self._threads)
-        if wait_s > _LONGEST_WAIT_S:
+        if wait_s > _LONGEST_WAIT_S and self._waited_s > _LONGEST_WAIT_S / 2:
             raise Overloaded(f"{self._pending} searches are waiting already", retry_after_s=wait_s)
         with self._admission.admit():
             self._pending += len(queries)
@@ -111,7 +115,7 @@ class Batcher:
         answers: asyncio.Future[Answers] = self._loop.create_future()
         if not self._arrived:
             self._loop.call_soon(self._hand_over, 0, 0)
-        self._arrived.append(_Job(queries, deadline, answers))
+        self._arrived.append(_Job(queries, deadline, answers, time.monotonic()))
         return answers
 
     def _hand_over(self, seen: int, quiet: int) -> None:
@@ -144,6 +148,7 @@ class Batcher:
         faiss.omp_set_num_threads(1)
         while (first := self._waiting.get()) is not None:
             jobs, stopped = self._take(first)
+            self._waited_s = time.monotonic() - first.arrived
             self._loop.call_soon_threadsafe(_settle, self._answer(jobs))
             if stopped:
                 return

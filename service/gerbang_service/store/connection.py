@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gerbang_service.store.cipher import NO_CIPHER, AnyCipher
 
@@ -23,6 +24,13 @@ class Connection(sqlite3.Connection):
     """A connection that carries what its values are sealed and opened with. Not to be shared by threads."""
 
     cipher: AnyCipher = NO_CIPHER
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:  # noqa: ANN401 - as the base class
+        """As the base class, but that a damaged schema is a database error: its message may be no UTF-8."""
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError:
+            raise sqlite3.DatabaseError("the database's schema is damaged") from None
 
 
 def connect(database: Path, cipher: AnyCipher = NO_CIPHER, *, readonly: bool = False) -> Connection:
