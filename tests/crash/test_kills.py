@@ -63,6 +63,7 @@ def check_all_there(running: RunningServer, acknowledged: set[str], sent: set[st
         probes = [samples_of(int(name.removeprefix("person-")))[index % 3] for index, name in enumerate(names)]
         found = {}
         for answer in gate.identify_stream(probes, threshold=0.999, plan="exact"):
+            assert error_of(answer) is None
             found[names[answer.sequence]] = [each.subject_id for each in answer.candidates]
         assert found == {name: [name] for name in names}
     return len(stored)
