@@ -69,6 +69,7 @@ BY_CODE: dict[grpc.StatusCode, type[errors.GerbangError]] = {
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
+_NOT_SENT = "Internal error from Core"
 _CLOSED_HERE = ("Channel closed", "Locally cancelled", "Cancelled on creation")
 
 
@@ -133,6 +134,9 @@ def _from_bare(code: grpc.StatusCode, details: str, target: str) -> errors.Gerba
         return errors.MessageTooLarge(f"{target}: {details}", code=code)
     # A server's gRPC core sheds a flood so, before Gerbang sees the calls; closing the client has texts of its own.
     if code is grpc.StatusCode.CANCELLED and not any(text in details for text in _CLOSED_HERE):
+        return refused(target)
+    # grpc.aio says so when a call was refused before its request was sent; it is never a server's answer.
+    if code is grpc.StatusCode.INTERNAL and details == _NOT_SENT:
         return refused(target)
     if code is grpc.StatusCode.UNAVAILABLE:
         return errors.Unavailable(f"{target} is unavailable: {details}", code=code)

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
-from gerbang_service.cli.audit import audit
-from gerbang_service.cli.backup import backup, restore
-from gerbang_service.cli.certs import certs
-from gerbang_service.cli.check import check
-from gerbang_service.cli.demo.command import demo
-from gerbang_service.cli.doctor.command import doctor
-from gerbang_service.cli.enroll import enroll
 from gerbang_service.cli.exits import ExitCode
-from gerbang_service.cli.identify import identify
-from gerbang_service.cli.info import info
-from gerbang_service.cli.key import key
-from gerbang_service.cli.options import InOrder
-from gerbang_service.cli.serve import serve
-from gerbang_service.cli.subject import subject
-from gerbang_service.cli.token import token
-from gerbang_service.cli.verify import verify
-from gerbang_service.cli.watchlist import watchlist
+
+_ASKING = {each: each for each in ("enroll", "identify", "verify", "watchlist", "subject", "info")}
+_KEEPING = {
+    "doctor": "doctor.command",
+    **{each: each for each in ("audit", "certs", "token", "key", "backup")},
+    "restore": "backup",
+    "check": "check",
+}
+# The module of each command, in the order in which they are listed: what one needs first comes first.
+_MODULES = {"serve": "serve", **_ASKING, **_KEEPING, "demo": "demo.command"}
+
+
+class _WhenNamed(click.Group):
+    """Imports a command when it is named: a server's start does not wait for what the others need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return all names."""
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a command, or None when there is none of that name."""
+        if cmd_name not in _MODULES:
+            return None
+        command: click.Command = getattr(import_module(f"gerbang_service.cli.{_MODULES[cmd_name]}"), cmd_name)
+        return command
 
 
 @click.group(
-    cls=InOrder,
+    cls=_WhenNamed,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 hit, match or done; 1 no hit or no match; 2 wrong usage; 3 error. 'gerbang COMMAND --help' "
     "tells more. GERBANG_SERVER names the server to ask.",
@@ -32,12 +43,6 @@ from gerbang_service.cli.watchlist import watchlist
 @click.version_option(package_name="gerbang", prog_name="gerbang")
 def root() -> None:
     """Face matching against watchlists for border gates and immigration counters."""
-
-
-_ASKING = (enroll, identify, verify, watchlist, subject, info)
-_KEEPING = (doctor, audit, certs, token, key, backup, restore, check)
-for _command in (serve, *_ASKING, *_KEEPING, demo):
-    root.add_command(_command)
 
 
 def run() -> int:
