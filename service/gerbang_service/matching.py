@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.admission import Deadline
+from gerbang_service.comparisons import Defaults, Features, Identification, Search1N, Verification
 from gerbang_service.domain.decision import Candidate, Comparison, Thresholds, as_float32, decide
 from gerbang_service.domain.errors import NoFacePack
 from gerbang_service.domain.faces import DetectedFace, ExtractedFace
@@ -38,60 +39,6 @@ _REVISION_WAIT_SHARE = 0.9
 _DUPLICATES = 5
 # Scopes remembered; an airport asks in a handful of ways.
 _SCOPES = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """What a sample was reduced to. `face` is None for a sample that came as a template."""
-
-    vector: NDArray[np.float32]
-    face: DetectedFace | None
-
-
-@dataclass(frozen=True, slots=True)
-class Search1N:
-    """A 1:N search as it was asked for; None: the server's default. `max_candidates` is at least 1."""
-
-    probe: Sample
-    watchlists: tuple[str, ...]
-    direction: Direction
-    max_candidates: int
-    threshold: float | None
-    plan: Plan | None
-    min_revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Identification:
-    """The outcome of a 1:N search."""
-
-    candidates: list[Candidate]
-    threshold: float
-    probe_face: DetectedFace | None
-    plan: Plan
-    gallery_size: int
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """The outcome of a 1:1 comparison. `template_id` is None when the reference was a sample."""
-
-    match: bool
-    similarity: float
-    threshold: float
-    template_id: int | None
-    probe_face: DetectedFace | None
-    reference_face: DetectedFace | None
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What applies where a request does not say. Thresholds are cosines."""
-
-    identification_threshold: float
-    verification_threshold: float
-    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)

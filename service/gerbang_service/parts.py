@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gerbang_service.admission import Admission
+from gerbang_service.comparisons import Defaults
 from gerbang_service.cpu_quota import cpu_quota
 from gerbang_service.domain.errors import StartupError, StoreUnavailable
 from gerbang_service.gallery.batcher import Batcher
 from gerbang_service.gallery.gallery import Gallery, GalleryOptions
 from gerbang_service.gallery.graph import GraphSettings
 from gerbang_service.gallery.search import Plan
-from gerbang_service.matching import Defaults, Matching
+from gerbang_service.matching import Matching
 from gerbang_service.revisions import Revisions
 from gerbang_service.self_audit import SelfAudit
 from gerbang_service.settings import NO_PACK, Settings

@@ -37,11 +37,13 @@ def enrol_until_killed(running: RunningServer, round_number: int, sent: set[str]
         first = True
         with pytest.raises(Exception) as caught:  # noqa: PT011 - looked at below
             for answer in office.enroll_stream(enrolments(round_number, sent)):
-                assert error_of(answer) is None
+                if (refused := error_of(answer)) is not None:
+                    raise refused
                 acknowledged.add(answer.subject.subject_id)
                 if first:
                     killer.start()
                     first = False
+    assert not first, caught.value
     killer.join()
     running.wait()
     assert getattr(caught.value, "code", None) is grpc.StatusCode.UNAVAILABLE, caught.value

@@ -70,11 +70,10 @@ class Batcher:
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._arrived: list[_Job] = []
         self._largest = LARGEST_BATCH
-        # Of the last batch, seconds a query; the least processor time of one lately; the queries that wait or are
-        # searched.
+        # Of the last batch: seconds a query, and how long its first one had waited.
         self._of_one = 0.0
-        # How long the first of the batch begun last had waited, seconds.
         self._waited_s = 0.0
+        # The least processor time of a query lately; the queries that wait or are searched.
         self._least_cost_s = math.inf
         self._pending = 0
         self._threads = [

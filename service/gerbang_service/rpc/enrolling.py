@@ -10,11 +10,12 @@ from gerbang.v1 import matching_service_pb2 as pb
 from gerbang_service.access import bounds
 from gerbang_service.access.identity import Identity
 from gerbang_service.admission import Deadline
+from gerbang_service.comparisons import Features
 from gerbang_service.domain.errors import FaceRejected, GerbangError, InputError, ModelMismatch, SubjectExists
 from gerbang_service.domain.faces import FaceChoice
 from gerbang_service.domain.subjects import NewTemplate
 from gerbang_service.faces.quality import ENROLMENT
-from gerbang_service.matching import Features, Matching
+from gerbang_service.matching import Matching
 from gerbang_service.operations import Enrolled, Enrolment, earlier_answer, enroll
 from gerbang_service.rpc import calls, mapping
 from gerbang_service.rpc.parsing import Parser, enrolment_subject, on_existing, request_identity

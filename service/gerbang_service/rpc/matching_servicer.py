@@ -15,9 +15,10 @@ from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import matching_service_pb2_grpc, sample_pb2
 from gerbang_service.access import bounds
 from gerbang_service.admission import Deadline
+from gerbang_service.comparisons import Identification, Search1N
 from gerbang_service.domain.errors import FieldInvalid, GerbangError
 from gerbang_service.domain.faces import FaceChoice
-from gerbang_service.matching import Identification, Matching, Search1N
+from gerbang_service.matching import Matching
 from gerbang_service.rpc import calls, mapping
 from gerbang_service.rpc.calls import Observer
 from gerbang_service.rpc.enrolling import Enrolling

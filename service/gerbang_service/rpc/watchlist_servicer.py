@@ -14,10 +14,10 @@ from gerbang.v1 import watchlist_service_pb2_grpc
 from gerbang_service import operations
 from gerbang_service.access import bounds
 from gerbang_service.admission import Deadline
+from gerbang_service.comparisons import Defaults
 from gerbang_service.domain.errors import WatchlistNotFound
 from gerbang_service.domain.identifiers import check_id
 from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.matching import Defaults
 from gerbang_service.parts import Parts
 from gerbang_service.rpc import calls, mapping, parsing
 from gerbang_service.rpc.pages import page_token, token_subject
