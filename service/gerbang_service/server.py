@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -117,7 +118,7 @@ class Server:
         """
         watch = self._watching.watch
         # First of all: it costs nothing to find out that a certificate can't be used.
-        ports = Ports(self._settings)
+        ports = Ports(self._settings, self._note)
         parts = build(self._settings, on_failure=self._fail, on_writable=self._set_writable, watch=watch)
         try:
             self._open_audit(parts)
@@ -128,7 +129,7 @@ class Server:
                 await self._load(parts)
             server, opened = self._bind(ports, parts)
             self._ports += [split_address(each)[1] for each in (opened.main, opened.tokens) if each]
-            self._note_start(parts, opened)
+            self._note_start(parts, opened, ports.facts())
             await server.start()
             say(f"listening on {opened.main}")
             if opened.tokens:
@@ -216,7 +217,11 @@ class Server:
             with parts.store.reading() as connection:
                 compare(self._audit, reading.revision(connection))
 
-    def _note_start(self, parts: Parts, opened: Opened) -> None:
+    def _note(self, event: dict[str, Any]) -> None:
+        if self._audit is not None:
+            self._audit.note(event)
+
+    def _note_start(self, parts: Parts, opened: Opened, callers: dict[str, Any]) -> None:
         if self._audit is not None:
             recogniser = parts.recogniser
             note_start(
@@ -227,6 +232,7 @@ class Server:
                 model=recogniser.model,
                 threshold=recogniser.defaults.identification_threshold,
                 verification_threshold=recogniser.defaults.verification_threshold,
+                **callers,
             )
 
     async def _close_audit(self) -> None:

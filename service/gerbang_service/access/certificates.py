@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import stat
 from collections.abc import Callable
@@ -30,6 +31,14 @@ class Material:
     client_ca: bytes | None
     expires: datetime
 
+    def facts(self) -> dict[str, str | None]:
+        """Return what an auditor can compare with the files: SHA-256 of each, hexadecimal, and the expiry."""
+        return {
+            "certificate_sha256": hashlib.sha256(self.chain).hexdigest(),
+            "client_ca_sha256": None if self.client_ca is None else hashlib.sha256(self.client_ca).hexdigest(),
+            "certificate_expires": self.expires.isoformat(),
+        }
+
     def configuration(self) -> grpc.ServerCertificateConfiguration:
         """Return it in gRPC's form."""
         return grpc.ssl_server_certificate_configuration([(self.key, self.chain)], self.client_ca)
@@ -41,17 +50,18 @@ class ServerCertificates:
     TLS 1.2 and 1.3 only: gRPC's own minimum. Connections that are open keep the certificates they were opened with.
     """
 
-    def __init__(self, certificate: Path, key: Path, client_ca: Path | None) -> None:
-        """Read the files; raise StartupError when they can't be used."""
+    def __init__(
+        self, certificate: Path, key: Path, client_ca: Path | None, on_change: Callable[[Material], object]
+    ) -> None:
+        """Read the files; raise StartupError when they can't be used. `on_change` may be called in any thread."""
         paths = [certificate, key, *([client_ca] if client_ca else [])]
-        self._files = Watched("the TLS certificate", paths, lambda: load(certificate, key, client_ca))
+        self._files = Watched("the TLS certificate", paths, lambda: load(certificate, key, client_ca), on_change)
         if readable_by_all(key):
             log.warning("the private key %s may be read by every user of this machine: chmod 600 it", key)
 
-    @property
-    def expires(self) -> datetime:
-        """When the certificate in use expires, UTC."""
-        return self._files.current().expires
+    def current(self) -> Material:
+        """Return what is in use."""
+        return self._files.current()
 
     def credentials(self, *, require_client_certificate: bool) -> grpc.ServerCredentials:
         """Return credentials for a port."""

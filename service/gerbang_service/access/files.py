@@ -27,11 +27,17 @@ class Watched(Generic[T]):
     look: of two files that belong together one may have been replaced a moment before the other.
     """
 
-    def __init__(self, what: str, paths: Sequence[Path], make: Callable[[], T]) -> None:
-        """Read the files. `make` raises nothing but StartupError, which passes through here; `what`: for the log."""
+    def __init__(
+        self, what: str, paths: Sequence[Path], make: Callable[[], T], on_change: Callable[[T], object] = lambda _: None
+    ) -> None:
+        """Read the files. `make` raises nothing but StartupError, which passes through here; `what`: for the log.
+
+        `on_change` is told what is in force from then on, before `current` returns it; in the thread of that call.
+        """
         self._what = what
         self._paths = tuple(paths)
         self._make = make
+        self._on_change = on_change
         self._lock = threading.Lock()
         # Before they are read: what is changed meanwhile is then seen as changed.
         self._seen = self._look()
@@ -63,6 +69,7 @@ class Watched(Generic[T]):
             return
         self._usable = True
         if made != self._value:
+            self._on_change(made)
             self._value = made
             log.warning("%s changed and is in force from now on", self._what)
 

@@ -10,9 +10,10 @@ A name with `://` is a URI of the certificate (SPIFFE ids are), one with `@` an 
 
 from __future__ import annotations
 
+import hashlib
 import stat
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -44,9 +45,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who has which role, by kind and name. Immutable."""
+    """Who has which role, by kind and name. Immutable. `digest`: SHA-256 of the file, hexadecimal."""
 
     entries: Mapping[tuple[Kind, str], Entry]
+    digest: str
 
     def identity(self, names: Mapping[Kind, Collection[str]]) -> Identity:
         """Return who has a certificate with these names; raise Unauthenticated for nobody, or for two at once.
@@ -85,16 +87,17 @@ def _wildcard(name: str) -> str:
     return "" if "*" in name else _WILDCARD + name.partition(".")[2]
 
 
-def watched_policy(path: Path) -> Watched[Policy]:
+def watched_policy(path: Path, on_change: Callable[[Policy], object]) -> Watched[Policy]:
     """Read a policy file, and again whenever it changes; raise StartupError when it can't be used."""
-    return Watched("the policy", [path], lambda: load(path))
+    return Watched("the policy", [path], lambda: load(path), on_change)
 
 
 def load(path: Path) -> Policy:
     """Read a policy file; raise StartupError, which says what is wrong in which entry."""
     check_unwritable("policy", path, stat.S_IWOTH)
+    text = read("policy", path)
     try:
-        content = tomllib.loads(read("policy", path).decode())
+        content = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StartupError(f"setting policy: {path}: {error}") from error
     listed = content.pop("identity", None)
@@ -109,7 +112,7 @@ def load(path: Path) -> Policy:
         if key in entries:
             raise StartupError(f"setting policy: {path}: identity {number}: san {key[1]} has an entry already")
         entries[key] = entry
-    return Policy(entries)
+    return Policy(entries, hashlib.sha256(text).hexdigest())
 
 
 def _entry(values: Any) -> tuple[tuple[Kind, str], Entry]:  # noqa: ANN401 - what TOML gave

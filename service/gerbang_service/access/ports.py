@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from grpc import aio
 
 from gerbang_service.access.authentication import Authentication, Context, everyone_is_local
-from gerbang_service.access.certificates import ServerCertificates
+from gerbang_service.access.certificates import Material, ServerCertificates
 from gerbang_service.access.files import Watched
 from gerbang_service.access.identity import Identity
 from gerbang_service.access.policy import Policy, watched_policy
@@ -38,15 +39,21 @@ class Ports:
     tokens; `token_listen` wants tokens.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Read certificates and policy; raise StartupError when they can't be used."""
+    def __init__(self, settings: Settings, note: Callable[[dict[str, Any]], object] = lambda _: None) -> None:
+        """Read certificates and policy; raise StartupError when they can't be used.
+
+        `note` is told, for the audit log and in any thread, what changed of who is let in, before anybody is.
+        """
         self._settings = settings
+        self._note = note
         self._certificates: ServerCertificates | None = None
         self._policy: Watched[Policy] | None = None
         if settings.tls_certificate is not None and settings.tls_key is not None:
-            self._certificates = ServerCertificates(settings.tls_certificate, settings.tls_key, settings.client_ca)
+            self._certificates = ServerCertificates(
+                settings.tls_certificate, settings.tls_key, settings.client_ca, self._note_certificates
+            )
         if settings.policy is not None:
-            self._policy = watched_policy(settings.policy)
+            self._policy = watched_policy(settings.policy, self._note_policy)
         if self._certificates is None and not is_loopback(settings.listen):
             log.warning(
                 "%s: NO ENCRYPTION and NO AUTHENTICATION. Whoever can reach this address may search, enrol and delete, "
@@ -59,7 +66,7 @@ class Ports:
         if self._certificates is None:
             return everyone_is_local
         takes_tokens = self._settings.client_ca is None or bool(self._settings.token_listen)
-        return Authentication(self._policy, TokenBook(store.reading) if takes_tokens else None)
+        return Authentication(self._policy, TokenBook(store.reading, self._note) if takes_tokens else None)
 
     def open(self, server: aio.Server) -> Opened:
         """Bind the ports; raise StartupError when one can't be."""
@@ -68,6 +75,17 @@ class Ports:
         if not settings.token_listen:
             return Opened(main, "")
         return Opened(main, _bind(server, settings.token_listen, self._credentials(require=False)))
+
+    def facts(self) -> dict[str, Any]:
+        """Return by which files callers are let in, for the audit log's record of the start."""
+        certificates = {} if self._certificates is None else self._certificates.current().facts()
+        return {**certificates, "policy_sha256": None if self._policy is None else self._policy.current().digest}
+
+    def _note_policy(self, policy: Policy) -> None:
+        self._note({"event": "policy", "policy_sha256": policy.digest})
+
+    def _note_certificates(self, material: Material) -> None:
+        self._note({"event": "certificates", **material.facts()})
 
     def _credentials(self, *, require: bool) -> grpc.ServerCredentials | None:
         if self._certificates is None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 from gerbang_service.access.identity import Identity, Role
 from gerbang_service.domain.errors import Unauthenticated
@@ -55,9 +56,18 @@ def is_token(text: str) -> bool:
 class TokenBook:
     """The tokens of a data folder, as of at most a quarter of a second ago. Belongs to one thread."""
 
-    def __init__(self, reading: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
-        """Make a book that is read at its first use. `reading` lends this thread's connection, always the same."""
+    def __init__(
+        self,
+        reading: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        note: Callable[[dict[str, Any]], object],
+    ) -> None:
+        """Make a book that is read at its first use. `reading` lends this thread's connection, always the same.
+
+        `note` is told, for the audit log, which tokens the book finds that let somebody in, at first or newly, and
+        which of them don't any more: before anybody is let in by one.
+        """
         self._reading = reading
+        self._note = note
         self._known: dict[str, tuple[StoredToken, Identity]] = {}
         self._version: int | None = None
         self._looked_at = float("-inf")
@@ -89,9 +99,24 @@ class TokenBook:
             # Before the tokens: what is committed in between is then seen at the next look.
             version = table.data_version(connection)
             if version != self._version:
-                self._known = dict(filter(None, map(_entry, table.all_tokens(connection))))
-                self._version = version
+                known = dict(filter(None, map(_entry, table.all_tokens(connection))))
+                self._note_changes(known)
+                self._known, self._version = known, version
         self._looked_at = now
+
+    def _note_changes(self, known: dict[str, tuple[StoredToken, Identity]]) -> None:
+        before, after = _unrevoked(self._known), _unrevoked(known)
+        for token_id, stored in after.items():
+            if before.get(token_id) != stored:
+                lists = None if stored.watchlists is None else list(stored.watchlists)
+                facts = {"token_id": token_id, "name": stored.name, "role": stored.role, "watchlists": lists}
+                self._note({"event": "token", **facts, "expire_time_ns": stored.expire_time_ns})
+        for token_id in before.keys() - after.keys():
+            self._note({"event": "token_revoked", "token_id": token_id, "name": before[token_id].name})
+
+
+def _unrevoked(known: dict[str, tuple[StoredToken, Identity]]) -> dict[str, StoredToken]:
+    return {token_id: stored for token_id, (stored, _) in known.items() if stored.revoke_time_ns is None}
 
 
 def _entry(stored: StoredToken) -> tuple[str, tuple[StoredToken, Identity]] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from importlib.metadata import version
@@ -78,7 +77,6 @@ def note_start(audit: AuditLog, settings: Settings, **facts: Any) -> None:  # no
             "insecure": settings.insecure,
             "tls": tls,
             "callers": _callers(settings),
-            "policy_sha256": None if settings.policy is None else _digest(settings.policy),
             "encryption": settings.encryption,
             "pack": settings.pack,
             "plan": settings.plan,
@@ -93,10 +91,3 @@ def _callers(settings: Settings) -> str:
     if settings.client_ca is not None:
         return "client certificates and tokens" if settings.token_listen else "client certificates"
     return "tokens" if settings.tls_certificate is not None else "anybody who can connect"
-
-
-def _digest(file: Path) -> str | None:
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
-        return None
