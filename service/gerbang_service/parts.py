@@ -104,13 +104,10 @@ class Parts:
         self.store.close()
 
 
-def build(
-    settings: Settings, *, on_failure: Callable[[], None], on_writable: Callable[[bool], None], watch: Watch = UNWATCHED
-) -> Parts:
+def build(settings: Settings, *, on_failure: Callable[[], None], watch: Watch = UNWATCHED) -> Parts:
     """Make the parts. Must run in the event loop that will use them. Raises StartupError.
 
-    `on_failure` is called, in the event loop, when memory and disk differ and nothing may be answered any more;
-    `on_writable` when changes can't be written any more, and when they can again.
+    `on_failure` is called, in the event loop, when memory and disk differ and nothing may be answered any more.
     """
     start_time_ns = time.time_ns()
     key = key_for(settings.data, settings.key_file) if settings.encryption else None
@@ -118,7 +115,7 @@ def build(
     try:
         recogniser = _recogniser(settings, store, watch)
         store.bind_model(recogniser.model, recogniser.dimension, ignore_others=settings.other_models == "ignore")
-        return _assemble(settings, store, recogniser, on_failure, on_writable, start_time_ns, watch)
+        return _assemble(settings, store, recogniser, on_failure, start_time_ns, watch)
     except BaseException:
         store.close()
         raise
@@ -157,7 +154,6 @@ def _assemble(
     store: Store,
     recogniser: Recogniser,
     on_failure: Callable[[], None],
-    on_writable: Callable[[bool], None],
     start_time_ns: int,
     watch: Watch,
 ) -> Parts:
@@ -204,7 +200,6 @@ def _assemble(
         follows=recogniser.model if settings.workers > 1 else None,
         on_revision=on_revision,
         on_failure=lambda: loop.call_soon_threadsafe(on_failure),
-        on_writable=lambda writable: loop.call_soon_threadsafe(on_writable, writable),
         watch=watch,
     )
     queries = Workers(_QUERY_THREADS, Admission("queries", _MAX_PENDING_QUERIES), "query")

@@ -103,10 +103,8 @@ class Server:
         self._stopping = asyncio.Event()
         self._drain = Drain()
         self._health = Health()
-        self._telling: set[asyncio.Future[None]] = set()
         self._open_streams = OpenStreams(settings.max_streams)
         self._watching = Watching(settings)
-        self._writable = True
         self._ports: list[int] = []
         self._audit: AuditLog | None = None
         self._writing: Writing | None = None
@@ -119,7 +117,7 @@ class Server:
         watch = self._watching.watch
         # First of all: it costs nothing to find out that a certificate can't be used.
         ports = Ports(self._settings, self._note)
-        parts = build(self._settings, on_failure=self._fail, on_writable=self._set_writable, watch=watch)
+        parts = build(self._settings, on_failure=self._fail, watch=watch)
         try:
             self._open_audit(parts)
             self._watching.start(parts, self._probes())
@@ -157,7 +155,14 @@ class Server:
         if not self._ready:
             await self._load(parts)
         say("ready")
+        following = asyncio.ensure_future(
+            self._health.follow_writes(lambda: parts.writer.writable and self._recordable())
+        )
         await self._stopping.wait()
+        following.cancel()
+
+    def _recordable(self) -> bool:
+        return self._audit is None or not self._audit.failing
 
     async def _load(self, parts: Parts) -> None:
         await asyncio.to_thread(parts.load)
@@ -185,34 +190,14 @@ class Server:
             ready=lambda: self._ready,
             draining=self._stopping.is_set,
             ports=lambda: self._ports,
-            writable=lambda: self._writable,
             open_streams=lambda: self._open_streams.count,
             audit_waiting=lambda: 0 if self._audit is None else self._audit.waiting[0],
-            audit_writable=lambda: self._audit is None or not self._audit.failing,
+            audit_writable=self._recordable,
         )
-
-    def _set_writable(self, writable: bool) -> None:  # noqa: FBT001 - the only argument
-        self._writable = writable
-        self._tell_writes()
-
-    def _tell_writes(self) -> None:
-        """Tell health whether changes can be made: written, and recorded."""
-        recordable = self._audit is None or not self._audit.failing
-        status = _SERVING if self._ready and self._writable and recordable else _NOT_SERVING
-        # Of the names, this one alone: searches go on, and a gate must not be sent away for what it does not do.
-        task = asyncio.ensure_future(self._health.set(WRITES, status))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
 
     def _open_audit(self, parts: Parts) -> None:
         alone = self._settings.workers == 1
-        loop = asyncio.get_running_loop()
-        self._audit = open_log(
-            self._settings,
-            parts.store.cipher,
-            alone=alone,
-            on_change=lambda: loop.call_soon_threadsafe(self._tell_writes),
-        )
+        self._audit = open_log(self._settings, parts.store.cipher, alone=alone)
         if self._audit is not None and alone:
             with parts.store.reading() as connection:
                 compare(self._audit, reading.revision(connection))

@@ -36,6 +36,9 @@ _FOLLOWED_EVERY_S = 0.005
 # How long a process that can't read what others wrote goes on answering, seconds: a disk may stutter, but nobody may be
 # let through for long on a list that others have changed.
 _UNREAD_AT_MOST_S = 1.0
+# While the disk has not taken a change for so long, seconds, further ones are refused: none should wait behind a disk
+# that hangs.
+_STALLED_AFTER_S = 5.0
 # While the disk takes no changes, a small one is tried so often, seconds.
 _TRIED_EVERY_S = 1.0
 # Deleted content that others' queries kept from being erased is tried again so often, seconds.
@@ -67,21 +70,20 @@ class Writer:
         follows: str | None = None,
         on_revision: Callable[[int], object],
         on_failure: Callable[[], object],
-        on_writable: Callable[[bool], object] = lambda _: None,
         watch: Watch = UNWATCHED,
     ) -> None:
         """`follows`: None when no other process writes; else the recogniser whose templates count.
 
-        `on_revision` is told each new revision, `on_failure` that memory and disk differ, `on_writable` whether
-        changes can be written, when that changes; all in this thread.
+        `on_revision` is told each new revision, `on_failure` that memory and disk differ; both in this thread.
         """
         self._store = store
         self._gallery = gallery
         self._on_revision = on_revision
         self._on_failure = on_failure
-        self._on_writable = on_writable
         # While changes can't be written: when the next small one is tried.
         self._try_at: float | None = None
+        # While the thread is about something: since when.
+        self._busy_since: float | None = None
         self._watch = watch
         self._queue: queue.Queue[_Submitted | None] = queue.Queue(max_pending)
         self._follows = follows
@@ -115,6 +117,16 @@ class Writer:
             self._wake()
 
     @property
+    def writable(self) -> bool:
+        """Whether the disk takes changes: it kept the last one, and lets none wait for long."""
+        return self._try_at is None and not self._stalled
+
+    @property
+    def _stalled(self) -> bool:
+        since = self._busy_since
+        return since is not None and time.monotonic() - since > _STALLED_AFTER_S
+
+    @property
     def pending(self) -> int:
         """Changes that wait."""
         return self._queue.qsize()
@@ -127,12 +139,14 @@ class Writer:
     def submit(self, operation: Operation[T]) -> Future[T]:
         """Have an operation written; the future's result is there when it is durable and visible.
 
-        Operations take effect in the order of their submission. Raises Overloaded when too many wait, ShuttingDown
-        after `stop`. The future raises what the operation raised, or StoreUnavailable. One that is cancelled before
-        its turn is not written; after that it can't be cancelled any more.
+        Operations take effect in the order of their submission. Raises Overloaded when too many wait, StoreUnavailable
+        when the disk has not answered for long, ShuttingDown after `stop`. The future raises what the operation raised,
+        or StoreUnavailable. One that is cancelled before its turn is not written; after that it can't be cancelled.
         """
         if self._closed:
             raise ShuttingDown("the server is shutting down")
+        if self._stalled:
+            raise StoreUnavailable(f"the disk has not taken a change for more than {_STALLED_AFTER_S:g} s")
         future: Future[T] = Future()
         try:
             self._queue.put_nowait((operation, future))  # type: ignore[arg-type]  # each pair shares its own T
@@ -145,12 +159,14 @@ class Writer:
         try:
             while not (self._closed and self._queue.empty()):
                 group = self._next_group()
+                self._busy_since = time.monotonic()
                 if group:
                     self._write(group)
                 else:
                     self._look_at_others()
                     self._erase_what_is_left()
                 self._try_disk()
+                self._busy_since = None
         except Exception:
             # What is on disk may not be what is searched: no answer can be trusted any more.
             log.critical("what is in memory may not be what is stored: this process has to stop", exc_info=True)
@@ -240,7 +256,6 @@ class Writer:
         kept = not any(isinstance(each, StoreUnavailable) for each in outcomes)
         if kept == (self._try_at is not None):
             log.log(logging.INFO if kept else logging.ERROR, "changes can%s be written", " again" if kept else "'t")
-            self._on_writable(kept)
         self._try_at = None if kept else time.monotonic() + _TRIED_EVERY_S
         return kept
 

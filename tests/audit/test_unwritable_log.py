@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import resource
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Recorded:
         self.audit.mkdir(mode=0o700)
         self.disk = FaultyDisk(self.audit)
         self.running = RunningServer(folder / "data", *TEMPLATES, "--audit-folder", str(self.audit), env=self.disk.env)
-        self.office = WatchlistClient(self.running.address, timeout=10)
+        self.office = WatchlistClient(self.running.address, timeout=30)
         self.gate = GateClient(self.running.address, timeout=10)
 
     def reason_of_enrolling(self, number: int) -> str:
@@ -87,7 +88,8 @@ def test_changes_fail_and_searches_go_on_until_the_disk_is_mended(recorded: Reco
     assert recorded.office.server_info().revision <= before + 1
     for _ in range(SEARCHES):
         assert recorded.gate.identify(template(10)).gallery_size >= 3
-    assert (recorded.health(), recorded.health(WRITES)) == (SERVING, NOT_SERVING)
+    wait_for(lambda: recorded.health(WRITES) == NOT_SERVING)
+    assert recorded.health() == SERVING
     recorded.disk.mend()
     wait_for(lambda: recorded.reason_of_enrolling(9) == "")
     wait_for(lambda: recorded.health(WRITES) == SERVING)
@@ -102,6 +104,24 @@ def test_changes_fail_and_searches_go_on_until_the_disk_is_mended(recorded: Reco
     # What was done and could not be answered has two records: of the change, and of what the client was told.
     assert {each["committed"] for each in log if "committed" in each} == set(range(1, before + 3))
     assert "can't be written" in recorded.running.stderr
+
+
+def test_a_disk_that_hangs_counts_as_one_that_fails(recorded: Recorded) -> None:
+    """After five seconds further changes are refused instead of waiting too; searches go on; nothing is lost."""
+    recorded.disk.set(hang=1)
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(recorded.reason_of_enrolling, 1)
+        wait_for(lambda: recorded.health(WRITES) == NOT_SERVING)
+        assert recorded.reason_of_enrolling(2) == "AUDIT_UNAVAILABLE"
+        assert recorded.gate.identify(template(10)).gallery_size == 3
+        assert not waiting.done()
+        recorded.disk.mend()
+        assert waiting.result(20) == ""
+    wait_for(lambda: recorded.health(WRITES) == SERVING)
+    assert recorded.reason_of_enrolling(2) == ""
+    assert recorded.running.stop() == 0
+    assert verify(recorded.audit, None).sound
+    assert {each["committed"] for each in entries(recorded.audit) if "committed" in each} == {1, 2}
 
 
 @contextmanager

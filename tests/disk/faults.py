@@ -13,7 +13,17 @@ from typing import Final
 
 import pytest
 
-_FIELDS: Final = ("write_error", "sync_error", "sync_chance", "lose", "space", "failed", "lost", "database_only")
+_FIELDS: Final = (
+    "write_error",
+    "sync_error",
+    "sync_chance",
+    "lose",
+    "space",
+    "failed",
+    "lost",
+    "database_only",
+    "hang",
+)
 _SOURCE: Final = Path(__file__).with_name("faulty_disk.c")
 
 
@@ -50,7 +60,7 @@ class FaultyDisk:
 
     def mend(self) -> None:
         """Let everything work again."""
-        self.set(write_error=0, sync_error=0, space=-1, lose=0, database_only=0)
+        self.set(write_error=0, sync_error=0, space=-1, lose=0, database_only=0, hang=0)
 
     def get(self, name: str) -> int:
         """Return a field of the control."""

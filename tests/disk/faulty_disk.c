@@ -26,6 +26,7 @@ struct control {
   int64_t failed;       /* how often anything failed */
   int64_t lost;         /* bytes that were lost */
   int64_t database_only;/* whether only the database file itself fails */
+  int64_t hang;         /* whether syncs wait until this is 0 */
 };
 
 struct undo {
@@ -123,6 +124,7 @@ static void settle(int file, int lose) {
 
 static int sync_of(int file, int (*real)(int)) {
   if (!concerned(file)) return real(file);
+  while (*(volatile int64_t *)&control->hang) usleep(10000);
   if (control->sync_error && rand_r(&seed) % 1000 < control->sync_chance) {
     settle(file, control->lose != 0);
     return fails(control->sync_error);

@@ -154,6 +154,26 @@ def test_health_says_that_only_writes_do_not_work(office: Office, way: str) -> N
     until(lambda: office.health("gerbang.writes") == SERVING, 5)
 
 
+def test_a_disk_that_hangs_holds_up_its_change_alone(office: Office) -> None:
+    """After five seconds gerbang.writes is NOT_SERVING and changes are refused at once; the one that waits is kept."""
+    office.disk.set(hang=1)
+    waiting = office.wire.matching.Enroll.future(
+        EnrollRequest(subject=Subject(subject_id="disk-100", watchlists=["disk"]), samples=[template(100)] * 2),
+        timeout=60,
+    )
+    until(lambda: office.health("gerbang.writes") == NOT_SERVING, 10)
+    assert [office.health(name) for name in OTHERS] == [SERVING] * 3
+    expect_store_unavailable(lambda: office.enroll(101))
+    assert not waiting.done()
+    office.check()
+    office.disk.mend()
+    office.revision = waiting.result().revision
+    office.kept.add(100)
+    until(lambda: office.health("gerbang.writes") == SERVING, 5)
+    office.enroll(102)
+    office.check()
+
+
 def test_a_change_that_works_ends_the_outage_at_once(office: Office) -> None:
     """The first change after the disk works again is taken, without waiting for the server to try by itself."""
     office.disk.set(write_error=errno.ENOSPC)

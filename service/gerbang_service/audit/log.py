@@ -6,7 +6,6 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,8 @@ _SYNCED_EVERY_S = 1.0
 # What could not be written is tried again so often, and said so often, seconds.
 _TRIED_EVERY_S = 0.5
 _SAID_EVERY_S = 60.0
+# A disk that has not answered for so long, seconds, counts as one that fails.
+_STALLED_AFTER_S = 5.0
 # Records that wait in memory while they can't be written, at most, bytes; and what each costs beside its own.
 MOST_WAITING_BYTES = 64_000_000
 _ENTRY_BYTES = 200
@@ -50,16 +51,13 @@ class AuditLog:
         key: bytes | None = None,
         file_bytes: int = 64_000_000,
         alone: bool = True,
-        on_change: Callable[[], object] = lambda: None,
     ) -> None:
         """Open the log in `folder`, or begin one; raise StartupError when that can't be.
 
         `key`: of 32 bytes, so that who lacks it can't make a record. `file_bytes`: size at which a new file is begun.
-        `alone`: whether all changes of the gallery are this process's own. `on_change` is called, in the log's thread,
-        when `failing` changes.
+        `alone`: whether all changes of the gallery are this process's own.
         """
         self.folder = folder
-        self._on_change = on_change
         self._journal = Journal(folder, Seal(key), file_bytes, time.time_ns())
         noted = self._journal.noted
         self._recorded = Recorded(None if noted is None else noted.revision, advances=alone)
@@ -68,6 +66,8 @@ class AuditLog:
         self._waiting_bytes = 0
         self._refused = 0
         self._failing_since: float | None = None
+        # While the thread is about something: since when.
+        self._busy_since: float | None = None
         self._why = ""
         self._said_at = 0.0
         self._synced_at = self._noted_at = time.monotonic()
@@ -87,8 +87,13 @@ class AuditLog:
 
     @property
     def failing(self) -> bool:
-        """Whether the log can't be written at present."""
-        return self._failing_since is not None
+        """Whether the log can't be written at present: it fails, or the disk has not answered for long."""
+        return self._failing_since is not None or self._stalled
+
+    @property
+    def _stalled(self) -> bool:
+        since = self._busy_since
+        return since is not None and time.monotonic() - since > _STALLED_AFTER_S
 
     @property
     def waiting(self) -> tuple[int, int]:
@@ -106,6 +111,10 @@ class AuditLog:
         """Raise AuditUnavailable when what is to be done now could not be recorded."""
         if self._failing_since is not None:
             raise AuditUnavailable(f"nothing may be changed while the audit log can't be written: {self._why}")
+        if self._stalled:
+            raise AuditUnavailable(
+                f"nothing may be changed while the disk of the audit log hangs: {_STALLED_AFTER_S:g} s"
+            )
 
     def note(self, event: dict[str, Any]) -> None:
         """Record something that happened to the server: `event` says what. Taken however much waits."""
@@ -158,6 +167,7 @@ class AuditLog:
         while not ended:
             self._wake.wait(_WRITTEN_EVERY_S if self._failing_since is None else _TRIED_EVERY_S)
             self._wake.clear()
+            self._busy_since = time.monotonic()
             # Read first: what is handed over after it is refused.
             ended = self._stopping
             entries: list[_Entry] = []
@@ -175,6 +185,7 @@ class AuditLog:
                 # A bug: whatever it is, nothing may be changed while it is not known what was recorded.
                 log.exception("records of the audit log may be lost: %d", len(entries))
                 self._fail("an internal error", entries)
+            self._busy_since = None
         if self._failing_since is not None:
             log.critical(
                 "stopped with %d records and %d bytes that the audit log could not be given: %s",
@@ -226,7 +237,6 @@ class AuditLog:
         if self._failing_since is None:
             self._failing_since = now
             self._said_at = 0.0
-            self._on_change()
         if now - self._said_at >= _SAID_EVERY_S or self._said_at == 0.0:
             self._said_at = now
             log.critical(
@@ -254,4 +264,3 @@ class AuditLog:
         event = {"event": "resumed", "after_s": round(seconds, 1), "why": self._why, "refused_calls": refused}
         self._journal.append(json.dumps(event, separators=(",", ":")).encode(), time.time_ns())
         self._why = ""
-        self._on_change()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,19 +27,16 @@ def worker_folder(settings: Settings, number: int) -> Path:
     return audit_folder(settings) / f"worker-{number}"
 
 
-def open_log(
-    settings: Settings, cipher: AnyCipher, *, alone: bool, on_change: Callable[[], object] = lambda: None
-) -> AuditLog | None:
+def open_log(settings: Settings, cipher: AnyCipher, *, alone: bool) -> AuditLog | None:
     """Open the log, or return None when the settings want none; raise StartupError when it can't be written.
 
-    `alone`: whether all changes of the gallery are this process's own. `on_change` is called, in the log's thread, when
-    the log can't be written any more, and when it can again.
+    `alone`: whether all changes of the gallery are this process's own.
     """
     if not settings.audit_log:
         return None
     key = cipher.derive(PURPOSE)
     file_bytes = int(settings.audit_file_mb * 1e6)
-    return AuditLog(audit_folder(settings), key=key, file_bytes=file_bytes, alone=alone, on_change=on_change)
+    return AuditLog(audit_folder(settings), key=key, file_bytes=file_bytes, alone=alone)
 
 
 def compare(audit: AuditLog, revision: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +14,8 @@ from grpc_health.v1 import health, health_pb2
 WRITES = "gerbang.writes"
 # A watcher learns of NOT_SERVING within this time, seconds, before its stream is ended.
 _LAST_WORD_S = 0.5
+# How often it is looked whether changes can be made, seconds.
+_LOOKED_EVERY_S = 0.2
 
 
 class Health(health.aio.HealthServicer):
@@ -40,3 +43,18 @@ class Health(health.aio.HealthServicer):
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
+
+    async def follow_writes(self, writable: Callable[[], bool]) -> None:
+        """Keep the status of WRITES as `writable` says.
+
+        Of this name alone: a gate must not be sent away for what it does not do. Runs until it is cancelled.
+        """
+        told = None
+        while True:
+            if told != (found := writable()):
+                told = found
+                serving = (
+                    health_pb2.HealthCheckResponse.SERVING if found else health_pb2.HealthCheckResponse.NOT_SERVING
+                )
+                await self.set(WRITES, serving)
+            await asyncio.sleep(_LOOKED_EVERY_S)

@@ -58,7 +58,6 @@ class StageMetrics:
             name: images.labels(name) for name in (TEMPLATE, _UNFINISHED, *(kind.reason for kind in faults))
         }
         self.last_commit_s = 0.0
-        self.commit_failed = False
         self.revised_s = time.time()
         self._revision = -1
 
@@ -84,7 +83,6 @@ class StageMetrics:
         """Count a group of changes, and remember whether and when the store kept one."""
         self._groups.observe(changes)
         self._stages[COMMIT_GROUP].observe(seconds)
-        self.commit_failed = not kept
         if kept:
             self.last_commit_s = time.time()
 

@@ -29,7 +29,6 @@ class Probes:
     ready: Callable[[], bool]
     draining: Callable[[], bool]
     ports: Callable[[], Collection[int]]
-    writable: Callable[[], bool] | None = None
     audit_waiting: Callable[[], int] | None = None
     audit_writable: Callable[[], bool] | None = None
     open_streams: Callable[[], int] | None = None
@@ -149,10 +148,11 @@ class ServerState(Collector):
             stored, readable = revision, False
         # What was committed between the two readings is not behind yet.
         behind = max(0, stored - max(revision, self._parts.gallery.revision)) if self._probes.ready() else 0
-        writable = not stages.commit_failed if self._probes.writable is None else self._probes.writable()
         yield _gauge("gerbang_store_readable", "1 when the database could be read just now.", readable)
         yield _gauge(
-            "gerbang_store_writable", "0 after a change that the database could not keep, until one it could.", writable
+            "gerbang_store_writable",
+            "0 after a change that the database could not keep, until one it could, and while the disk hangs.",
+            self._parts.writer.writable,
         )
         yield _gauge(
             "gerbang_last_commit_timestamp_seconds",
