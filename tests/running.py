@@ -101,7 +101,10 @@ class RunningServer:
         return self.wait()
 
     def kill(self) -> None:
-        """End it at once, as a power cut would."""
+        """End it at once, with SIGKILL: it does nothing more, and what it has written is kept by the kernel.
+
+        A power cut would take what was not synced, too: tests/disk is about that.
+        """
         self.process.kill()
         self.wait()
 

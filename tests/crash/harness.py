@@ -1,7 +1,8 @@
 """Kill a server under load, hundreds of times, and check each time that it kept its promises: `make crashes`.
 
 Invariants 1 to 3: what was acknowledged is there and found, nothing is there by half, what was deleted is gone, the
-revision never goes back, and a repeat of a request that was not answered leads to one subject.
+revision never goes back and is never that of two changes, a repeat of a request that was not answered leads to one
+subject, the audit log has it all, and no call fails as long as nothing is killed.
 """
 
 from __future__ import annotations
@@ -9,20 +10,22 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import grpc
 
+from crash.auditing import Auditor
+from crash.failures import check_failure
 from crash.load import LISTS, TIMEOUT_S, Load
 from crash.model import Person, Truth, Wrong
+from crash.processes import children, kill, kill_family
+from crash.searching import check_found, search
 from crash.templates import TEMPLATES, samples_of
 from gerbang import EnrollRequest
 from gerbang.v1 import matching_service_pb2 as pb
@@ -38,8 +41,10 @@ _LONGEST_S = 0.8
 _KILLED_AT_START = 8
 # Few enough for a busy machine to search at once.
 _BATCH = 16
-# Of the dead, as many are looked for.
-_LOOKED_FOR = 40
+# Of templates that are gone, as many are looked for.
+_LOOKED_FOR = 60
+# After one life in so many the audit log is read, which grows.
+_AUDITED = 10
 
 
 @dataclass
@@ -59,6 +64,7 @@ class Harness:
     def run(self, kills: int) -> None:
         """Kill it so many times. Raises Wrong, StartRefused, or what a client got that it should not have."""
         self._prepare()
+        auditor = Auditor(self.data)
         while self.counts["kills"] < kills:
             if self._chance.randrange(_KILLED_AT_START) == 0:
                 self._kill_at_start()
@@ -69,8 +75,11 @@ class Harness:
                 self._live_and_die(running)
             finally:
                 self._kill_all(running)
+            if self._chance.randrange(_AUDITED) == 0:
+                self._audit(auditor)
         running = self._start()
         self._kill_all(running)
+        self._audit(auditor)
 
     def _prepare(self) -> None:
         with RunningServer(self.data, *self._options()) as running, Wire(running.address) as wire:
@@ -100,7 +109,7 @@ class Harness:
             env={**os.environ, "GERBANG_KEY": KEY},
         )
         time.sleep(self._chance.uniform(0.1, 1.5))
-        _kill_family(process)
+        kill_family(process)
         self.counts["kills"] += 1
         self.counts["kills at start"] += 1
 
@@ -108,9 +117,10 @@ class Harness:
         load = Load(running.address, self.truth, self._chance.randrange(2**32))
         load.start()
         time.sleep(self._chance.uniform(0.02, _LONGEST_S))
+        load.expect_kill()
         one_worker = self.workers > 1 and self._chance.random() < 0.5
         if one_worker:
-            _kill(self._chance.choice(_children(running.pid)))
+            kill(self._chance.choice(children(running.pid)))
             self.counts["kills of one worker"] += 1
             time.sleep(0.2)
         else:
@@ -119,12 +129,17 @@ class Harness:
         load.stop()
         self._unanswered |= load.unanswered
         self.counts["answers"] += load.answers
+        self.counts["looks"] += load.looks
         if one_worker:
             # The other one serves on, and has to agree.
             self._check(running.address)
 
+    def _audit(self, auditor: Auditor) -> None:
+        auditor.check(self.truth)
+        self.counts["audits"] += 1
+
     def _kill_all(self, running: RunningServer) -> None:
-        _kill_family(running.process)
+        kill_family(running.process)
         running.wait()
 
     def _check(self, address: str) -> None:
@@ -154,8 +169,9 @@ class Harness:
             self.truth.attempt(name, name)
             try:
                 revision = wire.watchlists.UpdateWatchlist(request, timeout=TIMEOUT_S, wait_for_ready=True).revision
-            except grpc.RpcError:  # a worker may have been killed a moment ago
+            except grpc.RpcError as error:
                 self.truth.refuse(name)
+                check_failure(error, killed=True)  # a worker may have been, a moment ago
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.05)
@@ -167,25 +183,18 @@ class Harness:
 
     def _search(self, wire: Wire, revision: int) -> None:
         """Look for everybody who is there by one of their templates, and for some of those who are gone."""
-        expected: list[list[str]] = []
-        probes = []
-        for name, person in self.truth.people.items():
-            probes.append(self._chance.choice(samples_of(person.seed)))
-            expected.append([name])
-        for seed in list(self.truth.gone.values())[-_LOOKED_FOR:]:
-            probes.append(samples_of(seed)[0])
-            expected.append([])
-        for begin in range(0, len(probes), _BATCH):
-            requests = [
-                pb.IdentifyRequest(probe=each, threshold=0.999, min_revision=revision)
-                for each in probes[begin : begin + _BATCH]
-            ]
-            answers = wire.matching.IdentifyBatch(pb.IdentifyBatchRequest(requests=requests), timeout=TIMEOUT_S)
-            for answer, names in zip(answers.responses, expected[begin : begin + _BATCH], strict=True):
-                found = [each.subject_id for each in answer.candidates]
-                if answer.HasField("error") or found != names:
-                    raise Wrong(f"{found} was found where {names} should be: {answer.error.message}")
-        self.counts["searches"] += len(probes)
+        sought: list[tuple[pb.IdentifyRequest, dict[str, Person]]] = [
+            (search(self._chance.choice(samples_of(person.seed)), revision), {name: person})
+            for name, person in self.truth.people.items()
+        ]
+        sought += [(search(samples_of(seed)[0], revision), {}) for seed in self.truth.gone[-_LOOKED_FOR:]]
+        for begin in range(0, len(sought), _BATCH):
+            batch = sought[begin : begin + _BATCH]
+            requests = pb.IdentifyBatchRequest(requests=[request for request, _ in batch])
+            answers = wire.matching.IdentifyBatch(requests, timeout=TIMEOUT_S).responses
+            for answer, (request, expected) in zip(answers, batch, strict=True):
+                check_found(answer, request, expected)
+        self.counts["searches"] += len(sought)
 
     def _repeat(self, address: str) -> None:
         """Send again what was not answered: whether it had been done or not, it is done once then."""
@@ -199,7 +208,7 @@ class Harness:
                     raise Wrong(f"the repeat for {name}, which was {before}, failed: {error.details()}") from error
                 self.counts["repeats that had been done" if answer.replayed else "repeats that had not"] += 1
                 self.truth.attempt(name, _person(request))
-                self.truth.acknowledge(name, answer.revision if not answer.replayed else 0)
+                self.truth.acknowledge(name, answer.revision, replayed=answer.replayed)
         self._unanswered.clear()
         self._check(address)
 
@@ -207,39 +216,6 @@ class Harness:
 def _person(request: EnrollRequest) -> Person:
     seed, _, version = request.subject.labels["state"].partition("/")
     return Person(int(seed), 3, tuple(request.subject.watchlists), version)
-
-
-def _children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
-    try:
-        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
-
-
-def _kill_family(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
-    """Kill a server with its workers, and wait for their end."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGSTOP)  # it must not start another meanwhile
-    children = _children(process.pid)
-    for pid in (*children, process.pid):
-        _kill(pid)
-    process.wait()
-    for pid in children:
-        while _alive(pid):
-            time.sleep(0.005)
-
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def main() -> int:

@@ -7,12 +7,15 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import grpc
 
-from crash.model import Person, Truth, Wrong
+from crash.failures import check_failure
+from crash.model import Person, State, Truth, Wrong, left_behind
+from crash.searching import check_found, search
+from crash.sending import Sending
 from crash.templates import samples_of
 from gerbang import EnrollRequest
 from gerbang.v1 import matching_service_pb2 as pb
@@ -25,13 +28,10 @@ LISTS = ("cegah", "tangkal")
 TIMEOUT_S = 20.0
 # People of each client, from which on it deletes more than it enrols.
 _CROWD = 10
-# Of a server that was killed; what is too much for a busy machine ends a client as well.
-_GONE = {
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-}
+# Items of a stream: not more than a round can check.
+_STREAMED = 60
+# One acknowledgement in so many is looked after at once.
+_LOOKED_AFTER = 4
 _numbers = itertools.count(1)
 
 
@@ -45,9 +45,11 @@ class Load:
     unanswered: dict[str, EnrollRequest] = field(default_factory=dict)
     wrong: list[BaseException] = field(default_factory=list)
     answers: int = 0
+    looks: int = 0
 
     def __post_init__(self) -> None:
         self._stopping = threading.Event()
+        self._killed = threading.Event()
         clients: list[Callable[[str], None]] = [*[self._office] * 3, self._stream, self._lists, *[self._gate] * 2]
         self._threads = [
             threading.Thread(target=self._run, args=(client, f"{index}-"), daemon=True)
@@ -58,6 +60,10 @@ class Load:
         """Begin."""
         for thread in self._threads:
             thread.start()
+
+    def expect_kill(self) -> None:
+        """Be told that a process of the server will be killed now: from here on calls may fail as they do then."""
+        self._killed.set()
 
     def stop(self) -> None:
         """End, when the server is gone or shall be. Raises what a client found wrong."""
@@ -71,10 +77,10 @@ class Load:
 
     def _run(self, client: Callable[[str], None], prefix: str) -> None:
         try:
-            client(prefix)
-        except grpc.RpcError as error:
-            if error.code() not in _GONE:
-                self.wrong.append(error)
+            try:
+                client(prefix)
+            except grpc.RpcError as error:
+                check_failure(error, killed=self._killed.is_set())
         except BaseException as error:  # noqa: BLE001 - told by `stop`
             self.wrong.append(error)
 
@@ -96,13 +102,13 @@ class Load:
         request, person = _enrolment(name, chance)
         self.truth.attempt(name, person)
         self.unanswered[name] = request
-        self._acknowledge(name, wire.matching.Enroll(request, timeout=TIMEOUT_S).revision)
+        self._acknowledge(wire, name, wire.matching.Enroll(request, timeout=TIMEOUT_S).revision, chance)
 
     def _replace(self, wire: Wire, name: str, _: Person, chance: random.Random) -> None:
         request, person = _enrolment(name, chance, on_existing=pb.ON_EXISTING_REPLACE)
         self.truth.attempt(name, person)
         self.unanswered[name] = request
-        self._acknowledge(name, wire.matching.Enroll(request, timeout=TIMEOUT_S).revision)
+        self._acknowledge(wire, name, wire.matching.Enroll(request, timeout=TIMEOUT_S).revision, chance)
 
     def _update(self, wire: Wire, name: str, person: Person, chance: random.Random) -> None:
         changed = Person(person.seed, person.templates, chance.choice((LISTS, LISTS[:1])), uuid.uuid4().hex)
@@ -110,48 +116,67 @@ class Load:
         self.truth.attempt(name, changed)
         request = office_pb.UpdateSubjectRequest(subject=subject)
         request.update_mask.paths.extend(("watchlists", "labels"))
-        self._acknowledge(name, wire.watchlists.UpdateSubject(request, timeout=TIMEOUT_S).revision)
+        self._acknowledge(wire, name, wire.watchlists.UpdateSubject(request, timeout=TIMEOUT_S).revision, chance)
 
-    def _delete(self, wire: Wire, name: str, _: Person, __: random.Random) -> None:
+    def _delete(self, wire: Wire, name: str, _: Person, chance: random.Random) -> None:
         self.truth.attempt(name, None)
         request = office_pb.DeleteSubjectRequest(subject_id=name)
-        self._acknowledge(name, wire.watchlists.DeleteSubject(request, timeout=TIMEOUT_S).revision)
+        self._acknowledge(wire, name, wire.watchlists.DeleteSubject(request, timeout=TIMEOUT_S).revision, chance)
 
-    def _acknowledge(self, name: str, revision: int) -> None:
-        self.truth.acknowledge(name, revision)
+    def _acknowledge(self, wire: Wire, name: str, revision: int, chance: random.Random) -> None:
+        before, now = self.truth.acknowledge(name, revision)
         self.unanswered.pop(name, None)
         self.answers += 1
+        if chance.randrange(_LOOKED_AFTER) == 0:
+            self._look(wire, name, revision, before, now)
+
+    def _look(self, wire: Wire, name: str, revision: int, before: State, now: State) -> None:
+        """Search for whom a change was about: they are found as they are now, and by what was taken away nobody is."""
+        sought: list[tuple[int, dict[str, Person]]] = []
+        if isinstance(now, Person):
+            sought.append((now.seed, {name: now}))
+        if (taken := left_behind(before, now)) is not None:
+            sought.append((taken, {}))
+        for seed, expected in sought:
+            request = search(samples_of(seed)[revision % 3], revision)
+            check_found(wire.matching.Identify(request, timeout=TIMEOUT_S), request, expected)
+            self.looks += 1
 
     def _stream(self, prefix: str) -> None:
         chance = random.Random(f"{self.seed} {prefix}")
         sent: list[str] = []
-        places = threading.Semaphore(16)
 
-        def requests() -> Iterator[EnrollRequest]:
-            while not self._stopping.is_set():
-                places.acquire()
-                name = f"{prefix}{next(_numbers)}-{self.seed}"
-                request, person = _enrolment(name, chance)
-                self.truth.attempt(name, person)
-                self.unanswered[name] = request
-                sent.append(name)
-                yield request
+        def make() -> EnrollRequest:
+            name = f"{prefix}{next(_numbers)}-{self.seed}"
+            request, person = _enrolment(name, chance)
+            self.truth.attempt(name, person)
+            self.unanswered[name] = request
+            sent.append(name)
+            return request
 
         with Wire(self.address) as wire:
             for name, state in self.truth.settled(prefix).items():
                 if isinstance(state, Person) and chance.random() < 0.5:
                     self._delete(wire, name, state, chance)
-            # Not more than a round can check.
-            answers = wire.matching.EnrollStream(itertools.islice(requests(), 60), timeout=TIMEOUT_S)
-            for number, answer in enumerate(answers):
-                places.release()
-                if not answer.HasField("error"):
-                    self._acknowledge(sent[number], answer.revision)
-                elif of_status(answer.error).reason == "OVERLOADED":
-                    self.truth.refuse(sent[number])
-                    del self.unanswered[sent[number]]
-                else:
-                    raise Wrong(f"an item of a stream failed: {of_status(answer.error)}")
+            sending = Sending(make, _STREAMED)
+            try:
+                for number, answer in enumerate(wire.matching.EnrollStream(iter(sending), timeout=TIMEOUT_S)):
+                    sending.answered()
+                    self._answered(wire, sent[number], answer, chance)
+                    if self._stopping.is_set():
+                        sending.end()
+            finally:
+                sending.end()
+
+    def _answered(self, wire: Wire, name: str, answer: pb.EnrollResponse, chance: random.Random) -> None:
+        """Take the answer to an item of a stream."""
+        if not answer.HasField("error"):
+            self._acknowledge(wire, name, answer.revision, chance)
+        elif of_status(answer.error).reason == "OVERLOADED":
+            self.truth.refuse(name)
+            del self.unanswered[name]
+        else:
+            raise Wrong(f"an item of a stream failed: {of_status(answer.error)}")
 
     def _lists(self, prefix: str) -> None:
         chance = random.Random(f"{self.seed} {prefix}")
@@ -174,7 +199,7 @@ class Load:
                     self.truth.attempt(name, None)
                     delete = office_pb.DeleteWatchlistRequest(watchlist_id=name)
                     revision = wire.watchlists.DeleteWatchlist(delete, timeout=TIMEOUT_S).revision
-                self._acknowledge(name, revision)
+                self._acknowledge(wire, name, revision, chance)
 
     def _gate(self, prefix: str) -> None:
         chance = random.Random(f"{self.seed} {prefix}")

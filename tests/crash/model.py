@@ -34,6 +34,13 @@ class Person:
 State = Person | str | None  # of a watchlist: its title; None: not there
 
 
+def left_behind(before: State, now: State) -> int | None:
+    """Return the number of the templates that a change took away, if it did."""
+    if not isinstance(before, Person) or (isinstance(now, Person) and now.seed == before.seed):
+        return None
+    return before.seed
+
+
 class Wrong(Exception):
     """The server broke a promise; the message says which."""
 
@@ -42,13 +49,17 @@ class Wrong(Exception):
 class Truth:
     """States by name. `allowed`: the acknowledged one, and after it those that an unanswered change may have led to.
 
-    Each name belongs to one thread, which has one change of it under way at most; the counters are for all.
+    `gone`: numbers of templates that were deleted or replaced, in that order. `revisions`: whose change each revision
+    was acknowledged for; `replayed`: those that only the repeat of a request was answered with.
+
+    Each name belongs to one thread, which has one change of it under way at most; the rest is for all.
     """
 
     allowed: dict[str, list[State]] = field(default_factory=dict)
-    gone: dict[str, int] = field(default_factory=dict)
+    gone: list[int] = field(default_factory=list)
+    revisions: dict[int, str] = field(default_factory=dict)
+    replayed: set[int] = field(default_factory=set)
     revision: int = 0
-    acknowledged: int = 0
     unanswered: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -63,15 +74,22 @@ class Truth:
         with self._lock:
             self.allowed.setdefault(name, [None]).append(state)
 
-    def acknowledge(self, name: str, revision: int) -> None:
-        """Note that the last change sent of a name was done, at a revision."""
+    def acknowledge(self, name: str, revision: int, *, replayed: bool = False) -> tuple[State, State]:
+        """Note that the last change sent of a name was done, at a revision; return what was before it, and is now.
+
+        `replayed`: this answers a repeat, with the revision of the first time. Raises Wrong for a revision that was
+        acknowledged before: no request is sent again once it was answered.
+        """
         with self._lock:
+            if revision in self.revisions:
+                raise Wrong(f"revision {revision} is that of {name} and of {self.revisions[revision]}")
+            self.revisions[revision] = name
+            if replayed:
+                self.replayed.add(revision)
             before, state = self.allowed[name][0], self.allowed[name][-1]
-            self.allowed[name] = [state]
-            if state is None and isinstance(before, Person):
-                self.gone[name] = before.seed
-            self.acknowledged += 1
+            self._settle(name, state)
             self.revision = max(self.revision, revision)
+            return before, state
 
     def refuse(self, name: str) -> None:
         """Note that the last change sent of a name was not done, for sure."""
@@ -92,12 +110,21 @@ class Truth:
             if state not in allowed:
                 raise Wrong(f"{name} is {state}, and must be one of {allowed}")
             self.unanswered += len(allowed) > 1
-            if state is None and isinstance(allowed[0], Person):
-                self.gone[name] = allowed[0].seed
-            self.allowed[name] = [state]
+            self._settle(name, state)
         if revision < self.revision:
             raise Wrong(f"revision {revision} is before {self.revision}, which was answered")
         self.revision = revision
+
+    def _settle(self, name: str, state: State) -> None:
+        before = self.allowed.get(name, [None])[0]
+        if (seed := left_behind(before, state)) is not None:
+            self.gone.append(seed)
+        self.allowed[name] = [state]
+
+    @property
+    def acknowledged(self) -> int:
+        """How many changes were acknowledged."""
+        return len(self.revisions)
 
     @property
     def people(self) -> Mapping[str, Person]:
