@@ -13,15 +13,22 @@ import pytest
 import gerbang
 from clients.scripted_server import PROBE, Context, ScriptedServer
 from gerbang import errors
+from gerbang.v1.matching_service_pb2 import IdentifyResponse
+
+
+def slow(_request: Any, _context: Context) -> IdentifyResponse:
+    """Answer when nobody waits any more."""
+    time.sleep(0.5)
+    return IdentifyResponse()
 
 
 def test_closed_during_a_call(server: ScriptedServer, gate: gerbang.GateClient) -> None:
     """Closing the client from another thread fails the call in flight with Cancelled."""
     started = threading.Event()
 
-    def answer(_request: Any, _context: Context) -> None:
+    def answer(request: Any, context: Context) -> IdentifyResponse:
         started.set()
-        time.sleep(0.5)
+        return slow(request, context)
 
     server.answer = answer
     with ThreadPoolExecutor(1) as pool:
@@ -34,7 +41,7 @@ def test_closed_during_a_call(server: ScriptedServer, gate: gerbang.GateClient) 
 
 async def test_closed_during_a_call_async(server: ScriptedServer) -> None:
     """Closing the asyncio client fails the call in flight with Cancelled, not with CancelledError."""
-    server.answer = lambda _request, _context: time.sleep(0.5)
+    server.answer = slow
     gate = gerbang.AsyncGateClient(server.target)
     call = asyncio.create_task(gate.identify(PROBE))
     await asyncio.sleep(0.2)
@@ -45,7 +52,7 @@ async def test_closed_during_a_call_async(server: ScriptedServer) -> None:
 
 async def test_cancelled_task(server: ScriptedServer) -> None:
     """Cancelling the caller's task stays a CancelledError."""
-    server.answer = lambda _request, _context: time.sleep(0.5)
+    server.answer = slow
     async with gerbang.AsyncGateClient(server.target) as gate:
         call = asyncio.create_task(gate.identify(PROBE))
         await asyncio.sleep(0.2)
