@@ -34,9 +34,11 @@ ENV PATH=/opt/gerbang/bin:$PATH PYTHONUNBUFFERED=1 \
 USER gerbang
 VOLUME /var/lib/gerbang/data
 EXPOSE 50051
-# 503 while the gallery loads, which takes a while with a large one. Its own port: the other one may want certificates.
+# Whether it lives, not whether it is ready: Swarm and ECS replace what is unhealthy, and a server that loads a large
+# gallery, or can't read its database and searches what is in memory, must be left alone. Traffic: ask /readyz.
+# Its own port: the other one may want certificates.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
-  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9464/readyz', timeout=4)"]
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9464/livez', timeout=4)"]
 STOPSIGNAL SIGTERM
 # The port is published: mount a key (GERBANG_KEY_FILE), a certificate, an authority and a policy, or GERBANG_INSECURE=true
 # says that nothing of the kind is wanted.

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 
-.PHONY: setup demo test check format lint types protos protos-check docs bench bench-peers soak fuzz crashes lock clean
+.PHONY: setup demo test check format lint types protos protos-check protos-breaking docs bench bench-peers soak fuzz crashes lock clean
 
 setup: $(VENV)/.ready
 
@@ -25,7 +25,7 @@ TEST_PROCESSES ?= 3
 test: setup
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-check: lint types protos-check
+check: lint types protos-check protos-breaking
 
 format: setup
 	$(BIN)/ruff format .
@@ -52,6 +52,18 @@ protos-check: setup
 	rm -rf build/stubs && mkdir -p build/stubs
 	$(MAKE) --no-print-directory protos STUBS=build/stubs
 	diff -r -x __pycache__ -x __init__.py build/stubs/gerbang/v1 clients/gerbang/v1
+
+# What was published once stays: compared with the last tag or, before there is one, with the protos as they came first.
+# A shallow clone knows neither.
+protos-breaking: setup
+	@tag=$$(git describe --tags --abbrev=0 2>/dev/null); \
+	if [ -n "$$tag" ]; then base=$$(git rev-parse "$$tag^{commit}"); \
+	elif [ "$$(git rev-parse --is-shallow-repository)" = false ]; then \
+	  base=$$(git log --reverse --format=%H -- protos/gerbang | head -n 1); \
+	fi; \
+	if [ -z "$$base" ]; then echo "protos-breaking: no history here to compare with"; exit; fi; \
+	echo "protos-breaking: against $${tag:-$$base}"; \
+	$(BIN)/buf breaking --against ".git#ref=$$base"
 
 docs: setup
 	$(BIN)/python -m gerbang_service.cli.settings_page > docs/configuration.md

@@ -19,15 +19,18 @@ class Admission:
         self.admitted = 0
 
     @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Hold a place for one piece of work; raise Overloaded when there is none."""
+    def admit(self, count: int = 1) -> Iterator[None]:
+        """Hold places for work that belongs together; raise Overloaded when there is none.
+
+        One free place is enough: what is larger than the limit would never be done.
+        """
         if self.admitted >= self.limit:
             raise Overloaded(f"{self.admitted} {self._what} are waiting already", retry_after_s=0.5, limit=self.limit)
-        self.admitted += 1
+        self.admitted += count
         try:
             yield
         finally:
-            self.admitted -= 1
+            self.admitted -= count
 
 
 @dataclass(frozen=True, slots=True)

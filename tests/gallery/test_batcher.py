@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -141,3 +142,43 @@ async def test_over_the_bound_is_overloaded_at_once() -> None:
         search.open.set()
         await asyncio.gather(*waiting)
         assert names(await searches.run([query(4)], FOREVER)) == ["4"]
+
+
+async def test_length_and_limit_are_both_of_queries() -> None:
+    """A call of many queries takes a place for each of them, and all of them are admitted or none."""
+    search = Recorder()
+    search.open.clear()
+    async with batcher(search, limit=3 * LARGEST_BATCH) as searches:
+        many = [query(number) for number in range(100, 100 + 2 * LARGEST_BATCH)]
+        first, second = (asyncio.create_task(searches.run(many, FOREVER)) for _ in range(2))
+        await asyncio.sleep(0.05)
+        assert (searches.pending, searches.limit) == (4 * LARGEST_BATCH, 3 * LARGEST_BATCH)
+        with pytest.raises(Overloaded):
+            await searches.run(many, FOREVER)
+        search.open.set()
+        await asyncio.gather(first, second)
+        assert searches.pending == 0
+
+
+async def test_the_limit_is_the_one_that_refuses() -> None:
+    """When those who are searched have waited for long, fewer may wait than are admitted, and the limit says so."""
+
+    def slow(queries: Sequence[Query]) -> Answers:
+        time.sleep(0.02 * len(queries))
+        return [[] for _ in queries]
+
+    async with batcher(slow, limit=1000) as searches:
+        assert searches.limit == 1000
+        waiting = [asyncio.create_task(searches.run([query(1)], FOREVER)) for _ in range(60)]
+        deadline = time.monotonic() + 10
+        while searches.limit == 1000:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        # As many as are searched in 0.7 seconds.
+        before, limit = searches.pending, searches.limit
+        assert 10 < limit <= 35
+        more = [asyncio.create_task(searches.run([query(1)], FOREVER)) for _ in range(60)]
+        await asyncio.sleep(0)
+        assert abs(searches.pending - max(before, limit + 1)) <= 3
+        outcomes = await asyncio.gather(*waiting, *more, return_exceptions=True)
+        assert any(isinstance(each, Overloaded) for each in outcomes)

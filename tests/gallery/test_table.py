@@ -48,10 +48,10 @@ class TableMachine(RuleBasedStateMachine):
         del self.model[template]
         assert not self.table.columns.vectors[row].any(), "the vector is erased at once"
 
-    @precondition(lambda self: self.model)
+    @precondition(lambda self: any(number >= 0 for _, number in self.model.values()))
     @rule(data=st.data())
     def clear_list(self, data: st.DataObject) -> None:
-        number = data.draw(st.sampled_from(sorted({number for _, number in self.model.values()})))
+        number = data.draw(st.sampled_from(sorted({number for _, number in self.model.values() if number >= 0})))
         self.table.clear_list(number)
         self.model = {t: (name, -1 if n == number else n) for t, (name, n) in self.model.items()}
 

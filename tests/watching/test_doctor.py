@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -18,7 +19,9 @@ from typing import Any
 import pytest
 
 from gerbang import WatchlistClient
+from gerbang_service.cli.doctor.storage import _is_locked
 from gerbang_service.store.connection import DATABASE_FILE
+from gerbang_service.store.schema import APPLICATION_ID, MIGRATIONS
 from running import KEY, RunningServer
 from watching.certificates import certificate
 from watching.watched import DIMENSION, TEMPLATES
@@ -169,6 +172,40 @@ def test_a_newer_or_foreign_database_fails(served: Path) -> None:
     with closing(database(served)) as connection:
         connection.execute("PRAGMA application_id = 1")
     assert "not one of Gerbang's" in fails(doctor(served)[1])[0]
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
+def test_an_older_database_is_not_called_current(data: Path, version: int) -> None:
+    """The doctor of a new version says beforehand that the next start changes it; only the newest is current."""
+    data.mkdir(0o700)
+    with closing(database(data)) as connection:
+        for script in MIGRATIONS[:version]:
+            connection.executescript(script)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {version}")
+    (data / DATABASE_FILE).chmod(0o600)
+    _, findings = doctor(data, "--no-encryption")
+    changed = any(f"from schema {version} to {len(MIGRATIONS)}" in each for each in warnings(findings))
+    current = any("current" in each["text"] for each in findings)
+    assert (changed, current) == ((False, True) if version == len(MIGRATIONS) else (True, False))
+
+
+def test_a_lock_is_told_by_device_and_inode(tmp_path: Path) -> None:
+    """Another file system's file with the same number is another file."""
+    lock, table = tmp_path / "LOCK", tmp_path / "locks"
+    lock.touch()
+    assert not _is_locked(lock)
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert _is_locked(lock)
+    status = lock.stat()
+    table.write_text(f"1: FLOCK  ADVISORY  WRITE 77 fd:63:{status.st_ino} 0 EOF\n")
+    assert not _is_locked(lock, table)
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+    table.write_text(f"1: POSIX  ADVISORY  WRITE 77 {device}:{status.st_ino} 0 EOF\n")
+    assert not _is_locked(lock, table)
+    table.write_text(f"1: FLOCK  ADVISORY  WRITE 77 {device}:{status.st_ino} 0 EOF\n")
+    assert _is_locked(lock, table)
 
 
 def test_templates_of_another_recogniser_fail(served: Path) -> None:

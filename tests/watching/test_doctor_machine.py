@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from gerbang_service.cli.doctor.finding import Level
-from gerbang_service.cli.doctor.machine import check_machine, is_synchronised, memory_limit
+from gerbang_service.cli.doctor.machine import check_clock, check_machine, is_synchronised, memory_limit
 from gerbang_service.settings import Settings
 
 
@@ -41,6 +44,32 @@ def test_a_container_has_what_its_cgroups_allow(tmp_path: Path, membership: str,
     assert memory_limit(tmp_path) == 2**30
 
 
-def test_whether_the_clock_is_kept_can_be_asked() -> None:
-    """The kernel tells, or can't be asked; nothing raises."""
-    assert is_synchronised() in (True, False, None)
+@pytest.mark.parametrize(("status", "kept"), [(0, True), (0x0001 | 0x2000, True), (0x0040, False), (0x2041, False)])
+def test_whether_the_clock_is_kept_is_read_from_its_status(
+    *, status: int, kept: bool, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STA_UNSYNC of adjtimex(2) alone decides, and the doctor says so."""
+
+    def adjtimex(buffer: Any) -> int:
+        buffer._obj[5] = status
+        return 5 if status & 0x0040 else 0
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(adjtimex=adjtimex))
+    assert is_synchronised() is kept
+    last = list(check_clock(Settings(data=data, pack="none")))[-1]
+    assert (last.area, last.level) == ("clock", Level.OK if kept else Level.WARNING)
+
+
+def refused(_: object) -> int:
+    """Refuse, as under seccomp."""
+    return -1
+
+
+@pytest.mark.parametrize("library", [SimpleNamespace(adjtimex=refused), SimpleNamespace()], ids=["refused", "missing"])
+def test_where_the_clock_can_not_be_asked_nothing_is_said_of_it(
+    library: object, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call is refused, or the system has none."""
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
+    assert is_synchronised() is None
+    assert not [each for each in check_clock(Settings(data=data, pack="none")) if "synchronise" in each.text]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
+import re
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +24,17 @@ from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_service_pb2 import GetSubjectRequest
 from gerbang.v1.watchlist_service_pb2_grpc import WatchlistServiceStub
 from gerbang_service.access.identity import LOCAL
-from gerbang_service.domain.errors import Overloaded, StoreUnavailable, Unauthenticated
+from gerbang_service.domain.errors import (
+    AuditUnavailable,
+    Overloaded,
+    StoreUnavailable,
+    Unauthenticated,
+)
 from gerbang_service.rpc.calls import REQUEST_ID_KEY, Call
 from gerbang_service.rpc.errors import to_status
 from gerbang_service.watching.call_log import CallLog
-from gerbang_service.watching.logs import JsonFormatter
+from gerbang_service.watching.logs import JsonFormatter, configure
+from hostile.http2 import WINDOW_SIZE, Http2
 from running import RunningServer
 from watching.watched import DIMENSION, TEMPLATES
 
@@ -141,20 +150,119 @@ async def test_the_level_tells_whose_fault_it_is(
     assert record.levelno == level
 
 
-async def test_a_flood_of_refusals_does_not_fill_the_disk(caplog: pytest.LogCaptureFixture) -> None:
-    """Some lines a second, then one that says how many there were not; the server's own failures always have theirs."""
-    caplog.set_level(logging.INFO, "gerbang_service.calls")
-    log, refused, broken = CallLog(), to_status(Unauthenticated("no token")), to_status(StoreUnavailable("disk full"))
-    deadline, floods = time.monotonic() + 1.2, 0
+@pytest.fixture
+def written() -> Iterator[Callable[[], list[str]]]:
+    """The server's own handler in place of all others: returns the lines that it wrote."""
+    root, stream = logging.getLogger(), io.StringIO()
+    before, level = root.handlers[:], root.level
+    configure("text", "info")
+    (handler,) = root.handlers
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(stream)
+    yield lambda: stream.getvalue().splitlines()
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.getLogger("gerbang_service").setLevel(logging.NOTSET)
+    logging.captureWarnings(capture=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (Unauthenticated("no token"), "INFO"),
+        (StoreUnavailable("disk full"), "WARNING"),
+        (AuditUnavailable("disk full"), "WARNING"),
+        (ValueError("a bug"), "ERROR"),
+    ],
+    ids=str,
+)
+async def test_a_flood_of_failures_does_not_fill_the_disk(
+    error: Exception, level: str, written: Callable[[], list[str]]
+) -> None:
+    """Some lines a second, whoever's fault it is, then one that says how many there were not; others have theirs."""
+    calls, flood = CallLog(), 0
+    deadline = time.monotonic() + 1.2
     while time.monotonic() < deadline:
-        await log.failed(Call("Identify"), None, refused)
-        await log.failed(Call("Enroll"), None, broken)
-        floods += 1
+        await calls.failed(Call("Identify"), None, to_status(error))
+        flood += 1
         await asyncio.sleep(0.001)
-    levels = [each.levelno for each in caplog.records]
-    assert levels.count(logging.INFO) <= 3 * 50 < floods
-    assert levels.count(logging.WARNING) >= floods + 1
-    assert any("more calls failed within a second" in each.message for each in caplog.records)
+    logging.getLogger("gerbang_service.parts").info("another's line")
+    lines = [line for line in written() if f" {level} gerbang_service.calls: Identify failed" in line]
+    assert 50 <= len(lines) <= 3 * 50 < flood
+    assert len(written()) < 7 * 50
+    told = [line for line in written() if "more lines of gerbang_service.calls within a second are left out" in line]
+    assert told
+    assert all(f" {level} " in line for line in told)
+    assert "another's line" in written()[-1]
+
+
+def test_what_libraries_log_quotes_nobody(written: Callable[[], list[str]]) -> None:
+    """Of gRPC the constant text, of asyncio the trail too; that a client has gone is nothing to report."""
+    token = b"Bearer secret\xff"
+    grpc_log, asyncio_log = logging.getLogger("grpc._cython.cygrpc"), logging.getLogger("asyncio")
+    try:
+        token.decode()
+    except UnicodeDecodeError as error:
+        grpc_log.exception("Invalid encoding on %s", token)
+        grpc_log.exception(error)
+        text = f"Exception in callback _settle([secret])\nfuture: {error!r}"
+        asyncio_log.error(text, exc_info=error)
+    gone = type("ExecuteBatchError", (Exception,), {})("secret")
+    grpc_log.error("ExecuteBatchError raised in core by servicer method [/gerbang.v1.X/Y]", exc_info=gone)
+    lines = written()
+    assert [line.partition(" ERROR ")[2] for line in lines if " ERROR " in line] == [
+        "grpc._cython.cygrpc: Invalid encoding on %s",
+        "grpc._cython.cygrpc: UnicodeDecodeError",
+        "asyncio: Exception in callback _settle: UnicodeDecodeError",
+    ]
+    assert "in test_what_libraries_log_quotes_nobody" in lines[3]
+    assert not [line for line in lines if "secret" in line.lower() or "ExecuteBatchError" in line]
+
+
+def test_a_client_that_goes_away_is_no_error(data: Path) -> None:
+    """It takes no answer, and closes the connection: nothing that anybody has to see."""
+    probe = Sample(template=Template(vector=np.ones(DIMENSION, "<f4").tobytes()))
+    with RunningServer(data, *TEMPLATES) as server:
+        before = server.stderr
+        for _ in range(3):
+            with Http2(server.address, [(WINDOW_SIZE, 0)]) as client:
+                client.answer(0.1)
+                client.call(
+                    b"/gerbang.v1.MatchingService/IdentifyStream", IdentifyRequest(probe=probe).SerializeToString()
+                )
+                client.answer(0.3)
+        time.sleep(0.5)
+        assert server.stderr == before
+
+
+def test_a_token_that_is_no_text_is_not_logged(data: Path) -> None:
+    """What gRPC itself says of metadata that it can't decode is cut short."""
+    with RunningServer(data, *TEMPLATES) as server:
+        with Http2(server.address) as client:
+            client.answer(0.1)
+            token = (b"authorization", b"Bearer gbt_secret\xff\xfe")
+            client.call(b"/gerbang.v1.WatchlistService/GetServerInfo", b"", metadata=(token,))
+            client.answer(0.5)
+        assert "Invalid encoding" in server.stderr
+        assert "gbt_secret" not in server.stderr
+        assert "Traceback" not in server.stderr
+
+
+def test_what_leaves_the_machine_in_the_clear_is_said_loudly(data: Path) -> None:
+    """Metrics for everybody, and traces to another machine, which insecure allows: a warning each, at every start."""
+    with RunningServer(
+        data, *TEMPLATES, "--metrics-listen", "127.0.0.1:0", "--trace-endpoint", "localhost:1"
+    ) as server:
+        assert "WARNING" not in server.stderr
+    anywhere = ("--insecure", "--metrics-listen", "0.0.0.0:0", "--trace-endpoint", "collector.invalid:4317")
+    with RunningServer(data, *TEMPLATES, *anywhere) as server:
+        lines = [
+            line.partition("WARNING gerbang_service.watching.watching: ")[2] for line in server.stderr.splitlines()
+        ]
+    warned = [line for line in lines if line]
+    assert len(warned) == 2
+    assert warned[0] == "traces of all calls go to collector.invalid:4317 in the clear: insecure is said"
+    assert re.fullmatch(r"metrics are for everybody who reaches 0\.0\.0\.0:\d+, .*: insecure is said", warned[1])
 
 
 def test_an_exception_stays_one_line() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,8 +18,11 @@ from gerbang import CounterClient, FaceRejected, GateClient, GerbangError, NotFo
 from gerbang.v1.matching_service_pb2 import IdentifyRequest
 from gerbang.v1.matching_service_pb2_grpc import MatchingServiceStub
 from gerbang.v1.sample_pb2 import Sample, Template
+from gerbang_service.domain.changes import Change
 from gerbang_service.faces.standin.drawing import Problem
+from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.store.connection import DATABASE_FILE
+from gerbang_service.watching import call_counts
 from pictures import photo, spoiled
 from running import RunningServer
 from watching.watched import DIMENSION, TEMPLATES, InnerServer, WatchedServer, addresses, scrape, value
@@ -232,6 +236,51 @@ def test_what_is_stored_and_not_searched_yet_is_told(data: Path, caplog: pytest.
         with closing(sqlite3.connect(data / DATABASE_FILE, isolation_level=None)) as connection:
             connection.execute("UPDATE meta SET value = 3 WHERE key = 'revision'")
         assert value(scrape(server.watched), "gerbang_revision_lag") == 3
+
+
+def test_what_is_being_applied_is_not_behind(
+    data: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its commit and its being searched a change is on its way: whoever looks just then is not alarmed."""
+    apply = Gallery.apply
+
+    def slow(self: Gallery, *changes: Change) -> None:
+        time.sleep(0.2)
+        apply(self, *changes)
+
+    monkeypatch.setattr(Gallery, "apply", slow)
+    caplog.set_level("INFO")
+    with InnerServer(data, lambda: caplog.text) as server:
+        server.said("ready")
+        with WatchlistClient(server.address) as office:
+            enrolling = threading.Thread(target=lambda: [office.create_watchlist(f"w-{each}") for each in range(5)])
+            enrolling.start()
+            lags = []
+            while enrolling.is_alive():
+                lags.append(value(scrape(server.watched), "gerbang_revision_lag"))
+            enrolling.join()
+        assert len(lags) >= 5
+        assert not any(lags)
+        assert value(scrape(server.watched), "gerbang_revision") == 5
+
+
+def test_only_so_many_lists_have_series_of_their_own(
+    data: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Subjects on the others are counted together, as hits are."""
+    monkeypatch.setattr(call_counts, "_MOST_WATCHLISTS", 2)
+    caplog.set_level("INFO")
+    with InnerServer(data, lambda: caplog.text) as server, WatchlistClient(server.address) as office:
+        server.said("ready")
+        for number, each in enumerate(("a", "b", "c", "d")):
+            office.create_watchlist(each)
+            office.enroll(f"s-{each}", [vector(number)], watchlists=[each])
+            scrape(server.watched)
+        samples = scrape(server.watched)
+    for name in ("gerbang_watchlist_subjects", "gerbang_hits_total"):
+        assert {dict(labels)["watchlist"] for each, labels in samples if each == name} == {"a", "b", "(others)"}
+    assert value(samples, "gerbang_watchlist_subjects", watchlist="a") == 1
+    assert value(samples, "gerbang_watchlist_subjects", watchlist="(others)") == 2
 
 
 def test_nothing_of_a_subject_is_in_the_metrics(watched: WatchedServer) -> None:

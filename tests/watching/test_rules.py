@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,19 +18,20 @@ from gerbang import GateClient, GerbangError, WatchlistClient
 from gerbang_service.domain.errors import AccessRefused
 from gerbang_service.rpc.errors import STATUS
 from pictures import photo
+from watching import promql
 from watching.watched import TEMPLATES, Samples, WatchedServer
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "gerbang.json"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
+PROMTOOL = shutil.which("promtool") or ""
 OPERATIONS = ROOT / "docs" / "operations.md"
 
 # Added to every series by Prometheus itself, and the series that is its own.
-TARGET_LABELS = {"job", "instance"}
+TARGET_LABELS = frozenset({"job", "instance"})
 OWN_SERIES = {"up"}
 SELECTOR = re.compile(r"\b(up|(?:gerbang|process|python)_\w+)\b(?:\{([^}]*)\})?")
 MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
-GROUPED = re.compile(r"\bby\s*\(([^)]*)\)")
 SHOWN = re.compile(r"\{\{\s*(?:\$labels\.)?(\w+)\s*\}\}")
 
 
@@ -92,16 +94,31 @@ def test_every_series_that_is_asked_for_exists(exposed: Samples) -> None:
         assert used <= names, (where, used - names)
 
 
-def test_every_label_that_is_asked_for_exists(exposed: Samples) -> None:
-    """Neither matchers nor groupings nor legends name a label that a series does not have."""
+def test_labels_match_on_both_sides_and_are_there(exposed: Samples) -> None:
+    """Neither matchers nor groupings name a label that a series does not have, and no join is of unlike sides."""
     for where, expression in expressions():
-        selectors = SELECTOR.findall(expression)
-        had = set().union(*(labels_of(exposed, name) for name, _ in selectors)) | TARGET_LABELS
-        for name, matchers in selectors:
-            asked = {label for label, _, _ in MATCHER.findall(matchers)}
-            assert asked <= set(labels_of(exposed, name)) | TARGET_LABELS, (where, name, asked)
-        for group in GROUPED.findall(expression):
-            assert {each.strip() for each in group.split(",")} <= had, (where, group)
+        try:
+            promql.labels_of(expression, lambda name: frozenset(labels_of(exposed, name)) | TARGET_LABELS)
+        except promql.WrongLabels as wrong:
+            pytest.fail(f"{where}: {wrong}")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "sum by (instance, rpc) (rate(gerbang_errors_total[5m])) / sum by (instance) (rate(gerbang_errors_total[5m]))",
+        "gerbang_queue_length / gerbang_ready > 0.8",
+        "sum(gerbang_ready) > 0 and gerbang_ready",
+        "gerbang_queue_length unless on (queue) gerbang_ready",
+        "sum by (queue) (gerbang_ready)",
+        "histogram_quantile(0.9, sum by (rpc) (rate(gerbang_request_duration_seconds_bucket[5m])))",
+        'gerbang_ready{queue="images"}',
+    ],
+)
+def test_wrong_labels_are_found(exposed: Samples, expression: str) -> None:
+    """What Prometheus would take without a word, and never fire."""
+    with pytest.raises(promql.WrongLabels):
+        promql.labels_of(expression, lambda name: frozenset(labels_of(exposed, name)) | TARGET_LABELS)
 
 
 def test_every_value_that_is_asked_for_can_come(exposed: Samples) -> None:
@@ -127,14 +144,8 @@ def test_legends_and_summaries_show_labels_that_are_left(exposed: Samples) -> No
     for panel in json.loads(DASHBOARD.read_text())["panels"]:
         shown += [(panel["title"], each["expr"], each["legendFormat"]) for each in panel.get("targets", ())]
     for where, expression, text in shown:
-        groups = GROUPED.findall(expression)
-        names = [name for name, _ in SELECTOR.findall(expression)]
-        left = (
-            {each.strip() for each in groups[0].split(",")}
-            if groups
-            else set(labels_of(exposed, names[0])) | TARGET_LABELS
-        )
-        assert set(SHOWN.findall(text)) <= left, (where, text)
+        left = promql.labels_of(expression, lambda name: frozenset(labels_of(exposed, name)) | TARGET_LABELS)
+        assert set(SHOWN.findall(text)) <= (left or set()), (where, text)
 
 
 def test_what_alerts_wait_for_is_there_at_zero(data: Path) -> None:
@@ -172,6 +183,9 @@ def test_the_dashboard_can_be_loaded() -> None:
         assert not cells & taken, panel["title"]
         taken |= cells
         assert panel["type"] == "row" or panel["description"]
+        legends = {each["legendFormat"] for each in panel.get("targets", ())}
+        drawn_apart = {each["matcher"]["options"] for each in panel.get("fieldConfig", {}).get("overrides", ())}
+        assert drawn_apart <= legends, panel["title"]
     assert {each["name"] for each in dashboard["templating"]["list"]} == {"datasource", "instance"}
 
 
@@ -180,3 +194,28 @@ def test_the_example_scrapes_under_the_name_that_the_rules_expect() -> None:
     example = yaml.safe_load((ALERTS.parent / "prometheus.yml").read_text())
     assert [each["job_name"] for each in example["scrape_configs"]] == ["gerbang"]
     assert example["rule_files"] == [ALERTS.name]
+    # `for: 30s` at an interval of a minute, which is the default, would be up to a minute and a half.
+    assert example["global"]["evaluation_interval"] == example["global"]["scrape_interval"] == "15s"
+
+
+@pytest.mark.skipif(not PROMTOOL, reason="promtool (of Prometheus) is not installed")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "config", "deploy/prometheus/prometheus.yml"),
+        ("check", "rules", "deploy/prometheus/alerts.yml"),
+        ("test", "rules", "tests/watching/alerts_test.yml"),
+    ],
+    ids=" ".join,
+)
+def test_prometheus_takes_the_rules_and_they_fire_when_they_should(arguments: tuple[str, ...]) -> None:
+    """By its own tool: syntax, and what alerts say of series that were made up."""
+    ended = subprocess.run([PROMTOOL, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_a_container_is_not_replaced_for_being_unready() -> None:
+    """Nobody restarts it while it loads, or when the database can't be read: it would not come up again."""
+    (check,) = re.findall(r"^HEALTHCHECK (?:.*\\\n)*.*$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert "/livez" in check
+    assert "/readyz" not in check

@@ -94,6 +94,9 @@ class InnerServer:
         self._thread.start()
         self.said("listening on")
         (self.watched,) = addresses(self._log())
+        (self.address,) = (
+            line.removeprefix("listening on ") for line in self._said if line.startswith("listening on ")
+        )
 
     async def _run(self, settings: Settings) -> None:
         self.loop = asyncio.get_running_loop()

@@ -62,7 +62,7 @@ class Batcher:
         admission: Admission,
         watch: Watch = UNWATCHED,
     ) -> None:
-        """`search`: answers queries in order; called by `threads` threads at once."""
+        """`search`: answers queries in order; called by `threads` threads at once. `admission`: of queries."""
         self._search = search
         self._watch = watch
         self._admission = admission
@@ -73,9 +73,8 @@ class Batcher:
         # Of the last batch: seconds a query, and how long its first one had waited.
         self._of_one = 0.0
         self._waited_s = 0.0
-        # The least processor time of a query lately; the queries that wait or are searched.
+        # The least processor time of a query lately.
         self._least_cost_s = math.inf
-        self._pending = 0
         self._threads = [
             threading.Thread(target=self._work, name=f"search-{number}", daemon=True) for number in range(threads)
         ]
@@ -85,7 +84,18 @@ class Batcher:
     @property
     def pending(self) -> int:
         """Queries that wait or are searched."""
-        return self._pending
+        return self._admission.admitted
+
+    @property
+    def limit(self) -> int:
+        """Pending queries beyond which more are refused."""
+        return int(max(1, min(self._in_time(), self._admission.limit)))
+
+    def _in_time(self) -> float:
+        """Return how many pending queries are searched before they have waited for too long; inf: nobody waits long."""
+        if self._waited_s <= _LONGEST_WAIT_S / 2 or not self._of_one:
+            return math.inf
+        return _LONGEST_WAIT_S * len(self._threads) / self._of_one
 
     async def run(self, queries: Sequence[Query], deadline: Deadline) -> Answers:
         """Answer queries, each with its candidates, in order.
@@ -95,20 +105,15 @@ class Batcher:
         """
         if not queries:
             return []
-        if len(queries) > LARGEST_BATCH:
-            parts = [queries[i : i + LARGEST_BATCH] for i in range(0, len(queries), LARGEST_BATCH)]
-            return [
-                each for part in await asyncio.gather(*(self.run(part, deadline) for part in parts)) for each in part
-            ]
-        wait_s = self._pending * self._of_one / len(self._threads)
-        if wait_s > _LONGEST_WAIT_S and self._waited_s > _LONGEST_WAIT_S / 2:
-            raise Overloaded(f"{self._pending} searches are waiting already", retry_after_s=wait_s)
-        with self._admission.admit():
-            self._pending += len(queries)
-            try:
+        if self.pending > self._in_time():
+            wait_s = self.pending * self._of_one / len(self._threads)
+            raise Overloaded(f"{self.pending} searches are waiting already", retry_after_s=wait_s)
+        with self._admission.admit(len(queries)):
+            if len(queries) <= LARGEST_BATCH:
                 return await self._arrive(queries, deadline)
-            finally:
-                self._pending -= len(queries)
+            parts = [queries[i : i + LARGEST_BATCH] for i in range(0, len(queries), LARGEST_BATCH)]
+            answers = await asyncio.gather(*(self._arrive(part, deadline) for part in parts))
+            return [each for part in answers for each in part]
 
     def _arrive(self, queries: Sequence[Query], deadline: Deadline) -> asyncio.Future[Answers]:
         answers: asyncio.Future[Answers] = self._loop.create_future()
@@ -125,7 +130,8 @@ class Batcher:
         """
         arrived = len(self._arrived)
         quiet = quiet + 1 if arrived == seen else 0
-        patience = _QUIET_TURNS if self._admission.admitted > 1 else 1
+        alone = self.pending == len(self._arrived[0].queries)
+        patience = 1 if alone else _QUIET_TURNS
         if arrived < self._largest and quiet < patience:
             self._loop.call_soon(self._hand_over, arrived, quiet)
             return

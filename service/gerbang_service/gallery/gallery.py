@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
 _GRAPH_DIRECTIONS = 128
 # How long replaced templates are kept for searches under way, seconds.
 _LONGEST_SEARCH_S = 1.0
+# Combinations of lists that are remembered, at most, so that subjects on the same lists share one tuple.
+_MOST_COMBINATIONS = 2**16
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,10 @@ class GalleryOptions:
 def default_sketch_bits(dimension: int) -> int:
     """Return the bits of a sketch that were measured to miss nobody who matters (docs/search.md)."""
     return 512 if dimension >= 256 else 1024
+
+
+def _itself(names: tuple[str, ...]) -> tuple[str, ...]:
+    return names
 
 
 @dataclass(slots=True)
@@ -86,7 +93,7 @@ class Gallery:
         self._owners: dict[str, Owner] = {}
         self._watchlists: Mapping[str, Watchlist] = {}
         self._numbers = ListNumbers()
-        self._interned: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._intern = lru_cache(_MOST_COMBINATIONS)(_itself)
 
     @property
     def watchlists(self) -> Mapping[str, Watchlist]:
@@ -254,9 +261,6 @@ class Gallery:
         )
         self._describe(owner.template_ids, left)
         self._owners[owner.subject_id] = left
-
-    def _intern(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        return self._interned.setdefault(names, names)
 
     # --- starting -------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from gerbang_service.domain import errors
+from gerbang_service.watching.trail import trail
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def to_status(error: Exception, request_id: str = "") -> status_pb2.Status:
 
 def _internal(error: Exception, request_id: str) -> status_pb2.Status:
     error_id = request_id or uuid.uuid4().hex
-    log.error("internal error %s", error_id, exc_info=error)
+    log.error("internal error %s: %s", error_id, trail(error))
     status = status_pb2.Status(
         code=_C.INTERNAL.value[0], message=f"internal error {error_id}; the server's log has more"
     )

@@ -18,7 +18,7 @@ from gerbang_service.rpc.calls import Call
 
 # Seconds; the first is less than any call over a network takes, who waits for the last has given up.
 CALL_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
-# Watchlists with series of their own, at most; hits in others are counted together.
+# Watchlists with series of their own, at most; the others are counted together.
 _MOST_WATCHLISTS = 256
 _OTHERS = "(others)"
 _UNKNOWN = "unknown"
@@ -85,7 +85,13 @@ class CallCounts:
     def expect(self, watchlists: Iterable[Watchlist]) -> None:
         """Begin to count hits in these lists, at 0. May be called from any thread."""
         for each in watchlists:
-            self._hits.labels(self._shown(each.watchlist_id), each.action.name.lower())
+            self._hits.labels(self.shown(each.watchlist_id), each.action.name.lower())
+
+    def shown(self, watchlist: str) -> str:
+        """Return the name under which a watchlist is counted: its own, or that of all beyond a number."""
+        if len(self._watchlists) < _MOST_WATCHLISTS:
+            self._watchlists.add(watchlist)
+        return watchlist if watchlist in self._watchlists else _OTHERS
 
     async def answered(self, call: Call, request: Any, response: Any) -> None:  # noqa: ANN401, ARG002
         """Count an answer, and whom it found."""
@@ -121,10 +127,5 @@ class CallCounts:
         for key in {(name, each.action) for each in response.candidates for name in each.watchlists}:
             series = self._hit_of.get(key)
             if series is None:
-                series = self._hit_of[key] = self._hits.labels(self._shown(key[0]), _ACTIONS.get(key[1], _UNKNOWN))
+                series = self._hit_of[key] = self._hits.labels(self.shown(key[0]), _ACTIONS.get(key[1], _UNKNOWN))
             series.inc()
-
-    def _shown(self, watchlist: str) -> str:
-        if len(self._watchlists) < _MOST_WATCHLISTS:
-            self._watchlists.add(watchlist)
-        return watchlist if watchlist in self._watchlists else _OTHERS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any, Final
 
 from google.rpc import status_pb2
@@ -26,20 +25,12 @@ _LEVELS: Final = {
 }
 
 
-# Lines at INFO a second, at most: whoever calls without being let in must not fill the disk. Metrics count them all.
-_MOST_LINES = 50
-
-
 class CallLog:
     """An Observer that writes a line for each call that failed, and at DEBUG for each that did not.
 
     Of what was asked it says nothing, and a failure's text quotes it: ids, and perhaps a label. Belongs to the
     event loop.
     """
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._lines = 0
 
     async def answered(self, call: Call, request: Any, response: Any) -> None:  # noqa: ANN401, ARG002
         """Write a line at DEBUG."""
@@ -51,21 +42,11 @@ class CallLog:
         """Write a line at the level of the reason."""
         reason = reason_of(status)
         level = _LEVELS.get(reason, logging.INFO)
-        if log.isEnabledFor(level) and (level != logging.INFO or self._has_room()):
+        if log.isEnabledFor(level):
             extra = {"status": status_name(status), "reason": reason, "duration": round(call.seconds, 6)}
             log.log(
                 level, "%s failed: %s, request %s, %s", call.rpc, reason, call.request_id, _whose(call), extra=extra
             )
-
-    def _has_room(self) -> bool:
-        """Tell whether there may be one more line in this second; of the last one, say how many there were not."""
-        second = int(time.monotonic())
-        if second != self._second:
-            if self._lines > _MOST_LINES:
-                log.warning("%d more calls failed within a second and have no lines", self._lines - _MOST_LINES)
-            self._second, self._lines = second, 0
-        self._lines += 1
-        return self._lines <= _MOST_LINES
 
 
 def _whose(call: Call) -> str:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from gerbang_service.rpc import calls
 from gerbang_service.rpc.calls import Call
+from gerbang_service.watching.trail import trail
+
+log = logging.getLogger(__name__)
 
 JSON: Final = "json"
 _TEXT_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 # What a record carries beyond the call: set by CallLog.
 _OWN_FIELDS: Final = ("status", "reason", "duration")
+# Lines of one logger at one level within a second, at most.
+_MOST_LINES: Final = 50
+# Of what asyncio says.
+_CONSTANT: Final = re.compile(r"[^\n(]*")
 
 
 def configure(log_format: str, level: str) -> None:
@@ -23,13 +32,66 @@ def configure(log_format: str, level: str) -> None:
     The level is that of the server itself; libraries say nothing below INFO, or `level` if that is more.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(CallFilter())
+    for each in (LibraryFilter(), LineLimit(), CallFilter()):
+        handler.addFilter(each)
     handler.setFormatter(JsonFormatter() if log_format == JSON else logging.Formatter(_TEXT_FORMAT))
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(number, logging.INFO), handlers=[handler], force=True)
     logging.getLogger("gerbang_service").setLevel(number)
     # Libraries' warnings would be lines of another form.
     logging.captureWarnings(capture=True)
+
+
+class LibraryFilter(logging.Filter):
+    """Takes out of what gRPC and asyncio log whatever may quote a request: arguments, and the texts of exceptions."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Leave what is constant; of an exception that asyncio tells of, also its trail."""
+        library = record.name.partition(".")[0]
+        if library not in ("grpc", "asyncio"):
+            return True
+        error = record.exc_info[1] if record.exc_info else None
+        text = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
+        record.args = record.exc_info = record.exc_text = None
+        if library == "asyncio":
+            # Behind it come what a callback was given, and the task with its exception.
+            text = _CONSTANT.match(text)[0]  # type: ignore[index]  # matches whatever there is
+            record.msg = text if error is None else f"{text}: {trail(error)}"
+            return True
+        record.msg = text
+        if type(error).__name__ == "ExecuteBatchError":
+            # Its client cancelled the call, or went away.
+            record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+            return log.isEnabledFor(logging.DEBUG)
+        return True
+
+
+class LineLimit(logging.Filter):
+    """Lets some lines a second pass of each logger and level, and then says how many it did not; all at DEBUG.
+
+    Whoever calls without being let in, and a disk that is full already, must not fill the log. Metrics count all calls.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # By logger and level: the second, and the lines that came in it. Threads may lose count of a few.
+        self._lines: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether there is room for one more line in this second."""
+        if record.levelno <= logging.DEBUG:
+            return True
+        key, now = (record.name, record.levelno), int(time.monotonic())
+        second, lines = self._lines.get(key, (now, 0))
+        if second == now:
+            self._lines[key] = now, lines + 1
+            return lines < _MOST_LINES
+        self._lines[key] = now, 1
+        if lines > _MOST_LINES:
+            log.log(
+                record.levelno, "%d more lines of %s within a second are left out", lines - _MOST_LINES, record.name
+            )
+        return True
 
 
 class CallFilter(logging.Filter):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,6 +22,10 @@ from gerbang_service.watching.call_counts import CallCounts
 from gerbang_service.watching.certificate_dates import CertificateDates
 from gerbang_service.watching.connections import open_connections
 from gerbang_service.watching.stages import StageMetrics
+
+# How long what was just committed may take to be searched, seconds: until then it is not behind.
+_APPLIED_WITHIN_S = 0.5
+_LOOK_EVERY_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class ServerState(Collector):
         self._probes = probes
         files = {"server": settings.tls_certificate, "client_ca": settings.client_ca}
         self._certificates = {name: CertificateDates(path) for name, path in files.items() if path}
-        self._on_lists: tuple[int, dict[str, int]] = (-1, {})
+        self._on_lists: tuple[int, Mapping[str, int]] = (-1, {})
 
     def collect(self) -> Iterator[Metric]:
         """Yield everything."""
@@ -96,13 +102,23 @@ class ServerState(Collector):
             "writes": parts.writer.pending,
         }
         limits = {
-            "searches": settings.max_pending_searches,
+            "searches": parts.searches.limit,
             "images": settings.max_pending_images,
             "queries": parts.queries.limit,
             "writes": settings.max_pending_writes,
         }
-        yield _by("gerbang_queue_length", "Work that waits or runs, by kind.", "queue", waiting)
-        yield _by("gerbang_queue_limit", "Work of a kind beyond which calls are OVERLOADED.", "queue", limits)
+        yield _by(
+            "gerbang_queue_length",
+            "Work that waits or runs, by kind: searches are probes, images photos, queries calls, writes changes.",
+            "queue",
+            waiting,
+        )
+        yield _by(
+            "gerbang_queue_limit",
+            "Work of a kind beyond which calls are OVERLOADED; of searches those that can't be answered in time too.",
+            "queue",
+            limits,
+        )
 
     def _gallery(self) -> Iterator[Metric]:
         gallery = self._parts.gallery
@@ -136,18 +152,16 @@ class ServerState(Collector):
         yield family
 
     def _store(self) -> Iterator[Metric]:
-        stages, revision = self._stages, self._parts.gallery.revision
+        stages = self._stages
         try:
             with self._parts.store.reading() as connection:
                 stored = reading.revision(connection)
                 if self._on_lists[0] != stored:
                     # A change in between is counted now, and its revision has them counted again.
-                    self._on_lists = (stored, reading.subjects_by_watchlist(connection))
+                    self._on_lists = (stored, self._shown(reading.subjects_by_watchlist(connection)))
             readable = True
         except StoreUnavailable:
-            stored, readable = revision, False
-        # What was committed between the two readings is not behind yet.
-        behind = max(0, stored - max(revision, self._parts.gallery.revision)) if self._probes.ready() else 0
+            stored, readable = 0, False
         yield _gauge("gerbang_store_readable", "1 when the database could be read just now.", readable)
         yield _gauge(
             "gerbang_store_writable",
@@ -159,8 +173,25 @@ class ServerState(Collector):
             "When this process last made a change durable; 0: never.",
             stages.last_commit_s,
         )
-        yield _gauge("gerbang_revision_lag", "Stored revisions that this process does not search yet.", behind)
+        yield _gauge(
+            "gerbang_revision_lag", "Stored revisions that this process does not search yet.", self._behind(stored)
+        )
         yield _by("gerbang_watchlist_subjects", "Subjects on each watchlist.", "watchlist", self._on_lists[1])
+
+    def _behind(self, stored: int) -> int:
+        """Return how many stored changes are not searched, after what is being applied just now has had its time."""
+        if not self._probes.ready():
+            return 0
+        until = time.monotonic() + _APPLIED_WITHIN_S
+        while (behind := stored - self._parts.gallery.revision) > 0 and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY_S)
+        return max(0, behind)
+
+    def _shown(self, on_lists: Mapping[str, int]) -> Mapping[str, int]:
+        counts: Counter[str] = Counter()
+        for watchlist, subjects in on_lists.items():
+            counts[self._calls.shown(watchlist)] += subjects
+        return counts
 
     def _disk(self) -> Iterator[Metric]:
         folder = self._parts.store.folder

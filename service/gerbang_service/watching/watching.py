@@ -17,7 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from gerbang_service.domain.errors import StartupError, StoreUnavailable
 from gerbang_service.parts import Parts
 from gerbang_service.rpc.calls import Observer
-from gerbang_service.settings import Settings
+from gerbang_service.settings import Settings, is_loopback
 from gerbang_service.store import reading
 from gerbang_service.watching.call_counts import CallCounts
 from gerbang_service.watching.call_log import CallLog
@@ -69,6 +69,8 @@ class Watching:
             raise StartupError(
                 f"trace_endpoint is set, but {error.name} is not installed: pip install 'gerbang[tracing]'"
             ) from error
+        if not endpoint.startswith("https://") and not is_loopback(endpoint.removeprefix("http://"), "trace_endpoint"):
+            log.warning("traces of all calls go to %s in the clear: insecure is said", endpoint)
         self._tracing = Tracing(endpoint, f"{os.uname().nodename}:{os.getpid()}")
         self.watch = SpanWatch(self._tracing.tracer, self.watch)
         self.observers.append(SpanNotes())
@@ -87,6 +89,10 @@ class Watching:
         }
         self._server = WatchServer(self._settings.metrics_listen, pages)
         log.info("metrics on http://%s/metrics", self._server.address)
+        if not is_loopback(self._settings.metrics_listen, "metrics_listen"):
+            log.warning(
+                "metrics are for everybody who reaches %s, in the clear: insecure is said", self._server.address
+            )
 
     async def stop(self) -> None:
         """Answer no more, and send the spans that are left."""

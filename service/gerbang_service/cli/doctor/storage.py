@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -88,7 +89,7 @@ class StorageCheck:
     def _database(self, database: Path) -> Iterator[Finding]:
         try:
             with closing(look(database)) as connection:
-                yield from self._schema(connection)
+                yield from _schema(connection)
                 yield from self._key(connection)
                 yield from self._contents(connection)
                 damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -99,24 +100,6 @@ class StorageCheck:
             yield Finding.fail(_AREA, f"{database} is damaged: {damage}", "restore a backup: docs/operations.md")
         else:
             yield Finding.ok(_AREA, "the database passes its quick check; gerbang check looks at every value")
-
-    def _schema(self, connection: Connection) -> Iterator[Finding]:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application != APPLICATION_ID:
-            yield Finding.fail(_AREA, "the database file is not one of Gerbang's", "name another folder")
-        elif version > len(MIGRATIONS):
-            yield Finding.fail(
-                _AREA,
-                f"the database has schema {version}, this program knows up to {len(MIGRATIONS)}",
-                "use the newer program that wrote it",
-            )
-        elif version < len(MIGRATIONS):
-            yield Finding.warning(
-                _AREA,
-                f"the next start changes the database from schema {version} to {len(MIGRATIONS)}, for good",
-                "make a backup first",
-            )
 
     def _key(self, connection: Connection | None) -> Iterator[Finding]:
         settings = self.settings
@@ -168,7 +151,7 @@ class StorageCheck:
         else:
             yield Finding.ok(
                 _AREA,
-                f"{self.templates:,} templates at revision {self._revision(connection):,}, schema current"
+                f"{self.templates:,} templates at revision {self._revision(connection):,}"
                 if not others
                 else f"{sum(others.values()):,} templates of other recognisers are left unused",
             )
@@ -186,11 +169,34 @@ class StorageCheck:
             yield Finding.ok(_DISK, free)
 
 
-def _is_locked(lock: Path) -> bool:
+def _schema(connection: Connection) -> Iterator[Finding]:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        yield Finding.fail(_AREA, "the database file is not one of Gerbang's", "name another folder")
+    elif version > len(MIGRATIONS):
+        yield Finding.fail(
+            _AREA,
+            f"the database has schema {version}, this program knows up to {len(MIGRATIONS)}",
+            "use the newer program that wrote it",
+        )
+    elif version < len(MIGRATIONS):
+        yield Finding.warning(
+            _AREA,
+            f"the next start changes the database from schema {version} to {len(MIGRATIONS)}, for good",
+            "make a backup first",
+        )
+    else:
+        yield Finding.ok(_AREA, f"schema {version} is current")
+
+
+def _is_locked(lock: Path, table: Path = Path("/proc/locks")) -> bool:
     """Tell whether anybody holds the lock, without trying to take it: a server that starts just now would refuse."""
     try:
-        inode = lock.stat().st_ino
-        held = Path("/proc/locks").read_text().splitlines()
+        status, held = lock.stat(), table.read_text()
     except OSError:
         return False
-    return any("FLOCK" in line and f":{inode} " in line for line in held)
+    major, minor = os.major(status.st_dev), os.minor(status.st_dev)
+    # File systems without a device of their own (btrfs, overlay) may have another minor number here than there.
+    device = f"{major:02x}:{minor:02x}" if major else "00:[0-9a-f]+"
+    return re.search(rf"FLOCK .* {device}:{status.st_ino} ", held) is not None
