@@ -10,8 +10,10 @@ with atheris.instrument_imports(include=["PIL", "gerbang_service"]):
     from gerbang_service.domain.errors import ImageTooLarge, ImageUnreadable
     from gerbang_service.faces.decode import ImageLimits, decode
 
-from fuzz.target import run
+from fuzz.target import costly_seeds, run
 
+# Of an input, bytes.
+LONGEST = 16_384
 # Smaller than a server's, as most of the time would go into pixels.
 LIMITS = ImageLimits(max_bytes=10_000_000, max_pixels=500_000)
 
@@ -28,13 +30,15 @@ def one(data: bytes) -> None:
 
 
 def seeds() -> Iterator[bytes]:
-    """Yield small files of every kind, and the crafted ones of the tests."""
+    """Yield small files of every kind, and the crafted ones of the tests, as far as they are small."""
+    from hostile.codestreams import of_hidden_style
     from hostile.small_files import SMALL
     from hostile.test_image_bombs import PROMISES
 
-    for make in (*SMALL.values(), *PROMISES.values()):
+    for make in (*SMALL.values(), *PROMISES.values(), of_hidden_style):
         yield make()
+    yield from costly_seeds(LONGEST)
 
 
 if __name__ == "__main__":
-    run("image_bytes", seeds, one, longest=16_384)
+    run("image_bytes", seeds, one, longest=LONGEST)

@@ -17,7 +17,10 @@ with atheris.instrument_imports(include=["PIL", "gerbang_service"]):
 
 import numpy as np
 
-from fuzz.target import run
+from fuzz.target import costly_seeds, run
+
+# Of an input, bytes.
+LONGEST = 65_536
 
 
 @cache
@@ -37,7 +40,7 @@ def one(data: bytes) -> None:
 
 
 def seeds() -> Iterator[bytes]:
-    """Yield photos with a face, and small files."""
+    """Yield photos with a face, small files, and the crafted ones of the tests."""
     from hostile.person import person
     from hostile.small_files import SMALL
     from pictures import saved
@@ -46,7 +49,8 @@ def seeds() -> Iterator[bytes]:
         yield saved(person(), kind)
     for make in SMALL.values():
         yield make()
+    yield from costly_seeds(LONGEST)
 
 
 if __name__ == "__main__":
-    run("image_pipeline", seeds, one, longest=65_536)
+    run("image_pipeline", seeds, one, longest=LONGEST)

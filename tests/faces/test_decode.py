@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from io import BytesIO
 
+import cv2
+import grpc
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from gerbang_service.faces.decode import ImageLimits, decode
+from gerbang_service.rpc.errors import to_status
 
 LIMITS = ImageLimits(max_bytes=10_000_000, max_pixels=25_000_000)
 # Less and more than one strip, in either direction.
@@ -45,3 +48,37 @@ def test_transparent_parts_of_a_large_picture_are_white() -> None:
     decoded = decode(file.getvalue(), LIMITS)
     assert (decoded[:590] == 255).all()
     assert np.array_equal(decoded[590:], np.asarray(image.convert("RGB"))[590:, :, ::-1])
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [MemoryError(), OSError("out of memory when reading image file"), cv2.error("Insufficient memory")],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_no_memory_is_no_fault_of_the_image(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+    """However a decoder says that there is no memory, it is a failure of the server: INTERNAL, and not IMAGE_..."""
+    if isinstance(failure, cv2.error):
+        failure.code = cv2.Error.StsNoMem
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(Image.Image, "crop", fail)
+    file = BytesIO()
+    noise((700, 901)).save(file, "PNG", compress_level=1)
+    with pytest.raises(MemoryError) as caught:
+        decode(file.getvalue(), LIMITS)
+    assert to_status(caught.value).code == grpc.StatusCode.INTERNAL.value[0]
+
+
+def test_no_memory_for_metadata_is_no_fault_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory for the metadata the picture is not taken for an upright one."""
+
+    def fail(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "getexif", fail)
+    file = BytesIO()
+    noise((37, 50)).save(file, "BMP")
+    with pytest.raises(MemoryError):
+        decode(file.getvalue(), LIMITS)

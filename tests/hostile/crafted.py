@@ -119,13 +119,14 @@ def with_scans(file: bytes, count: int) -> bytes:
 
 def jp2(codestream: bytes, width: int, height: int) -> bytes:
     """Return a JP2 file around a codestream, whose own header may say something else."""
-    size = _box(b"ihdr", struct.pack(">IIHBBBB", height, width, 3, 7, 7, 0, 0))
-    colour = _box(b"colr", b"\x01\0\0" + struct.pack(">I", 16))
-    start = _box(b"jP  ", b"\r\n\x87\n") + _box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
-    return start + _box(b"jp2h", size + colour) + _box(b"jp2c", codestream)
+    size = box(b"ihdr", struct.pack(">IIHBBBB", height, width, 3, 7, 7, 0, 0))
+    colour = box(b"colr", b"\x01\0\0" + struct.pack(">I", 16))
+    start = box(b"jP  ", b"\r\n\x87\n") + box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
+    return start + box(b"jp2h", size + colour) + box(b"jp2c", codestream)
 
 
-def _box(kind: bytes, content: bytes) -> bytes:
+def box(kind: bytes, content: bytes) -> bytes:
+    """Return a JP2 box."""
     return struct.pack(">I", 8 + len(content)) + kind + content
 
 

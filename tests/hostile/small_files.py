@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hostile import crafted
 from hostile.person import PERSON
+from hostile.readable import see_through
 from pictures import picture, saved
 
 
@@ -22,6 +23,8 @@ SMALL: dict[str, Callable[[], bytes]] = {
     "PNG with palette": lambda: saved(picture(PERSON).resize((48, 64)).quantize(16), "PNG", transparency=b"\x80" * 9),
     "animated PNG": lambda: small("PNG", save_all=True, append_images=[picture(PERSON, 2).resize((48, 64))]),
     "WebP": lambda: small("WEBP", quality=80, exif=crafted.exif(8)),
+    "lossless WebP": lambda: small("WEBP", lossless=True),
+    "WebP with alpha": lambda: saved(see_through().resize((48, 64)), "WEBP"),
     "animated WebP": lambda: small("WEBP", save_all=True, append_images=[picture(PERSON, 2).resize((48, 64))]),
     "BMP": lambda: small("BMP"),
     "BMP with palette": lambda: saved(picture(PERSON).resize((48, 64)).quantize(16), "BMP"),

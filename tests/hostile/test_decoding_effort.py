@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import cache
 
 import pytest
 from PIL import Image
@@ -12,38 +11,31 @@ import gerbang
 from gerbang import GateClient
 from gerbang_service.domain.errors import ImageTooLarge, ImageUnreadable
 from gerbang_service.faces.decode import ImageLimits, decode
-from gerbang_service.faces.effort import MAX_SCANS, check_jpeg_2000
-from hostile import crafted
+from gerbang_service.faces.effort.jpeg import MAX_SCANS
+from gerbang_service.faces.effort.jpeg2000 import check_jpeg_2000
+from gerbang_service.faces.effort.png import MAX_PACKED_TEXTS
+from hostile import codestreams, costly, crafted
 from hostile.person import LIST, person
 from hostile.test_image_bombs import forget_peak, peak_mb
 from pictures import saved
 from running import RunningServer
 
 LIMITS = ImageLimits(max_bytes=10_000_000, max_pixels=25_000_000)
-
-
-@cache
-def grey(side: int) -> bytes:
-    """Return a progressive JPEG of one grey, whose scans are a few bytes each."""
-    return saved(Image.new("L", (side, side), 128), "JPEG", progressive=True)
-
-
-BOMBS = {
-    "JPEG of 10,000 scans": lambda: crafted.with_scans(grey(5000), 10_000),
-    "JPEG of 50 scans behind a thumbnail": lambda: crafted.with_segments(
-        crafted.with_scans(grey(5000), 50), 0xE1, grey(100)[:4000], 1
-    ),
-    "JPEG 2000 of millions of precincts": lambda: crafted.jpeg_2000_in_pieces(5000, precinct=1),
-    "JPEG 2000 of millions of packets": lambda: crafted.jpeg_2000_in_pieces(1000, layers=65_535, precinct=4),
-    "JP2 of millions of precincts": lambda: crafted.jp2(crafted.jpeg_2000_in_pieces(2000, precinct=1), 2000, 2000),
-    "JPEG 2000 of many layers and levels": lambda: crafted.jpeg_2000_in_pieces(5000, layers=65_535, levels=32),
+# With one piece, these are no ordinary pictures either.
+SPOILED_BY_ONE = {
+    "JPEG of markers",
+    "JPEG that ends in zeros",
+    "JPEG of segments behind a scan",
+    "JP2 of palettes",
+    "JPEG 2000 of folded tile parts",
+    "BMP of run lengths",
 }
 
 
-@pytest.mark.parametrize("kind", BOMBS)
+@pytest.mark.parametrize("kind", costly.ELABORATE)
 def test_file_that_takes_hours_is_refused_at_once(gate: GateClient, server: RunningServer, kind: str) -> None:
     """It is IMAGE_TOO_LARGE within a second and takes no memory."""
-    content = BOMBS[kind]()
+    content = costly.ELABORATE[kind]()
     forget_peak(server.pid)
     before = peak_mb(server.pid)
     started = time.monotonic()
@@ -54,7 +46,32 @@ def test_file_that_takes_hours_is_refused_at_once(gate: GateClient, server: Runn
     assert peak_mb(server.pid) - before < 50
 
 
-ELABORATE = {
+@pytest.mark.parametrize("kind", costly.REPEATED)
+def test_file_of_too_many_pieces_is_refused_at_once(kind: str) -> None:
+    """What is there by the million is refused in a fraction of the time that it takes to go through it."""
+    make, count = costly.REPEATED[kind]
+    content = make(count)
+    assert len(content) <= LIMITS.max_bytes
+    started = time.thread_time()
+    with pytest.raises((ImageTooLarge, ImageUnreadable)):
+        decode(content, LIMITS)
+    assert time.thread_time() - started < 0.5
+
+
+@pytest.mark.parametrize("kind", sorted(set(costly.REPEATED) - SPOILED_BY_ONE))
+def test_few_pieces_are_decoded(kind: str) -> None:
+    """The same with one piece more than usual is an ordinary picture."""
+    make, _ = costly.REPEATED[kind]
+    assert decode(make(1), LIMITS).shape[2] == 3
+
+
+def test_style_in_an_unknown_segment_is_not_overlooked() -> None:
+    """What the decoder would find where the check does not look is refused."""
+    with pytest.raises(ImageUnreadable):
+        decode(codestreams.of_hidden_style(), LIMITS)
+
+
+DECODED = {
     "progressive JPEG with twenty scans more": lambda: crafted.with_scans(
         saved(person(), "JPEG", progressive=True, quality=95), 20
     ),
@@ -71,19 +88,34 @@ ELABORATE = {
 }
 
 
-@pytest.mark.parametrize("kind", ELABORATE)
+@pytest.mark.parametrize("kind", DECODED)
 def test_elaborate_files_are_seen(gate: GateClient, kind: str) -> None:
     """What an encoder may do for a good reason is decoded."""
-    assert gate.identify(ELABORATE[kind](), watchlists=[LIST]).hit
+    assert gate.identify(DECODED[kind](), watchlists=[LIST]).hit
 
 
 def test_scans_are_counted_to_the_last() -> None:
     """The limit is exact."""
-    few = grey(64)
+    few = costly.grey(64)
     own = few.count(b"\xff\xda")
     assert decode(crafted.with_scans(few, MAX_SCANS - own), LIMITS).shape == (64, 64, 3)
     with pytest.raises(ImageTooLarge):
         decode(crafted.with_scans(few, MAX_SCANS - own + 1), LIMITS)
+
+
+def test_packed_texts_are_counted_to_the_last() -> None:
+    """The limit is exact."""
+    make, _ = costly.REPEATED["PNG of packed texts"]
+    assert decode(make(MAX_PACKED_TEXTS), LIMITS).shape == (64, 64, 3)
+    with pytest.raises(ImageTooLarge):
+        decode(make(MAX_PACKED_TEXTS + 1), LIMITS)
+
+
+@pytest.mark.parametrize("tile", [1024, 256, 128])
+def test_large_tiled_codestreams_are_decoded(tile: int) -> None:
+    """25 megapixels in tiles of an ordinary size, coded as encoders do by default, are within the limits."""
+    image = Image.new("RGB", (5000, 5000), "grey")
+    check_jpeg_2000(saved(image, "JPEG2000", tile_size=(tile, tile)), LIMITS.max_pixels)
 
 
 @pytest.mark.parametrize("cut", [2, 5, 30, 60, 70, 100])

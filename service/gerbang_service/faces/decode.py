@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from gerbang_service.domain.errors import ImageTooLarge, ImageUnreadable
-from gerbang_service.faces.effort import check_jpeg, check_jpeg_2000
+from gerbang_service.faces.effort import check_effort
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -36,6 +35,7 @@ _UPRIGHT: dict[int, tuple[bool, int | None]] = {
     7: (True, -1),
     8: (True, 0),
 }
+_AS_IT_IS: Final = (False, None)
 # Pixels converted at a time: few enough for the processor's cache and for memory, enough to be one for most photos.
 _STRIP_PIXELS = 2**18
 
@@ -52,7 +52,8 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
     """Decode an image file to upright BGR pixels, uint8, shape (height, width, 3), C-contiguous.
 
     Takes JPEG (CMYK too), PNG, WebP, BMP and JPEG 2000; grey, 16 bit and palette images; of an animation the first
-    frame. Transparent parts become white. Raises ImageUnreadable, or ImageTooLarge before it decodes.
+    frame. Transparent parts become white. Raises ImageUnreadable, or ImageTooLarge before it decodes; MemoryError when
+    the server has no memory for an image within the limits, which is no fault of the image's.
     """
     if not data:
         raise ImageUnreadable("the image is empty")
@@ -63,17 +64,27 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
             limit=limits.max_bytes,
         )
     try:
+        # Pillow's opening goes through a file's structure already.
+        check_effort(data, limits.max_pixels)
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image, limits)
-            _check_effort(image.format, data, limits)
             return _upright_bgr(image)
-    except (ImageTooLarge, ImageUnreadable):
+    except (ImageTooLarge, ImageUnreadable, MemoryError):
         raise
     except UnidentifiedImageError:
         raise ImageUnreadable("not a JPEG, PNG, WebP, BMP or JPEG 2000 image", bytes=len(data)) from None
     except Exception as error:
+        if _is_of_memory(error):
+            raise MemoryError("no memory to decode an image") from error
         # Decoders fail in many ways on damaged files: OSError, SyntaxError, ValueError, struct.error, ...
         raise ImageUnreadable(f"the image is damaged or truncated: {error}", bytes=len(data)) from error
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether a decoder (ImageFile.ERRORS, -9) or OpenCV ran out of memory, which they say in their own ways."""
+    if isinstance(error, cv2.error):
+        return error.code == cv2.Error.StsNoMem
+    return isinstance(error, OSError) and str(error).startswith("out of memory")
 
 
 def _check_pixels(image: Image.Image, limits: ImageLimits) -> None:
@@ -87,18 +98,8 @@ def _check_pixels(image: Image.Image, limits: ImageLimits) -> None:
         )
 
 
-def _check_effort(kind: str | None, data: bytes, limits: ImageLimits) -> None:
-    if kind in {"JPEG", "MPO"}:
-        check_jpeg(data)
-    elif kind == "JPEG2000":
-        check_jpeg_2000(data, limits.max_pixels)
-
-
 def _upright_bgr(image: Image.Image) -> Pixels:
-    orientation = 1
-    with suppress(Exception):  # unreadable metadata is no reason to refuse a readable face
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    exchanged, flip = _UPRIGHT.get(orientation, (False, None))
+    exchanged, flip = _turn(image)
     width, height = image.size
     rows = max(1, _STRIP_PIXELS // width)
     if height <= rows:
@@ -113,6 +114,16 @@ def _upright_bgr(image: Image.Image) -> Pixels:
         place = slice(height - bottom, height - top) if backwards else slice(top, bottom)
         as_rows[place] = strip.transpose(1, 0, 2) if exchanged else strip
     return upright
+
+
+def _turn(image: Image.Image) -> tuple[bool, int | None]:
+    """Return what brings the image upright, as in _UPRIGHT."""
+    try:
+        return _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1), _AS_IT_IS)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - unreadable metadata is no reason to refuse a readable face
+        return _AS_IT_IS
 
 
 def _bgr(image: Image.Image) -> Pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,9 @@ class Embedder:
     def embed(self, crops: Sequence[NDArray[np.uint8]], *, alone: bool = False) -> list[NDArray[np.float32]]:
         """Return a unit-length template, (dimension,), for each crop.
 
-        `crops`: BGR uint8, (side, side, 3); `alone`: use several threads, as nothing else is to do.
+        `crops`: BGR uint8, (side, side, 3); `alone`: use several threads, as nothing else is to do. Raises
+        ArithmeticError when the recogniser gives a vector without a direction (NaN, infinite or all zero): no crop
+        should make it, so it is the pack or the device that is broken.
         """
         one = self._blobs.one
         blob = one if len(crops) == 1 else np.empty((len(crops), *one.shape[1:]), one.dtype)
@@ -44,5 +47,9 @@ class Embedder:
 
 def _unit(row: NDArray[np.float32]) -> NDArray[np.float32]:
     exact = row.astype(np.float64)
-    unit: NDArray[np.float32] = (exact / np.linalg.norm(exact)).astype(np.float32)
+    norm = np.linalg.norm(exact)
+    # Such a template would be stored, and never match anything.
+    if not 0 < norm < math.inf:
+        raise ArithmeticError(f"the recogniser gave a vector of norm {norm}")
+    unit: NDArray[np.float32] = (exact / norm).astype(np.float32)
     return unit
