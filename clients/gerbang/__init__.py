@@ -13,7 +13,8 @@ A gate in five lines::
 same calls. A face is given as an image file, its bytes, a template or a vector of floats (`Probe`). A failed
 call raises a `GerbangError`, whose tree is in `gerbang.errors`. `gerbang.v1` has all messages of the wire.
 
-A server that is not on this machine is asked over TLS, and told who asks by a certificate or a token::
+A server that is not on this machine is asked over TLS (or `insecure=True` says that faces may be seen on the way), and
+told who asks by a certificate or a token::
 
     GateClient("gerbang.example:50051", credentials=tls(ca=Path("ca.pem"), certificate=Path("gate-7.pem"),
                                                         key=Path("gate-7.key")))

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from gerbang._channel import DEFAULT_TARGET, GATE_TIMEOUT_S, channel_options
 from gerbang._error_mapping import closed_during_call, from_rpc_error, refused
 from gerbang._requests import extract_request
+from gerbang._target import is_local
 from gerbang.v1.matching_service_pb2_grpc import MatchingServiceStub
 
 if TYPE_CHECKING:
@@ -44,20 +45,32 @@ class Client:
         timeout: float | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         token: str | None = None,
+        insecure: bool = False,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         """Prepare a connection; nothing is sent before the first call, where a missing server shows.
 
         target: `HOST:PORT`, or any gRPC target.
         timeout: seconds that a unary call may take, retries included, > 0. None: DEFAULT_TIMEOUT_S.
-        credentials: from `gerbang.tls`. None: nothing is encrypted, for loopback only.
+        credentials: from `gerbang.tls`. None: nothing is encrypted, for loopback and unix sockets only.
         token: an API token, sent with every call. It needs credentials: anybody on the way could read and use it.
+        insecure: True: faces may be sent to another machine in the clear, where anybody on the way can read them and
+            answer in the server's place.
         options: gRPC channel options that take the place of this client's own of the same name.
         """
         self.target = target
         self.timeout = _positive(self.DEFAULT_TIMEOUT_S if timeout is None else timeout)
-        if token is not None and credentials is None:
-            raise ValueError("a token is sent over TLS only: give credentials too")
+        if credentials is None and not insecure and not is_local(target):
+            raise ValueError(
+                f"{target} is not on this machine, and without credentials faces would be sent there in the clear: "
+                "give credentials, from gerbang.tls, or say insecure=True"
+            )
+        if token is not None:
+            if credentials is None:
+                raise ValueError("a token is sent over TLS only: give credentials too")
+            # Never quoted. gRPC fails in ways of its own for what no header may be, such as a file's last newline.
+            if not (token.isascii() and token.isprintable() and token and " " not in token):
+                raise ValueError("a token is printable ASCII without spaces or line ends, and this one is not")
         self._credentials = credentials
         self._metadata = None if token is None else (("authorization", f"Bearer {token}"),)
         self._options = channel_options(options)

@@ -156,5 +156,5 @@ def closed_during_call(target: str) -> errors.Cancelled:
 
 
 def refused(target: str) -> errors.Busy:
-    """Make the exception of a call that the server's gRPC core refused, or broke off, as Gerbang never saw it."""
+    """Make the exception of a call that the server's gRPC core refused, or broke off: a change may have been made."""
     return errors.Busy(f"{target} refused the call, or broke it off", code=grpc.StatusCode.CANCELLED)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class CounterClient(SyncClient):
     """Compares two faces. Thread-safe; close it, or use `with`.
 
-    `CounterClient(target="127.0.0.1:50051", *, timeout=5.0, credentials=None, token=None, options=())`: see `Client`.
+    `CounterClient(target="127.0.0.1:50051", *, timeout=5.0, credentials=None, token=None, insecure=False, options=())`:
+    see `Client`.
     Every call may raise any GerbangError; TypeError, ValueError and OSError are about its arguments and come
     before anything is sent.
     """

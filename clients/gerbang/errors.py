@@ -7,7 +7,7 @@ GerbangError
 │   ├── ImageRejected             the image can't be used; another photo may be
 │   │   ├── ImageUnreadable       IMAGE_UNREADABLE
 │   │   └── ImageTooLarge         IMAGE_TOO_LARGE
-│   └── MessageTooLarge           the whole message is over a transport limit: fewer or smaller images
+│   └── MessageTooLarge           request or answer are over a transport limit: ask for less at once
 ├── FaceRejected                  the image is fine, the face in it is not usable: take another photo
 │   ├── NoFace                    NO_FACE
 │   ├── SeveralFaces              SEVERAL_FACES
@@ -141,7 +141,10 @@ class ImageTooLarge(ImageRejected):
 
 
 class MessageTooLarge(InvalidRequest):
-    """The request or the answer as a whole is over a transport limit (the server's: 64 MiB by default)."""
+    """The whole request is over the server's limit (64 MiB by default), or the answer over this client's (256 MiB).
+
+    Fewer or smaller images, or a smaller page, pass.
+    """
 
 
 class FaceRejected(GerbangError):
@@ -236,17 +239,21 @@ class Unauthenticated(AccessDenied):
 
 
 class RoleDenied(AccessDenied):
-    """The caller's role may not make this call; `metadata` names both."""
+    """The caller's role may not make this call, or not so; `metadata` names the role.
+
+    A gate may not search with a threshold below the lowest in force, which `metadata` names.
+    """
 
 
 class WatchlistDenied(AccessDenied):
-    """The caller is bound to other watchlists, or the subject is on others too."""
+    """The caller is bound to other watchlists, or the subject is on others too, or would be left on none."""
 
 
 class Busy(GerbangError):
-    """Too much work is waiting at the server; nothing was done.
+    """Too much work is waiting at the server.
 
-    `retry_after_s` says when to try again; None when the server was too busy to say even that: wait a second.
+    With the reason OVERLOADED nothing was done, and `retry_after_s` says when to try again. Without one the server was
+    too busy to say even that: wait a second. It may have broken the call off, and then a change may have been made.
     """
 
 

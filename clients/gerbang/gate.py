@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class GateClient(SyncClient):
     """Identifies travellers. Thread-safe: one for a whole gate controller is enough; close it, or use `with`.
 
-    `GateClient(target="127.0.0.1:50051", *, timeout=5.0, credentials=None, token=None, options=())`: see `Client`.
+    `GateClient(target="127.0.0.1:50051", *, timeout=5.0, credentials=None, token=None, insecure=False, options=())`:
+    see `Client`.
     Every call may raise any GerbangError; TypeError, ValueError and OSError are about its arguments and come
     before anything is sent.
     """

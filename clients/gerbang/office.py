@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class WatchlistClient(SyncClient):
     """Enrols and manages subjects and watchlists. Thread-safe; close it, or use `with`.
 
-    `WatchlistClient(target="127.0.0.1:50051", *, timeout=30.0, credentials=None, token=None, options=())`: see
-    `Client`.
+    `WatchlistClient(target="127.0.0.1:50051", *, timeout=30.0, credentials=None, token=None, insecure=False,
+    options=())`: see `Client`.
 
     A change that returned is on the server's disk and visible to identify; its answer has the `revision` that
     holds it. Changes other than enroll are not retried: after Unavailable or DeadlineExceeded, look before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -170,6 +171,13 @@ class Matching:
             accept=scope.decide,
         )
         return _Prepared(query, scope.thresholds.default, features.face)
+
+    def lowest_threshold(self, search: Search1N) -> float:
+        """Return the lowest threshold in force in the lists of a search, whatever it asks for itself.
+
+        Raises WatchlistNotFound.
+        """
+        return self._scope(dataclasses.replace(search, threshold=None)).thresholds.floor
 
     def _scope(self, search: Search1N) -> Scope:
         """Return what the search's lists, direction and threshold come to. Gates ask the same again and again."""

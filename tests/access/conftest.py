@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from access.airport import SUBJECTS, Airport, enrolment
 from access.pki import ROLES, GuardedServer, Pki
 from gerbang import WatchlistClient
+from gerbang.v1 import watchlist_service_pb2 as office_pb
+from gerbang.v1.watchlist_pb2 import Watchlist
 from rpc.wire import template
 
 
@@ -39,3 +42,20 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, shared_pki: Pki) -> Iterat
             office.create_watchlist("w")
             office.enroll("known", [template(1)], watchlists=["w"])
         yield running
+
+
+@pytest.fixture(scope="module")
+def airport(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airport]:
+    """The airport, with its lists and subjects."""
+    pki = Pki(tmp_path_factory.mktemp("bound-pki") / "pki")
+    pki.client("admin", "admin")
+    for role in ROLES:
+        pki.client(f"airline-{role}", role, ("airline", "lounge"))
+    with GuardedServer(tmp_path_factory.mktemp("bound") / "data", pki) as server:
+        made = Airport(server, pki)
+        for name in ("airline", "lounge", "red"):
+            made.boss.call("CreateWatchlist", office_pb.CreateWatchlistRequest(watchlist=Watchlist(watchlist_id=name)))
+        for name, (seed, lists) in SUBJECTS.items():
+            made.boss.call("Enroll", enrolment(name, seed, lists))
+        yield made
+        made.close()

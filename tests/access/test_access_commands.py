@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -14,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from access.pki import TEMPLATES, GuardedServer, Pki, gerbang_command, new_token
-from gerbang_service.access.policy import Entry, Kind, load
+from gerbang_service.access.identity import Role
+from gerbang_service.access.policy import Entry, Kind, add_entry, entry_text, load
 from gerbang_service.cli.root import root
 from running import RunningServer
 
@@ -104,6 +106,53 @@ def test_issuing_again_renews_and_another_role_is_refused(tmp_path: Path) -> Non
     assert (tmp_path / "pki" / "clerk.pem").read_bytes() == renewed
 
 
+@pytest.mark.parametrize("end", ["", "\n", "  # the last line"])
+def test_an_entry_is_added_to_a_policy_as_it_is(tmp_path: Path, end: str) -> None:
+    """With or without a last line end, the mode kept, and what was there before too."""
+    folder = tmp_path / "pki"
+    gerbang_command("certs", "ca", str(folder))
+    policy = folder / "policy.toml"
+    written = f'[[identity]]\nsan = "gate-1"\nrole = "gate"{end}'
+    policy.write_text(written)
+    policy.chmod(0o660)
+    gerbang_command("certs", "issue", str(folder), "gate-7", "--role", "gate", "--watchlist", "cegah")
+    assert policy.read_text().startswith(written)
+    assert load(policy).entries == {
+        (Kind.DNS, "gate-1"): Entry(Role.GATE, None),
+        (Kind.DNS, "gate-7"): Entry(Role.GATE, frozenset({"cegah"})),
+    }
+    assert stat.S_IMODE(policy.stat().st_mode) == 0o660
+    assert not [each for each in folder.iterdir() if each.name.endswith(".new")]
+
+
+def test_an_entry_is_never_written_by_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its last line an entry would be bound to nothing: a full disk leaves the policy as it was."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[identity]]\nsan = "gate-1"\nrole = "gate"\n')
+    before = policy.read_text()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        add_entry(policy, entry_text("gate-7", Role.GATE, ["cegah"]))
+    assert policy.read_text() == before
+
+
+@pytest.mark.parametrize("way", [("server", "--role", "gate"), ("gate-7", "--host", "gate-7.example")])
+def test_a_certificate_does_not_take_the_place_of_one_for_something_else(tmp_path: Path, way: tuple[str, ...]) -> None:
+    """The server would not start again with a client's certificate, nor a gate be let in with a server's."""
+    folder = tmp_path / "pki"
+    gerbang_command("certs", "ca", str(folder))
+    gerbang_command("certs", "issue", str(folder), "gate-7", "--role", "gate")
+    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+    assert "is for something else" in refusal("certs", "issue", str(folder), *way)
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
+    gerbang_command("certs", "issue", str(folder), "server", "--host", "localhost")
+    assert (folder / "server.pem").read_bytes() != before["server.pem"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -142,6 +191,11 @@ def test_the_asking_commands_take_a_token_from_a_file_or_the_environment(pki: Pk
         in_the_clear = run("info", "--server", server.tokens, GERBANG_TOKEN=text)
         assert (in_the_clear.exit_code, "--ca" in in_the_clear.output) == (2, True)
         assert text not in in_the_clear.output
+        for content, said in ((b"\xff\x00\xfe", "holds no token"), (text.encode() + b" x", "printable ASCII")):
+            file.write_bytes(content)
+            odd = run(*asked, "--token-file", str(file))
+            assert (odd.exit_code, said in odd.output) == (2, True), odd.output
+            assert text not in odd.output
 
 
 def test_who_is_turned_away_in_the_handshake_is_told_what_to_look_at(guarded: GuardedServer, shared_pki: Pki) -> None:
@@ -175,5 +229,5 @@ def test_revoking_what_is_not_there_or_not_in_force_is_an_error(pki: Pki, data: 
     with GuardedServer(data, pki):
         made: dict[str, Any] = new_token(data, "gate")
     gerbang_command("token", "revoke", "--data", str(data), made["token_id"])
-    for token_id in (made["token_id"], "0123456789ab"):
-        assert "no such token" in refusal("token", "revoke", "--data", str(data), token_id)
+    for token_id, said in ((made["token_id"], "was revoked already"), ("0123456789ab", "there is no token")):
+        assert said in refusal("token", "revoke", "--data", str(data), token_id)

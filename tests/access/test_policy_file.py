@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from access.pki import GuardedServer, Pki, SecureWire, until
+from gerbang_service.access import files
 from gerbang_service.access.identity import Identity, Role
 from gerbang_service.access.policy import Kind, Policy, load
 from gerbang_service.domain.errors import StartupError, Unauthenticated
@@ -84,10 +85,27 @@ def test_other_names_are_nobodys(policy: Policy, kind: Kind, name: str) -> None:
         policy.identity({kind: [name]})
 
 
-def test_a_certificate_of_two_identities_is_refused(policy: Policy) -> None:
-    """Nobody has two roles: which one a call is made in would be a guess."""
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["gate-7.airport.example", "boss.counters.example"],
+        ["gate-7.airport.example", "c3.counters.example"],
+        ["boss.counters.example", "c3.counters.example"],
+        ["c3.counters.example", "c3.desks.example"],
+        ["gate-7.airport.example", "gate-8.desks.example"],
+    ],
+)
+def test_a_certificate_of_two_entries_is_refused(tmp_path: Path, names: list[str]) -> None:
+    """Nobody is two: which one called would be a guess, whether they may do the same or not."""
+    file = tmp_path / "policy.toml"
+    more = "[[identity]]\nsan = '{}'\nrole = '{}'\n"
+    file.write_text(POLICY + more.format("*.desks.example", "counter") + more.format("gate-8.desks.example", "gate"))
     with pytest.raises(Unauthenticated, match="several identities"):
-        policy.identity({Kind.DNS: ["gate-7.airport.example", "boss.counters.example"]})
+        load(file).identity({Kind.DNS: names})
+
+
+def test_a_certificate_with_two_names_of_one_entry_is_its(policy: Policy) -> None:
+    """A wildcard stands for both; it is known by the first."""
     both = {Kind.DNS: ["c3.counters.example", "c4.counters.example", "elsewhere.example"]}
     assert policy.identity(both) == Identity("c3.counters.example", Role.COUNTER)
 
@@ -116,7 +134,10 @@ def test_a_certificate_of_two_identities_is_refused(policy: Policy) -> None:
         ("[[identity]]\nsan = '*@x'\nrole = 'gate'", "identity 1: .*wildcard"),
         ("[[identity]]\nsan = 'a'\nrole = 'gate'\n[[identity]]\nsan = 'A'\nrole = 'admin'", "identity 2: san a has"),
         ("default = 'admin'\n[[identity]]\nsan = 'a'\nrole = 'gate'", "and nothing else"),
+        ("[[identity]]\nsan = '.'\nrole = 'admin'", "identity 1: san . is no name"),
         ("[[identity]\n", "policy"),
+        ("x = " + "1" * 5000, "policy"),
+        ("x = " + "[" * 3000, "policy"),
     ],
 )
 def test_what_it_cant_say_is_refused_by_entry(tmp_path: Path, text: str, said: str) -> None:
@@ -153,3 +174,28 @@ def test_a_change_counts_for_open_connections_and_a_bad_one_not_at_all(pki: Pki,
         assert server.stderr.count("stays in force") == 2
         pki.write_policy(before.replace('"auditor"', '"gate"'))
         assert until(lambda: wire.reason("ListSubjects") == "ROLE_DENIED", 1.5)
+
+
+@pytest.mark.parametrize("error", [StartupError("odd"), ValueError("odd"), RecursionError("odd"), KeyError("odd")])
+@pytest.mark.parametrize("where", ["make", "on_change"])
+def test_a_watched_file_never_fails_who_looks_at_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str, error: Exception
+) -> None:
+    """Whatever making something of it raises: said once, what was in force stays so, and it is tried again."""
+    monkeypatch.setattr(files, "LOOK_EVERY_S", 0)
+    file = tmp_path / "file"
+    file.write_text("first")
+    broken = False
+
+    def fail(_: str = "") -> str:
+        if broken:
+            raise error
+        return file.read_text()
+
+    watched = files.Watched("it", [file], *((fail,) if where == "make" else (file.read_text, fail)))
+    file.write_text("second one")
+    broken = True
+    assert [watched.current() for _ in range(3)] == ["first"] * 3
+    assert caplog.text.count("the old one stays in force: ") == 1
+    broken = False
+    assert watched.current() == "second one"

@@ -38,6 +38,8 @@ ELSEWHERE = "0.0.0.0:50051"
         ({**MUTUAL, "token_listen": "127.0.0.1:50051"}, "token_listen", "is the address of"),
         ({**MUTUAL, "token_listen": "nowhere"}, "token_listen", "HOST:PORT"),
         ({"listen": ELSEWHERE}, "listen", "say insecure"),
+        ({"listen": "127.0.0.1:²"}, "listen", "HOST:PORT"),
+        ({"listen": "127.0.0.1:" + "1" * 5000}, "listen", "HOST:PORT"),
     ],
 )
 def test_settings_that_make_no_sense_together_are_refused(changes: dict[str, Any], setting: str, said: str) -> None:

@@ -25,7 +25,9 @@ from running import RunningServer
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 # What another client may have to wait, seconds: mostly, and at worst, on a machine that runs other tests too.
 USUAL_S, WORST_S = 2.0, 5.0
-# A subject whose labels make every answer that has it 8 kB.
+# A list whose id makes a request that names it as often as it may 4 kB, and a subject whose labels make every answer
+# that has it 8 kB.
+BULKY_LIST = "bulky-" + "x" * 58
 BULKY = {f"{number:02}": "x" * 250 for number in range(32)}
 
 
@@ -143,8 +145,8 @@ def test_caller_has_a_number_of_streams(narrow: RunningServer, wire: Wire) -> No
 
 def test_client_that_never_reads_its_answers_is_not_read_any_more(narrow: RunningServer, wire: Wire) -> None:
     """Of a stream whose answers are not fetched, a bounded number of items is taken and held."""
-    wire.watchlists.CreateWatchlist(office_pb.CreateWatchlistRequest(watchlist=Watchlist(watchlist_id="bulky")))
-    bulky = Subject(subject_id="bulky", watchlists=["bulky"], labels=BULKY)
+    wire.watchlists.CreateWatchlist(office_pb.CreateWatchlistRequest(watchlist=Watchlist(watchlist_id=BULKY_LIST)))
+    bulky = Subject(subject_id="bulky", watchlists=[BULKY_LIST], labels=BULKY)
     wire.matching.Enroll(pb.EnrollRequest(subject=bulky, samples=[template(50)]), timeout=TIMEOUT_S)
     taken = 0
 
@@ -153,7 +155,7 @@ def test_client_that_never_reads_its_answers_is_not_read_any_more(narrow: Runnin
         while True:
             taken += 1
             # Large, so that few fill what HTTP/2 holds of them.
-            yield pb.IdentifyRequest(probe=template(50), sequence=taken, watchlists=["bulky"] * 500)
+            yield pb.IdentifyRequest(probe=template(50), sequence=taken, watchlists=[BULKY_LIST] * 64)
 
     options = (*PLAIN, ("grpc.http2.bdp_probe", 0))
     before = memory_mb(narrow)

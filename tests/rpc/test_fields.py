@@ -15,8 +15,10 @@ from gerbang import EnrollRequest, Sample
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import sample_pb2
 from gerbang.v1 import watchlist_service_pb2 as office_pb
+from gerbang.v1.plan_pb2 import PLAN_BOTH, PLAN_EXACT, PLAN_GRAPH, PLAN_SWEEP
 from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
+from gerbang_service.rpc.pages import page_token
 from rpc.wire import TIMEOUT_S, Failure, Wire, failure, template
 from running import RunningServer
 
@@ -97,6 +99,10 @@ def delete_template(template_id: str) -> Callable[[Wire], object]:
     return office("DeleteTemplate", request)
 
 
+def measure_recall(plans: list[Any]) -> Callable[[Wire], object]:
+    return office("MeasureRecall", office_pb.MeasureRecallRequest(sample=1, plans=plans))
+
+
 # (the field that must be named, the call)
 WRONG: list[tuple[str, Callable[[Wire], object]]] = [
     ("probe", identify(probe=None)),
@@ -104,6 +110,7 @@ WRONG: list[tuple[str, Callable[[Wire], object]]] = [
     ("probe.face_choice", identify(probe=Sample(image=b"image", face_choice=UNKNOWN))),
     ("watchlists", identify(watchlists=[""])),
     ("watchlists", identify(watchlists=["fields", "no good"])),
+    ("watchlists", identify(watchlists=["fields"] * 65)),
     ("direction", identify(direction=UNKNOWN)),
     ("max_candidates", identify(max_candidates=101)),
     ("max_candidates", identify(max_candidates=-1)),
@@ -132,6 +139,7 @@ WRONG: list[tuple[str, Callable[[Wire], object]]] = [
     ("subject.subject_id", enroll(subject=Subject(subject_id="../up"))),
     ("subject.watchlists", enroll(subject=Subject(watchlists=[""]))),
     ("subject.watchlists", enroll(subject=Subject(watchlists=LISTS_65))),
+    ("subject.watchlists", enroll(subject=Subject(watchlists=["fields"] * 65))),
     ("subject.labels", enroll(subject=Subject(labels=LABELS_33))),
     ("subject.labels", enroll(subject=Subject(labels={LONG: ""}))),
     ("subject.labels", enroll(subject=Subject(labels={"key": LONG}))),
@@ -168,6 +176,8 @@ WRONG: list[tuple[str, Callable[[Wire], object]]] = [
     ("watchlist.threshold", update_watchlist(["threshold"], threshold=INFINITY)),
     ("update_mask", update_subject(["subject_id"])),
     ("update_mask", update_subject(["templates"])),
+    ("update_mask", update_subject(["labels"] * 5)),
+    ("update_mask", update_watchlist(["title"] * 6)),
     ("subject.expire_time", update_subject(["expire_time"], expire_time=Timestamp(seconds=999))),
     ("subject.valid_from", update_subject(["valid_from"], valid_from=Timestamp(seconds=2**62))),
     ("subject.labels", update_subject(["labels"], labels=LABELS_33)),
@@ -178,6 +188,9 @@ WRONG: list[tuple[str, Callable[[Wire], object]]] = [
     ("page_token", list_subjects(page_token="made up!")),
     ("page_token", list_subjects(page_token="\u00fc")),
     ("page_token", list_subjects(page_token="/////w==")),
+    ("page_token", list_subjects(page_token=page_token("no id"))),
+    ("page_token", list_subjects(page_token=page_token("x" * 129))),
+    ("page_token", list_subjects(page_token=page_token("x" * 300_000))),
     ("watchlist", list_subjects(watchlist="no good")),
     ("watchlist_id", office("GetWatchlist", office_pb.GetWatchlistRequest())),
     ("watchlist_id", office("DeleteWatchlist", office_pb.DeleteWatchlistRequest(watchlist_id="no good"))),
@@ -189,6 +202,9 @@ WRONG: list[tuple[str, Callable[[Wire], object]]] = [
     ("template_id", delete_template("one")),
     ("template_id", delete_template("9" * 30)),
     ("template_id", delete_template("\u0663")),
+    ("plans", measure_recall([PLAN_EXACT] * 2)),
+    ("plans", measure_recall([PLAN_EXACT] * 3000)),
+    ("plans", measure_recall([0])),
 ]
 
 
@@ -220,8 +236,11 @@ def test_wrong_field_is_named_and_nothing_changes(wire: Wire, field: str, call: 
         enroll(subject=Subject(subject_id="A-z_0.9:" + "x" * 120)),
         enroll(subject=Subject(valid_from=Timestamp(seconds=1), expire_time=Timestamp(seconds=1, nanos=1))),
         list_subjects(page_size=1000),
+        list_subjects(page_token=page_token("x" * 128)),
+        identify(watchlists=["fields"] * 64),
+        update_subject(["labels"] * 4, labels={"key": ""}),
+        measure_recall([PLAN_EXACT, PLAN_SWEEP, PLAN_GRAPH, PLAN_BOTH]),
     ],
-    ids=["most candidates", "threshold 1", "largest batch", "20 samples", "longest id", "1 ns valid", "largest page"],
 )
 def test_values_at_the_limits_are_taken(wire: Wire, call: Callable[[Wire], object]) -> None:
     """The largest and smallest values that the contract allows are accepted."""

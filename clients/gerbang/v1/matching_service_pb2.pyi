@@ -301,7 +301,8 @@ class IdentifyRequest(_message.Message):
     """How many subjects to return at most, 0 to 100. 0: 5."""
     threshold: _builtins.float
     """Similarity from which on it is a hit, -1 to 1; overrides the watchlists' and the server's.
-    Absent: each watchlist's own, else the server's.
+    Absent: each watchlist's own, else the server's. Of a caller of role gate it must not be below the lowest of these
+    in the lists it searches: ROLE_DENIED.
     """
     plan: _plan_pb2.Plan.ValueType
     """How to search. Unspecified: the server's plan."""
@@ -317,7 +318,7 @@ class IdentifyRequest(_message.Message):
 
     @_builtins.property
     def watchlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of the watchlists to search. Each must exist. Empty: all."""
+        """Ids of the watchlists to search, at most 64. Each must exist. Empty: all, or all that the caller is bound to."""
 
     def __init__(
         self,

@@ -231,7 +231,9 @@ class DeleteWatchlistRequest(_message.Message):
     watchlist_id: _builtins.str
     """Its id."""
     force: _builtins.bool
-    """True: delete it even though subjects are on it. False: WATCHLIST_NOT_EMPTY then."""
+    """True: delete it even though subjects are on it; who was on no other list is then on none, where only callers that
+    are not bound to watchlists see them. False: WATCHLIST_NOT_EMPTY then.
+    """
     def __init__(
         self,
         *,
@@ -328,7 +330,7 @@ class ListSubjectsRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before. Empty: the first page."""
     watchlist: _builtins.str
-    """Only subjects on this list, which must exist. Empty: all."""
+    """Only subjects on this list, which must exist. Empty: all that the caller sees."""
     def __init__(
         self,
         *,
@@ -672,7 +674,7 @@ class MeasureRecallRequest(_message.Message):
 
     @_builtins.property
     def plans(self) -> _containers.RepeatedScalarFieldContainer[_plan_pb2.Plan.ValueType]:
-        """The plans to measure. Empty: BOTH, GRAPH, SWEEP, EXACT."""
+        """The plans to measure, each once at most. Empty: BOTH, GRAPH, SWEEP, EXACT."""
 
     def __init__(
         self,

@@ -6,7 +6,6 @@ A site with a public key infrastructure uses that: the server takes certificates
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from gerbang_service.access.files import replace
 
 # Clocks of gates are not always right.
 _BACKDATED = timedelta(minutes=10)
@@ -75,6 +76,7 @@ class Authority:
     def _issue(self, name: str, sans: Sequence[x509.GeneralName], use: x509.ObjectIdentifier, days: int) -> None:
         if _checked(name) == "ca":
             raise AuthorityError("ca.pem is the authority's own")
+        _check_use(self._folder / f"{name}.pem", use)
         key = ec.generate_private_key(ec.SECP256R1())
         issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
@@ -93,6 +95,19 @@ def _checked(name: str) -> str:
     if not _DNS_NAME.fullmatch(name):
         raise AuthorityError(f"{name!r} is no DNS name, such as gate-7 or gate-7.airport.example, in lower case")
     return name
+
+
+def _check_use(path: Path, use: x509.ObjectIdentifier) -> None:
+    """Refuse to put a client's certificate in the place of a server's, or the other way round."""
+    if not path.exists():
+        return
+    try:
+        known = x509.load_pem_x509_certificate(path.read_bytes())
+        uses = list(known.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        uses = []
+    if uses != [use]:
+        raise AuthorityError(f"{path} is there already and is for something else: choose another name, or move it away")
 
 
 def _general_name(host: str) -> x509.GeneralName:
@@ -141,16 +156,7 @@ def _write(folder: Path, name: str, key: ec.EllipticCurvePrivateKey, certificate
     pem = serialization.Encoding.PEM
     form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     try:
-        _replace(folder / f"{name}.key", key.private_bytes(pem, *form), 0o600)
-        _replace(folder / f"{name}.pem", certificate.public_bytes(pem), 0o644)
+        replace(folder / f"{name}.key", key.private_bytes(pem, *form), 0o600)
+        replace(folder / f"{name}.pem", certificate.public_bytes(pem), 0o644)
     except OSError as error:
         raise AuthorityError(f"{error.filename}: {error.strerror}") from error
-
-
-def _replace(path: Path, content: bytes, mode: int) -> None:
-    """Write a file whole or not at all, with `mode` from its first byte on."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-    new.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 import threading
 import time
@@ -30,7 +31,7 @@ class Watched(Generic[T]):
     def __init__(
         self, what: str, paths: Sequence[Path], make: Callable[[], T], on_change: Callable[[T], object] = lambda _: None
     ) -> None:
-        """Read the files. `make` raises nothing but StartupError, which passes through here; `what`: for the log.
+        """Read the files. What `make` raises passes through here, and only here; `what`: for the log.
 
         `on_change` is told what is in force from then on, before `current` returns it; in the thread of that call.
         """
@@ -62,14 +63,20 @@ class Watched(Generic[T]):
         self._seen = seen
         try:
             made = self._make()
-        except StartupError as error:
+            if made != self._value:
+                self._on_change(made)
+        except Exception as error:  # whatever it is: a file on the disk must not fail the calls of those let in
             if changed or self._usable:
-                log.error("%s changed and can't be used; the old one stays in force: %s", self._what, error)  # noqa: TRY400
+                log.error(  # noqa: TRY400 - a trace only of what nobody expected
+                    "%s changed and can't be used; the old one stays in force: %s",
+                    self._what,
+                    error,
+                    exc_info=not isinstance(error, StartupError),
+                )
             self._usable = False
             return
         self._usable = True
         if made != self._value:
-            self._on_change(made)
             self._value = made
             log.warning("%s changed and is in force from now on", self._what)
 
@@ -91,6 +98,17 @@ def read(setting: str, path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise StartupError(f"setting {setting}: {path}: {error.strerror}") from error
+
+
+def replace(path: Path, content: bytes, mode: int) -> None:
+    """Write a file whole or not at all, with `mode` from its first byte on. Raises OSError."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
 
 
 def check_unwritable(setting: str, path: Path, mask: int) -> None:

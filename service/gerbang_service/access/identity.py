@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -63,10 +63,23 @@ class Identity:
         if self.watchlists is not None and (beyond := sorted(set(names) - self.watchlists)):
             raise WatchlistDenied(f"{self.name} may not use watchlist {beyond[0]}", watchlist_id=beyond[0])
 
+    def check_threshold(self, threshold: float, lowest: Callable[[], float]) -> None:
+        """Raise RoleDenied for a gate that searches below the lowest threshold in force in the lists it searches.
+
+        With a threshold of -1 everybody is a hit: it would be told face by face who is on them.
+        """
+        if self.role is Role.GATE and threshold < (limit := lowest()):
+            raise RoleDenied(
+                f"role {self.role.value} may not search below the threshold in force, {limit:.6g}",
+                role=self.role.value,
+                threshold=limit,
+            )
+
     def sees(self, watchlists: Collection[str]) -> bool:
-        """Tell whether a subject on these lists is any of the caller's business: on one of its lists, or on none."""
-        return self.watchlists is None or not watchlists or not self.watchlists.isdisjoint(watchlists)
+        """Tell whether a subject on these lists is any of the caller's business: bound, on one of its own."""
+        return self.watchlists is None or not self.watchlists.isdisjoint(watchlists)
 
 
-# Whoever can reach a server that listens on loopback only, without any authentication, owns the machine anyway.
+# Whoever can reach a server without any authentication: every account of the machine where it listens on loopback
+# only, and everybody in the network where the operator said `insecure`.
 LOCAL = Identity("local", Role.ADMIN)

@@ -11,6 +11,7 @@ A name with `://` is a URI of the certificate (SPIFFE ids are), one with `@` an 
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import tomllib
 from collections.abc import Callable, Collection, Mapping
@@ -19,12 +20,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from gerbang_service.access.files import Watched, check_unwritable, read
+from gerbang_service.access.files import Watched, check_unwritable, read, replace
 from gerbang_service.access.identity import Identity, Role
 from gerbang_service.domain.errors import FieldInvalid, StartupError, Unauthenticated
 from gerbang_service.domain.identifiers import check_id
 
 _WILDCARD = "*."
+# Of a new policy file: nothing in it is secret.
+_POLICY_MODE = 0o644
 
 
 class Kind(Enum):
@@ -53,22 +56,23 @@ class Policy:
     def identity(self, names: Mapping[Kind, Collection[str]]) -> Identity:
         """Return who has a certificate with these names; raise Unauthenticated for nobody, or for two at once.
 
-        An entry for the very name goes before one with a wildcard.
+        Two are two entries, even of one role: the audit log could not say which of them called.
         """
         own = sorted({(kind, _normal(kind, each)) for kind, found in names.items() for each in found}, key=str)
-        exact = {key[1]: self.entries[key] for key in own if key in self.entries and "*" not in key[1]}
-        wild = {
-            name: self.entries[key]
-            for kind, name in own
-            if kind is Kind.DNS and (key := (kind, _wildcard(name))) in self.entries
-        }
-        found = exact or wild
-        if not found:
+        named = {key: name for kind, name in reversed(own) if (key := self._key(kind, name)) is not None}
+        if not named:
             raise Unauthenticated("no name of the client certificate is in the server's policy")
-        if len(set(found.values())) > 1:
+        if len(named) > 1:
             raise Unauthenticated("names of the client certificate are of several identities in the server's policy")
-        name, entry = next(iter(found.items()))
-        return Identity(name, entry.role, entry.watchlists)
+        ((key, name),) = named.items()
+        return Identity(name, self.entries[key].role, self.entries[key].watchlists)
+
+    def _key(self, kind: Kind, name: str) -> tuple[Kind, str] | None:
+        """Return the key of a name's entry: the one for the very name goes before one with a wildcard."""
+        if "*" in name:
+            return None  # a certificate's own wildcard is nobody
+        keys = [(kind, name), *([(kind, _wildcard(name))] if kind is Kind.DNS else [])]
+        return next((key for key in keys if key in self.entries), None)
 
 
 def kind_of(name: str) -> Kind:
@@ -83,8 +87,8 @@ def _normal(kind: Kind, name: str) -> str:
 
 
 def _wildcard(name: str) -> str:
-    """Return the pattern that a DNS name matches: its first label replaced. A wildcard itself matches none."""
-    return "" if "*" in name else _WILDCARD + name.partition(".")[2]
+    """Return the pattern that a DNS name matches: its first label replaced."""
+    return _WILDCARD + name.partition(".")[2]
 
 
 def watched_policy(path: Path, on_change: Callable[[Policy], object]) -> Watched[Policy]:
@@ -98,7 +102,8 @@ def load(path: Path) -> Policy:
     text = read("policy", path)
     try:
         content = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # Not TOMLDecodeError alone: a number of thousands of digits is a plain ValueError, deep nesting a RecursionError.
+    except (ValueError, RecursionError) as error:
         raise StartupError(f"setting policy: {path}: {error}") from error
     listed = content.pop("identity", None)
     if content or not isinstance(listed, list) or not listed:
@@ -129,6 +134,8 @@ def _name(value: object) -> tuple[Kind, str]:
         raise ValueError("san must be a name of the client certificate, such as gate-7.airport.example")
     kind = kind_of(value)
     name = _normal(kind, value)
+    if not name:
+        raise ValueError(f"san {value} is no name")
     if "*" in name.removeprefix(_WILDCARD if kind is Kind.DNS else "") or name == _WILDCARD:
         raise ValueError(f"san {value}: a wildcard stands for the first label of a DNS name, as in *.airport.example")
     return kind, name
@@ -155,6 +162,21 @@ def entry_text(name: str, role: Role, watchlists: Collection[str]) -> str:
     quoted = ", ".join(f'"{each}"' for each in watchlists)
     bound = f"watchlists = [{quoted}]\n" if watchlists else ""
     return f'[[identity]]\nsan = "{name}"\nrole = "{role.value}"\n{bound}\n'
+
+
+def add_entry(path: Path, entry: str) -> None:
+    """Add the lines of an entry to a policy file, which need not exist; its owner and mode stay. Raises OSError.
+
+    Whole or not at all: of half an entry the last line, which binds it to watchlists, could be missing.
+    """
+    file = path.resolve()
+    known = file.stat() if file.exists() else None
+    before = "" if known is None else file.read_text()
+    gap = "" if before.endswith("\n") or not before else "\n"
+    replace(file, f"{before}{gap}{entry}".encode(), _POLICY_MODE if known is None else stat.S_IMODE(known.st_mode))
+    if known is not None:
+        os.chown(file, known.st_uid, known.st_gid)
+        file.chmod(stat.S_IMODE(known.st_mode))
 
 
 def has_entry(path: Path, name: str, role: Role, watchlists: frozenset[str] | None) -> bool:

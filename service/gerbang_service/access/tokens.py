@@ -53,6 +53,11 @@ def is_token(text: str) -> bool:
     return _FORM.fullmatch(text) is not None
 
 
+def id_of(text: str) -> str:
+    """Return the id of a text that is a token's: the part of it that may be shown."""
+    return text.split("_")[1]
+
+
 class TokenBook:
     """The tokens of a data folder, as of at most a quarter of a second ago. Belongs to one thread."""
 
@@ -125,7 +130,7 @@ def _entry(stored: StoredToken) -> tuple[str, tuple[StoredToken, Identity]] | No
         # Two tokens may have one name: the id tells them apart, in the audit log and for who has to revoke one.
         identity = Identity(f"{stored.name}#{stored.token_id}", Role(stored.role), lists)
     except ValueError:
-        log.error("API token %s is of a role that this version does not know, and lets nobody in", stored.token_id)  # noqa: TRY400
+        log.error("API token %s has no role or binding that this version knows, and lets nobody in", stored.token_id)  # noqa: TRY400
         return None
     return stored.token_id, (stored, identity)
 

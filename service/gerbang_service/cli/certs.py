@@ -11,7 +11,7 @@ import click
 
 from gerbang_service.access.authority import DEFAULT_DAYS, Authority, AuthorityError
 from gerbang_service.access.identity import Role
-from gerbang_service.access.policy import entry_text, has_entry
+from gerbang_service.access.policy import add_entry, entry_text, has_entry
 from gerbang_service.cli.options import InOrder, watchlists_option
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.domain.identifiers import check_id
@@ -108,6 +108,5 @@ def issue(
     known = has_entry(file, name, Role(role), frozenset(watchlists) or None)
     authority.issue_client(name, days)
     if not known:
-        with file.open("a") as appended:
-            appended.write(entry)
+        add_entry(file, entry)
     click.echo(f"issued {folder / f'{name}.pem'}, in {file} as:\n\n{entry}", nl=False)

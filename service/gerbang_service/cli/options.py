@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -14,6 +14,7 @@ import click
 import grpc
 
 import gerbang
+from gerbang._target import is_local
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 
@@ -26,10 +27,11 @@ DEFAULT_SERVER = "127.0.0.1:50051"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How to reach a server, and as whom. `credentials`: None without TLS."""
+    """How to reach a server, and as whom. `credentials`: None without TLS, elsewhere only if `insecure`."""
 
     credentials: grpc.ChannelCredentials | None = None
     token: str | None = None
+    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,23 @@ class Session:
     way: Way = field(default_factory=Way, repr=False)
 
     def client(self, kind: Callable[..., C]) -> C:
-        """Return a client of the server, such as a GateClient."""
+        """Return a client of the server, such as a GateClient. Raises click.UsageError for what none can be made of."""
         way = self.way
-        return kind(self.server, timeout=self.timeout, credentials=way.credentials, token=way.token)
+        if way.credentials is None and not way.insecure and not is_local(self.server):
+            raise click.UsageError(
+                f"{self.server} is not on this machine: say whom to trust there, with --ca, or --insecure for faces in "
+                "the clear"
+            )
+        try:
+            return kind(
+                self.server,
+                timeout=self.timeout,
+                credentials=way.credentials,
+                token=way.token,
+                insecure=way.insecure,
+            )
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
 
 
 def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callable[..., None]:
@@ -72,6 +88,7 @@ def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callabl
     @_file_option("--client-certificate", "PEM file of this client's certificate.")
     @_file_option("--client-key", "PEM file of its key.")
     @_file_option("--token-file", "File with this client's API token. Or GERBANG_TOKEN holds it.")
+    @click.option("--insecure", is_flag=True, help="Ask another machine without TLS: who is on the way sees the faces.")
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
     @functools.wraps(command)
     def run(
@@ -81,6 +98,7 @@ def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callabl
         client_certificate: Path | None,
         client_key: Path | None,
         token_file: Path | None,
+        insecure: bool,  # noqa: FBT001 - click passes it by name
         as_json: bool,  # noqa: FBT001 - click passes it by name
         *args: P.args,
         **kwargs: P.kwargs,
@@ -88,7 +106,8 @@ def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callabl
         output = Output(as_json=as_json)
         session = Session(server, timeout, output)
         try:
-            session = Session(server, timeout, output, _way(ca, client_certificate, client_key, token_file))
+            way = _way(ca, client_certificate, client_key, _token(token_file))
+            session = Session(server, timeout, output, replace(way, insecure=insecure))
             code = command(session, *args, **kwargs)
         except gerbang.GerbangError as error:
             session.output.fatal(error)
@@ -108,11 +127,20 @@ def _file_option(name: str, text: str) -> Callable[[F], F]:
     return click.option(name, type=kind, envvar=variable, show_envvar=True, metavar="FILE", help=text)
 
 
-def _way(ca: Path | None, certificate: Path | None, key: Path | None, token_file: Path | None) -> Way:
+def _token(file: Path | None) -> str:
+    """Read the token that a file or the environment has; "" for none. Raises click.UsageError, and OSError."""
+    if file is None:
+        return os.environ.get("GERBANG_TOKEN", "").strip()
+    try:
+        return file.read_text().strip()
+    except UnicodeDecodeError:
+        raise click.UsageError(f"--token-file: {file} holds no token") from None
+
+
+def _way(ca: Path | None, certificate: Path | None, key: Path | None, token: str) -> Way:
     """Read what the options name. Raises click.UsageError for what does not go together, and OSError."""
     if (certificate is None) != (key is None):
         raise click.UsageError("--client-certificate and --client-key go together")
-    token = token_file.read_text().strip() if token_file else os.environ.get("GERBANG_TOKEN", "").strip()
     if ca is None:
         if certificate or token:
             raise click.UsageError("certificates and tokens are for TLS: say whom to trust, with --ca")

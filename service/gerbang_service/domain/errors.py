@@ -212,7 +212,7 @@ class Unauthenticated(AccessRefused):
 
 
 class RoleDenied(AccessRefused):
-    """The caller's role may not call this rpc."""
+    """The caller's role may not call this rpc, or not so: a gate may not search below the threshold in force."""
 
     reason = "ROLE_DENIED"
 
@@ -277,3 +277,7 @@ class StartupError(GerbangError):
     """The server refuses to start, and says why."""
 
     reason = "STARTUP_REFUSED"
+
+
+class Failed(StartupError):
+    """The server had started, and had to stop; it may be started again."""

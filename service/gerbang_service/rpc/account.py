@@ -1,11 +1,14 @@
 """What of a request and of its answer goes on record: ids, scores, thresholds. Never a vector, an image or a label.
 
-Of labels only the keys; of what is no well-formed id only that it is none, since it could be anything.
+Of labels only the keys; of what is no well-formed id only that it is none, since it could be anything. What is repeated
+is told once, and what is cut off is more than a request may have: nothing that is carried out can be left out.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from google.protobuf import timestamp_pb2
@@ -20,9 +23,8 @@ from gerbang_service.rpc.pages import token_subject
 Facts = dict[str, Any]
 
 _NO_ID = "(no id)"
-# Longest text of a caller's that is taken over, and most fields of an update mask.
+# Longest text of a caller's that is taken over.
 _LONGEST = 128
-_MOST_FIELDS = 16
 # Cosines are float32: this many places tell any two of them apart near a threshold.
 _PLACES = 8
 
@@ -58,11 +60,16 @@ def _id(text: str) -> str:
 
 
 def _ids(texts: Sequence[str]) -> list[str]:
-    return [_id(text) for text in texts[:MAX_WATCHLISTS_PER_SUBJECT]]
+    return [_id(text) for text in islice(dict.fromkeys(texts), MAX_WATCHLISTS_PER_SUBJECT)]
 
 
 def _keys(labels: Mapping[str, str]) -> list[str]:
     return sorted(key[:_LONGEST] for key, _ in zip(labels, range(MAX_LABELS + 1), strict=False))
+
+
+def _cosine(value: float) -> float | str:
+    """Return a similarity or threshold. JSON has no NaN and no infinity: they are words."""
+    return round(value, _PLACES) if math.isfinite(value) else str(value)
 
 
 def _present(**facts: Any) -> Facts:  # noqa: ANN401
@@ -93,7 +100,7 @@ def _search(request: pb.IdentifyRequest) -> Facts:
     if request.max_candidates:
         facts["max_candidates"] = request.max_candidates
     if request.HasField("threshold"):
-        facts["threshold"] = round(request.threshold, _PLACES)
+        facts["threshold"] = _cosine(request.threshold)
     if request.plan:
         facts["plan"] = _PLANS.get(request.plan, request.plan)
     if request.min_revision:
@@ -107,7 +114,7 @@ def _found(response: pb.IdentifyResponse) -> Facts:
     facts: Facts = {"hit": response.hit}
     if response.candidates:
         facts["candidates"] = [_candidate(each) for each in response.candidates]
-    facts["threshold"] = round(response.threshold, _PLACES)
+    facts["threshold"] = _cosine(response.threshold)
     facts["plan"] = _PLANS.get(response.plan, "")
     facts["gallery_size"] = response.gallery_size
     facts["revision"] = response.revision
@@ -117,8 +124,8 @@ def _found(response: pb.IdentifyResponse) -> Facts:
 def _candidate(found: pb.Candidate) -> Facts:
     facts: Facts = {
         "subject_id": found.subject_id,
-        "similarity": round(found.similarity, _PLACES),
-        "threshold": round(found.threshold, _PLACES),
+        "similarity": _cosine(found.similarity),
+        "threshold": _cosine(found.threshold),
         "template_id": found.template_id,
         "watchlists": list(found.watchlists),
     }
@@ -134,15 +141,15 @@ def _verification(request: pb.VerifyRequest) -> Facts:
     else:
         facts["reference"] = _sample(request.sample)
     if request.HasField("threshold"):
-        facts["threshold"] = round(request.threshold, _PLACES)
+        facts["threshold"] = _cosine(request.threshold)
     return facts
 
 
 def _verified(response: pb.VerifyResponse) -> Facts:
     return {
         "match": response.match,
-        "similarity": round(response.similarity, _PLACES),
-        "threshold": round(response.threshold, _PLACES),
+        "similarity": _cosine(response.similarity),
+        "threshold": _cosine(response.threshold),
         **_present(template_id=response.template_id),
     }
 
@@ -192,15 +199,13 @@ def _watchlist(message: watchlist_pb2.Watchlist) -> Facts:
         action=_ACTIONS.get(message.action),
         labels=_keys(message.labels),
     )
-    return facts | ({"threshold": round(message.threshold, _PLACES)} if message.HasField("threshold") else {})
+    return facts | ({"threshold": _cosine(message.threshold)} if message.HasField("threshold") else {})
 
 
 def _fields(paths: Iterable[str], known: Iterable[str]) -> list[str]:
     """Return which fields an update names; all, as the empty mask means, when it names none."""
     names = frozenset(known)
-    return [path if path in names else "(no field)" for path, _ in zip(paths, range(_MOST_FIELDS), strict=False)] or [
-        "*"
-    ]
+    return list(dict.fromkeys(path if path in names else "(no field)" for path in paths)) or ["*"]
 
 
 def _subject_update(request: office_pb.UpdateSubjectRequest) -> Facts:
@@ -219,7 +224,9 @@ def _page(request: office_pb.ListSubjectsRequest) -> Facts:
     except FieldInvalid:
         after = _NO_ID
     return _present(
-        watchlist=_id(request.watchlist) if request.watchlist else "", page_size=request.page_size, after=after
+        watchlist=_id(request.watchlist) if request.watchlist else "",
+        page_size=request.page_size,
+        after=_id(after) if after else "",
     )
 
 

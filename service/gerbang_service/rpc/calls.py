@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from google.rpc import status_pb2
 
-from gerbang_service.access.identity import LOCAL, Identity
+from gerbang_service.access.identity import Identity
 
 # Trailing metadata of every answer, and ErrorInfo.metadata of every failure: the id under which the call is logged.
 REQUEST_ID_KEY = "gerbang-request-id"
@@ -84,8 +84,11 @@ def current_or_none() -> Call | None:
 
 
 def caller() -> Identity:
-    """Return who this task works for. Calls begun without authentication are the machine's own."""
-    return _CALL.get().identity or LOCAL
+    """Return who this task works for. A call that nobody was let in for yet is a bug, and nobody's."""
+    identity = _CALL.get().identity
+    if identity is None:
+        raise RuntimeError("nobody was let in for this call")
+    return identity
 
 
 def begin_item() -> Call:

@@ -21,8 +21,6 @@ from gerbang_service.rpc import calls, mapping
 from gerbang_service.rpc.parsing import Parser, enrolment_subject, on_existing, request_identity
 from gerbang_service.rpc.streams import Turn
 from gerbang_service.rpc.writing import Writing, seen_through
-from gerbang_service.store import reading
-from gerbang_service.store.connection import Connection
 from gerbang_service.store.store import Store
 from gerbang_service.workers import Workers
 
@@ -105,17 +103,14 @@ class Enrolling:
         return answer
 
     def _only_seen(self, answer: pb.EnrollResponse, identity: Identity) -> None:
-        def seen(connection: Connection, subject_id: str) -> bool:
-            found = reading.subject(connection, subject_id)
-            return found is not None and identity.sees(found.watchlists)
-
         with self.store.reading() as connection:
             name = answer.subject.subject_id
-            if not seen(connection, name):
+            if not bounds.sees(identity, connection, name):
                 raise SubjectExists(f"subject {name} is already enrolled", subject_id=name)
-            left = [each for each in answer.duplicates if seen(connection, each.subject_id)]
+            left = [each for each in answer.duplicates if bounds.sees(identity, connection, each.subject_id)]
         del answer.duplicates[:]
         answer.duplicates.extend(left)
+        answer.subject.watchlists[:] = bounds.shown_lists(identity, tuple(answer.subject.watchlists))
 
     async def _features(
         self, request: pb.EnrollRequest, deadline: Deadline, lane: asyncio.Semaphore

@@ -106,7 +106,8 @@ class Guard:
                 self._begin(call, context)
                 async for response in behaviour(self._of_one_caller(call, requests, context), context):
                     yield response
-            except asyncio.CancelledError:
+            # Where an answer waits to be taken, gRPC only drops the generator of a client that went away.
+            except (asyncio.CancelledError, GeneratorExit):
                 await self._observer.failed(call, None, _GONE)
                 raise
             except Exception as error:

@@ -140,9 +140,11 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
     def _search(self, request: pb.IdentifyRequest) -> Search1N:
         search, identity = self._parser.search(request), calls.caller()
-        if identity.watchlists is None:
-            return search
-        return dataclasses.replace(search, watchlists=bounds.searched(identity, search.watchlists))
+        if identity.watchlists is not None:
+            search = dataclasses.replace(search, watchlists=bounds.searched(identity, search.watchlists))
+        if search.threshold is not None:
+            identity.check_threshold(search.threshold, partial(self._matching.lowest_threshold, search))
+        return search
 
     async def Extract(self, request: pb.ExtractRequest, context: Context) -> pb.ExtractResponse:
         """Make a template of an image."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -106,7 +106,7 @@ class Parser:
             raise FieldInvalid("min_revision", "must not be negative", value=request.min_revision)
         return Search1N(
             probe=self.sample("probe", request.probe, FaceChoice.LARGEST),
-            watchlists=tuple(dict.fromkeys(check_id("watchlists", name) for name in request.watchlists)),
+            watchlists=tuple(dict.fromkeys(_lists("watchlists", request.watchlists))),
             direction=_enum("direction", request.direction, DIRECTIONS),
             max_candidates=request.max_candidates or DEFAULT_CANDIDATES,
             threshold=_threshold(request),
@@ -153,12 +153,9 @@ def subject(message: subject_pb2.Subject, *, id_required: bool = True) -> Subjec
     """Read a Subject; output-only fields are ignored."""
     if message.subject_id or id_required:
         check_id("subject.subject_id", message.subject_id)
-    names = tuple(sorted({check_id("subject.watchlists", name) for name in message.watchlists}))
-    if len(names) > MAX_WATCHLISTS_PER_SUBJECT:
-        raise FieldInvalid("subject.watchlists", f"at most {MAX_WATCHLISTS_PER_SUBJECT} lists", count=len(names))
     parsed = Subject(
         subject_id=message.subject_id,
-        watchlists=names,
+        watchlists=tuple(sorted(set(_lists("subject.watchlists", message.watchlists)))),
         valid_from_ns=_time(message, "valid_from"),
         expire_time_ns=_time(message, "expire_time"),
         labels=check_labels("subject.labels", message.labels),
@@ -206,6 +203,9 @@ def recall(request: office_pb.MeasureRecallRequest) -> RecallQuestion:
         raise FieldInvalid("sample", f"must be 0 to {_MAX_RECALL_SAMPLE}", value=request.sample)
     if len(request.similarities) > _MAX_RECALL_SIMILARITIES or not all(0 < each < 1 for each in request.similarities):
         raise FieldInvalid("similarities", f"at most {_MAX_RECALL_SIMILARITIES}, each above 0 and below 1")
+    # First its length: each costs a measurement of the whole gallery.
+    if len(request.plans) > len(Plan) or len(set(request.plans)) < len(request.plans):
+        raise FieldInvalid("plans", "must name each plan once at most", count=len(request.plans))
     plans = [_enum("plans", each, PLANS) for each in request.plans]
     if None in plans:
         raise FieldInvalid("plans", "must not be unspecified")
@@ -231,11 +231,20 @@ def template_id(value: str) -> int:
 
 
 def _masked(mask: field_mask_pb2.FieldMask, values: dict[str, tuple[str, Callable[[], Any]]]) -> dict[str, Any]:
+    if len(mask.paths) > len(values):
+        raise FieldInvalid("update_mask", f"at most {len(values)} fields", count=len(mask.paths))
     paths: Iterable[str] = mask.paths or values
     unknown = [path for path in paths if path not in values]
     if unknown:
         raise FieldInvalid("update_mask", f"may name {', '.join(values)}")
     return {values[path][0]: values[path][1]() for path in paths}
+
+
+def _lists(field: str, names: Sequence[str]) -> list[str]:
+    """Check ids of watchlists. Their number is that of the request, repeats included: the audit log has no more."""
+    if len(names) > MAX_WATCHLISTS_PER_SUBJECT:
+        raise FieldInvalid(field, f"at most {MAX_WATCHLISTS_PER_SUBJECT} lists", count=len(names))
+    return [check_id(field, name) for name in names]
 
 
 def _enum(field: str, value: int, known: dict[Any, Any]) -> Any:  # noqa: ANN401 - the table says which type

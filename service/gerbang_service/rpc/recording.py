@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
@@ -82,7 +83,8 @@ class Recorder:
         }
         if call.revision is not None:
             record[COMMITTED] = call.revision
-        if request is not None:
+        # Of who was not let in nothing is taken over that they chose.
+        if request is not None and identity is not None:
             record["asked"] = account.asked(request)
         return record
 
@@ -100,7 +102,21 @@ class Recorder:
         if call.revision is None and (call.rpc not in _CHANGING or "failed" in record):
             self._audit.append(encoded)
         else:
-            await asyncio.wrap_future(self._audit.write(encoded, call.revision))
+            await _durable(self._audit.write(encoded, call.revision))
+
+
+async def _durable(written: Future[None]) -> None:
+    """Wait until a record is durable, also when the caller goes away meanwhile: the call then counts as answered.
+
+    Cancelled once more, as the event loop does with all that is left in the end, it is given up.
+    """
+    pending = asyncio.wrap_future(written)
+    try:
+        await asyncio.shield(pending)
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None:
+            task.uncancel()
+        await asyncio.shield(pending)
 
 
 def _failure(status: status_pb2.Status) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from gerbang_service.admission import Deadline
 from gerbang_service.comparisons import Defaults
 from gerbang_service.domain.errors import WatchlistNotFound
 from gerbang_service.domain.identifiers import check_id
+from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.parts import Parts
 from gerbang_service.rpc import calls, mapping, parsing
@@ -109,8 +110,9 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
     async def GetSubject(self, request: pb.GetSubjectRequest, context: Context) -> pb.GetSubjectResponse:
         """Return one subject."""
         name = check_id("subject_id", request.subject_id)
-        stored = await self._read(lambda c: reading.subject(c, name), context)
-        return pb.GetSubjectResponse(subject=mapping.subject(bounds.seen(calls.caller(), name, stored)))
+        identity = calls.caller()
+        found = await self._read(lambda c: bounds.seen(identity, c, name), context)
+        return pb.GetSubjectResponse(subject=mapping.subject(found))
 
     async def ListSubjects(self, request: pb.ListSubjectsRequest, context: Context) -> pb.ListSubjectsResponse:
         """Return a page of subjects."""
@@ -120,13 +122,9 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         if request.watchlist:
             identity.check_watchlists([check_id("watchlist", request.watchlist)])
             self._existing(request.watchlist)
+        lists = [request.watchlist] if request.watchlist else identity.watchlists
         # One more than asked for tells whether there is another page.
-        found = await self._read(
-            lambda c: reading.subjects_page(
-                c, after=after, limit=size + 1, watchlist_id=request.watchlist, seen=identity.watchlists
-            ),
-            context,
-        )
+        found = await self._read(lambda c: _subjects(c, lists, after, size + 1), context)
         page = found[:size]
         return pb.ListSubjectsResponse(
             subjects=[mapping.subject(bounds.shown(identity, each)) for each in page],
@@ -197,6 +195,15 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         if watchlist is None:
             raise WatchlistNotFound(f"no watchlist {watchlist_id}", watchlist_id=watchlist_id)
         return watchlist
+
+
+def _subjects(connection: Connection, lists: Collection[str] | None, after: str, limit: int) -> list[Subject]:
+    """Return up to `limit` subjects with an id greater than `after` that are on one of these lists; None: all."""
+    if lists is None:
+        return reading.subjects_page(connection, after=after, limit=limit)
+    pages = (reading.subjects_page(connection, after=after, limit=limit, watchlist_id=each) for each in lists)
+    found = {each.subject_id: each for page in pages for each in page}
+    return [found[name] for name in sorted(found)[:limit]]
 
 
 def _deadline(context: Context) -> Deadline:

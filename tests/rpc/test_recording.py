@@ -1,0 +1,132 @@
+"""Records of calls whose clients go away: one, and the right one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import grpc
+import pytest
+from grpc import aio
+
+from gerbang.v1 import matching_service_pb2 as pb
+from gerbang.v1.matching_service_pb2_grpc import (
+    MatchingServiceServicer,
+    MatchingServiceStub,
+    add_MatchingServiceServicer_to_server,
+)
+from gerbang_service.access.identity import LOCAL
+from gerbang_service.audit.log import AuditLog
+from gerbang_service.rpc import calls
+from gerbang_service.rpc.calls import Call
+from gerbang_service.rpc.guard import Guard
+from gerbang_service.rpc.recording import Recorder
+
+
+class SlowLog:
+    """An audit log whose disk takes its time."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.written: list[Future[None]] = []
+
+    def append(self, record: bytes) -> None:
+        """Take a record."""
+        self.records.append(json.loads(record))
+
+    def write(self, record: bytes, _: int | None) -> Future[None]:
+        """Take a record of a change; `written` is what its call waits for."""
+        self.append(record)
+        self.written.append(Future())
+        self.written[-1].set_running_or_notify_cancel()
+        return self.written[-1]
+
+
+class Enrolling(MatchingServiceServicer):
+    """Enrols at once, and answers a stream without end."""
+
+    async def Enroll(self, _: pb.EnrollRequest, __: Any) -> pb.EnrollResponse:  # noqa: N802
+        calls.current().revision = 7
+        return pb.EnrollResponse(revision=7)
+
+    async def IdentifyStream(self, _: Any, __: Any) -> AsyncIterator[pb.IdentifyResponse]:  # noqa: N802
+        while True:
+            yield pb.IdentifyResponse(candidates=[pb.Candidate(subject_id="x" * 1_000_000)])
+
+
+@asynccontextmanager
+async def serving(log: SlowLog) -> AsyncIterator[Any]:
+    """Run it behind the guard, recorded; yields its stub."""
+    server = aio.server()
+    guard = Guard(lambda: True, lambda: False, lambda _: LOCAL, Recorder(cast("AuditLog", log), "model"))
+    add_MatchingServiceServicer_to_server(guard.of(Enrolling()), server)  # type: ignore[abstract]  # two are enough
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield MatchingServiceStub(channel)
+    finally:
+        await server.stop(None)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - of code that has no event for it
+            await asyncio.sleep(0.01)
+
+
+async def test_a_change_has_one_record_though_its_client_goes_while_it_is_written() -> None:
+    """It was done and would have been answered: a second record that it was given up would contradict the first."""
+    log = SlowLog()
+    async with serving(log) as stub:
+        call = stub.Enroll(pb.EnrollRequest())
+        await until(lambda: log.written)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await asyncio.sleep(0.2)
+        log.written[0].set_result(None)
+        await asyncio.sleep(0.2)
+    (record,) = log.records
+    assert (record["committed"], record["answered"]["revision"]) == (7, 7)
+
+
+async def test_a_record_that_is_never_written_does_not_keep_the_process() -> None:
+    """Cancelled once it waits on; cancelled again, as the event loop does in the end, it is given up."""
+    log = SlowLog()
+    recorder = Recorder(cast("AuditLog", log), "model")
+    call = Call("Enroll", identity=LOCAL, revision=7)
+    task = asyncio.create_task(recorder.answered(call, pb.EnrollRequest(), pb.EnrollResponse(revision=7)))
+    await until(lambda: log.written)
+    task.cancel()
+    assert await asyncio.wait([task], timeout=0.1) == (set(), {task})
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_stream_whose_client_does_not_read_and_goes_leaves_a_record() -> None:
+    """Nothing of it runs at that moment: its answer waits to be taken, and is never asked whether it was."""
+    log = SlowLog()
+    async with serving(log) as stub:
+        stream = stub.IdentifyStream(iter([pb.IdentifyRequest()]))
+        assert await stream.read()
+        await asyncio.sleep(0.5)
+        stream.cancel()
+        await until(lambda: log.records)
+    (record,) = log.records
+    assert (record["rpc"], record["failed"]) == ("IdentifyStream", {"status": grpc.StatusCode.CANCELLED.name})
+
+
+def test_a_call_that_nobody_was_let_in_for_is_nobodys() -> None:
+    """And not the machine's own, which may do everything."""
+    calls.enter(Call("Enroll"))
+    with pytest.raises(RuntimeError, match="nobody was let in"):
+        calls.caller()
+    calls.enter(Call("Enroll", identity=LOCAL))
+    assert calls.caller() is LOCAL
