@@ -138,12 +138,14 @@ def update_subject(subject_id: str, changed: Mapping[str, Any]) -> Operation[tup
     """Change fields of a subject (watchlists, valid_from_ns, expire_time_ns, labels); answers it and the revision."""
 
     def operation(transaction: Transaction) -> Outcome[tuple[Subject, int]]:
-        subject = dataclasses.replace(_stored(transaction, subject_id), **changed, update_time_ns=time.time_ns())
+        before = _stored(transaction, subject_id)
+        subject = dataclasses.replace(before, **changed, update_time_ns=time.time_ns())
         _check_lists(transaction, subject.watchlists)
         check_validity(subject)
         transaction.put_subject(subject)
         revision = transaction.next_revision()
-        return Outcome((subject, revision), SubjectPut(revision, subject, {}))
+        erases = before.labels != subject.labels
+        return Outcome((subject, revision), SubjectPut(revision, subject, {}), erases=erases)
 
     return operation
 
@@ -215,7 +217,7 @@ def delete_watchlist(watchlist_id: str, *, force: bool) -> Operation[int]:
             )
         transaction.delete_watchlist(watchlist_id)
         revision = transaction.next_revision()
-        return Outcome(revision, WatchlistGone(revision, watchlist_id))
+        return Outcome(revision, WatchlistGone(revision, watchlist_id), erases=True)
 
     return operation
 

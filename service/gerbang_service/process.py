@@ -25,7 +25,7 @@ _PR_SET_DUMPABLE = 4  # of prctl(2)
 
 def prepare() -> None:
     """Set up logging to stderr, what libraries read when they are imported, and keep the process's memory to itself."""
-    _keep_private()
+    keep_private()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # At INFO it tells which of its builds it looked for, in words that read like failures.
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)
@@ -34,7 +34,7 @@ def prepare() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def _keep_private() -> None:
+def keep_private() -> None:
     """Leave no core dump, let no other process of this user look into the memory, and share no file that is made."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":

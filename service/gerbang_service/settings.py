@@ -65,6 +65,11 @@ class Settings:
     audit_folder: Path | None = _setting(
         None, "Folder of that log. Default: 'audit' in the data folder. Workers have a folder each in it."
     )
+    accept_older_database: bool = _setting(
+        False,
+        "Start although the audit log has changes that the database lacks, as after a restore. For one start: they are "
+        "lost then.",
+    )
     audit_file_mb: float = _setting(64.0, "Size at which a new file of the log is begun, MB.")
     metrics_listen: str = _setting(
         "",
@@ -149,6 +154,7 @@ class Settings:
 
     def _check_access(self) -> None:
         """Refuse what would let in others than the operator believes."""
+        split_address(self.listen)
         tls, mutual = self.tls_certificate is not None, self.client_ca is not None
         self._require("tls_key", tls == (self.tls_key is not None), "goes with tls_certificate, and that with it")
         self._require("client_ca", tls or not mutual, "needs tls_certificate and tls_key")
@@ -210,7 +216,7 @@ def split_address(listen: str, setting: str = "listen") -> tuple[str, int]:
     """Split `HOST:PORT` (an IPv6 host in brackets); raise StartupError, which names the setting, for anything else."""
     host, _, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or int(port) > 65535:
         raise StartupError(f"setting {setting}: {listen!r} is not HOST:PORT")
     return host, int(port)
 

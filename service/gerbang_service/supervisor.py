@@ -15,7 +15,7 @@ import time
 from contextlib import ExitStack, closing, suppress
 
 from gerbang_service.audit.log import AuditLog
-from gerbang_service.audit.serving import compare, note_start, open_log, worker_folder
+from gerbang_service.audit.serving import close_log, compare, note_start, note_workers, open_log, worker_folder
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.process import EXIT_REFUSED
 from gerbang_service.settings import Settings, split_address
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 # the server ends.
 _SHORT_LIFE_S = 10.0
 _SHORT_LIVES = 5
+# While others serve, one that refuses to start is tried again so often, seconds.
+_REFUSED_AGAIN_S = 10.0
 # What a worker may need, beyond the grace for calls in flight, to end, seconds.
 _ENDING_S = 10.0
 
@@ -39,6 +41,7 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stopping = asyncio.Event()
+        self._orderly = True
         self._listening = [asyncio.Event() for _ in range(settings.workers)]
         self._ready = [asyncio.Event() for _ in range(settings.workers)]
 
@@ -65,8 +68,7 @@ class Supervisor:
                 await self._run_workers(folder, dataclasses.replace(self._settings, listen=listen, token_listen=tokens))
         finally:
             if audit is not None:
-                audit.note({"event": "stop"})
-                audit.stop()
+                close_log(audit, self._settings, folder, orderly=self._orderly)
             folder.close()
 
     def _audited(self, folder: DataFolder) -> AuditLog | None:
@@ -76,7 +78,8 @@ class Supervisor:
             return None
         try:
             with closing(folder.connect(readonly=True)) as connection:
-                compare(audit, reading.revision(connection))
+                compare(audit, self._settings, folder.cipher, reading.revision(connection))
+            note_workers(audit)
         except BaseException:
             audit.stop()
             raise
@@ -112,14 +115,23 @@ class Supervisor:
             status = await self._one_life(number, told, lock)
             if self._stopping.is_set():
                 return
+            self._orderly = False
             lived = time.monotonic() - started
-            if status == EXIT_REFUSED:
-                raise StartupError(f"worker {number} refused to start: see its message above")
-            log.error("worker %d ended with status %d after %.1f s; starting another", number, status, lived)
             # Loading a large gallery alone may take longer.
             short = lived < _SHORT_LIFE_S or not self._ready[number].is_set()
+            self._ready[number].clear()
             short_lives = short_lives + 1 if short else 0
-            if short_lives >= _SHORT_LIVES:
+            if status != EXIT_REFUSED and short_lives < _SHORT_LIVES:
+                log.error("worker %d ended with status %d after %.1f s; starting another", number, status, lived)
+            elif any(each.is_set() for each in self._ready):
+                # A disk that is full, a key that was changed: what keeps this one from starting is no reason to stop
+                # those that serve.
+                log.critical("worker %d can't be started (status %d); the others serve on", number, status)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), _REFUSED_AGAIN_S)
+            elif status == EXIT_REFUSED:
+                raise StartupError(f"worker {number} refused to start: see its message above")
+            else:
                 raise StartupError(f"worker {number} died {short_lives} times in a row soon after its start")
 
     async def _one_life(self, number: int, told: bytes, lock: int) -> int:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 
 from gerbang_service import process
-from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.errors import Failed, StartupError
 from gerbang_service.settings import Settings
 
 
@@ -20,9 +20,6 @@ def main() -> None:
     process.prepare()
     settings = Settings.from_json(sys.stdin.readline())
     process.log_as(settings)
-    # Imported here: after `prepare`, before which no library may be.
-    from gerbang_service.server import Failed  # noqa: PLC0415
-
     try:
         asyncio.run(process.serve(settings, _watch_supervisor))
     except StartupError as error:

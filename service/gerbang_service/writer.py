@@ -20,6 +20,7 @@ from gerbang_service.domain.changes import Change
 from gerbang_service.domain.errors import Overloaded, ShuttingDown, StoreUnavailable
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.store.connection import Connection
+from gerbang_service.store.erasing import Erasing
 from gerbang_service.store.following import changes_since
 from gerbang_service.store.store import Store
 from gerbang_service.store.transaction import Transaction
@@ -41,8 +42,6 @@ _UNREAD_AT_MOST_S = 1.0
 _STALLED_AFTER_S = 5.0
 # While the disk takes no changes, a small one is tried so often, seconds.
 _TRIED_EVERY_S = 1.0
-# Deleted content that others' queries kept from being erased is tried again so often, seconds.
-_ERASED_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +86,9 @@ class Writer:
         self._watch = watch
         self._queue: queue.Queue[_Submitted | None] = queue.Queue(max_pending)
         self._follows = follows
-        self._closed = False
+        self._closed = self._given_up = False
         self._read_at = 0.0
-        # Another process may have ended before it erased what it had deleted.
-        self._erase_at = None if follows is None else 0.0
+        self._erasing = Erasing(store, self._look_at_others, hurried=lambda: not self._queue.empty())
         self._thread = threading.Thread(target=self._work, name="writer")
 
     def start(self) -> None:
@@ -153,6 +151,8 @@ class Writer:
         except queue.Full:
             raise Overloaded("too many changes are waiting to be written", retry_after_s=1.0) from None
         future.add_done_callback(self._watch.submitted())
+        if self._given_up:
+            self._refuse_waiting()  # it was put there after the others had been refused
         return future
 
     def _work(self) -> None:
@@ -164,13 +164,13 @@ class Writer:
                     self._write(group)
                 else:
                     self._look_at_others()
-                    self._erase_what_is_left()
+                self._erasing.go_on()
                 self._try_disk()
                 self._busy_since = None
         except Exception:
             # What is on disk may not be what is searched: no answer can be trusted any more.
             log.critical("what is in memory may not be what is stored: this process has to stop", exc_info=True)
-            self._closed = True
+            self._closed = self._given_up = True
             self._on_failure()
             self._refuse_waiting()
 
@@ -185,7 +185,7 @@ class Writer:
     def _next_group(self) -> list[_Submitted]:
         """Wait for operations and return what there is; nothing when woken, or when it is time to look at others."""
         largest, patience = (
-            (_LARGEST_GROUP, None if self._try_at is None and self._erase_at is None else _TRIED_EVERY_S)
+            (_LARGEST_GROUP, None if self._try_at is None and not self._erasing.left else _TRIED_EVERY_S)
             if self._follows is None
             else (_LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S)
         )
@@ -242,14 +242,17 @@ class Writer:
             raise
         kept = self._note(outcomes)
         self._watch.committed(len(group), time.perf_counter() - started, kept=kept)
-        if any(isinstance(outcome, Outcome) and outcome.erases for outcome in outcomes):
-            self._erase()
-        self._on_revision(self._gallery.revision)
-        for outcome, (_, future) in zip(outcomes, group, strict=True):
-            if isinstance(outcome, Outcome):
-                future.set_result(outcome.answer)
-            else:
-                future.set_exception(outcome)
+        try:
+            if any(isinstance(outcome, Outcome) and outcome.erases for outcome in outcomes):
+                self._erasing.erase()
+        finally:
+            # Whatever became of that: these changes are made, and who waits for them is told.
+            self._on_revision(self._gallery.revision)
+            for outcome, (_, future) in zip(outcomes, group, strict=True):
+                if isinstance(outcome, Outcome):
+                    future.set_result(outcome.answer)
+                else:
+                    future.set_exception(outcome)
 
     def _note(self, outcomes: Sequence[object]) -> bool:
         """Note and return whether the store took a group: it takes all of it or nothing."""
@@ -267,18 +270,6 @@ class Writer:
         if self._try_at is not None and time.monotonic() >= self._try_at:
             self._note(self._store.write_group([_try], before=self._follow, meanwhile=self._look_at_others))
             self._on_revision(self._gallery.revision)
-
-    def _erase(self) -> None:
-        failure = self._store.erase_deleted(self._look_at_others)
-        if failure is not None:
-            log.error("deleted content may still be in the write-ahead log, which could not be emptied: %s", failure)
-        self._erase_at = None if failure is None else time.monotonic() + _ERASED_EVERY_S
-
-    def _erase_what_is_left(self) -> None:
-        # Another process that loads the gallery reads for long; that is no error of this one's.
-        if self._erase_at is not None and time.monotonic() > self._erase_at:
-            failure = self._store.erase_deleted(self._look_at_others)
-            self._erase_at = None if failure is None else time.monotonic() + _ERASED_EVERY_S
 
 
 def _try(transaction: Transaction) -> None:

@@ -68,13 +68,13 @@ class Ports:
         takes_tokens = self._settings.client_ca is None or bool(self._settings.token_listen)
         return Authentication(self._policy, TokenBook(store.reading, self._note) if takes_tokens else None)
 
-    def open(self, server: aio.Server) -> Opened:
-        """Bind the ports; raise StartupError when one can't be."""
-        settings = self._settings
-        main = _bind(server, settings.listen, self._credentials(require=settings.client_ca is not None))
-        if not settings.token_listen:
+    def open(self, server: aio.Server, again: Opened | None = None) -> Opened:
+        """Bind the ports of the settings, or those that were bound before; raise StartupError when one can't be."""
+        wanted = again or Opened(self._settings.listen, self._settings.token_listen)
+        main = _bind(server, wanted.main, self._credentials(require=self._settings.client_ca is not None))
+        if not wanted.tokens:
             return Opened(main, "")
-        return Opened(main, _bind(server, settings.token_listen, self._credentials(require=False)))
+        return Opened(main, _bind(server, wanted.tokens, self._credentials(require=False)))
 
     def facts(self) -> dict[str, Any]:
         """Return by which files callers are let in, for the audit log's record of the start."""

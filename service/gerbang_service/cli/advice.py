@@ -29,10 +29,11 @@ _BY_REASON: Final[dict[str, str]] = {
     "DEADLINE_TOO_SHORT": "allow more time with --timeout",
     "REVISION_NOT_REACHED": "try again, or ask for an earlier --min-revision",
     "STORE_UNAVAILABLE": "nothing was changed; look at the server's disk and log",
-    "UNAUTHENTICATED": "say who you are: --client-certificate and --client-key, or --token-file",
+    "UNAUTHENTICATED": "show a certificate that the server's policy names (--client-certificate and --client-key), or "
+    "a token in force (--token-file)",
     "ROLE_DENIED": "ask as somebody whose role allows it",
     "WATCHLIST_DENIED": "ask as somebody who is not bound to other lists",
-    "AUDIT_UNAVAILABLE": "nothing was done; look at the disk of the server's audit log",
+    "AUDIT_UNAVAILABLE": "look at the disk of the server's audit log; then run the same command again",
     # Of the command line itself:
     "DELETED_SINCE": "say --again if they are to be enrolled once more",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 import click
@@ -58,4 +59,12 @@ def run() -> int:
     except click.Abort:
         click.echo("interrupted", err=True)
         return ExitCode.INTERRUPTED
+    except Exception as error:  # a script must not take it for "no hit", as which Python's own exit code would read
+        if os.environ.get("GERBANG_DEBUG"):
+            raise
+        click.echo(
+            f"gerbang: a defect of this command: {type(error).__name__}: {error} (GERBANG_DEBUG=1 shows where)",
+            err=True,
+        )
+        return ExitCode.ERROR
     return code if isinstance(code, int) else ExitCode.YES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import sys
 import types
 import typing
@@ -14,9 +15,11 @@ from typing import Any
 import click
 
 from gerbang_service import process
-from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.errors import Failed, StartupError
 from gerbang_service.settings import Settings, read_toml
 from gerbang_service.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,15 +28,17 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for field in reversed(dataclasses.fields(Settings)):
         kind, required = _plain(types_of[field.name]), field.default is dataclasses.MISSING
         name = "--" + field.name.replace("_", "-")
+        # None, said so, would count as a value that was given.
+        default: dict[str, Any] = {} if required else {"default": field.default}
         command = click.option(
             f"{name}/--no-{name[2:]}" if kind is bool else name,
             type=click.Choice(field.metadata["choices"]) if field.metadata.get("choices") else _click_type(kind),
-            default=None if required else field.default,
             required=required,
             show_default=not required and field.default not in (None, "", 0),
             envvar=f"GERBANG_{field.name.upper()}",
             show_envvar=True,
             help=field.metadata["help"],
+            **default,
         )(command)
     return command
 
@@ -46,7 +51,8 @@ def _plain(kind: Any) -> Any:  # noqa: ANN401 - a type annotation
 
 
 def _click_type(kind: Any) -> Any:  # noqa: ANN401
-    return click.Path(path_type=Path) if kind is Path else kind
+    # What can't be read is refused by who needs it, which says what for.
+    return click.Path(path_type=Path, readable=False) if kind is Path else kind
 
 
 def _use_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -76,13 +82,23 @@ def serve(**values: Any) -> None:  # noqa: ANN401 - checked by Settings
     """Run the server until SIGTERM or Ctrl-C, then finish the calls in flight.
 
     Prints the bound address, and "ready" once everyone enrolled can be found.
-    Exit status: 0 after an orderly stop, 3 when it refuses to start.
+    Exit status: 0 after an orderly stop, 2 for a wrong option or configuration file, 3 when it refuses to start, 4 when
+    it had to give up.
     """
     process.prepare()
+    json = False
     try:
         settings = Settings(**values)
         process.log_as(settings)
+        json = settings.log_format == "json"
         asyncio.run(process.serve(settings) if settings.workers == 1 else Supervisor(settings).run())
     except StartupError as error:
-        click.echo(f"gerbang serve: {error}", err=True)
-        sys.exit(process.EXIT_REFUSED)
+        if json:
+            log.critical("%s", error)
+        else:
+            click.echo(f"gerbang serve: {error}", err=True)
+        sys.exit(process.EXIT_FAILED if isinstance(error, Failed) else process.EXIT_REFUSED)
+    except Exception:
+        # Not as other commands end: whoever watches over it has to start it again.
+        log.critical("the server ends with an error of its own", exc_info=True)
+        sys.exit(process.EXIT_FAILED)

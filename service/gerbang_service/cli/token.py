@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from gerbang_service.access.identity import Role
-from gerbang_service.access.tokens import new_token
+from gerbang_service.access.tokens import id_of, is_token, new_token
 from gerbang_service.cli.options import InOrder, Moment, watchlists_option
 from gerbang_service.cli.output import NONE, Cell, Output, listed
 from gerbang_service.domain.errors import FieldInvalid
@@ -96,10 +96,15 @@ def list_all(data: Path, as_json: bool) -> None:  # noqa: FBT001 - click passes 
 @_data
 def revoke(token_id: str, data: Path) -> None:
     """Revoke the token ID, as 'gerbang token list' shows it. Within a second it lets nobody in, for good."""
+    if is_token(token_id):
+        token_id = id_of(token_id)
     with _writing(data) as connection:
         done = table.revoke(connection, token_id, time.time_ns())
+        known = {each.token_id: each for each in table.all_tokens(connection)}
+    if not done and token_id in known:
+        raise click.ClickException(f"token {token_id} was revoked already, at {_time(known[token_id].revoke_time_ns)}")
     if not done:
-        raise click.ClickException("there is no such token that is not revoked already: see 'gerbang token list'")
+        raise click.ClickException(f"there is no token {token_id}: 'gerbang token list' shows those there are")
     click.echo(f"revoked {token_id}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 from google.protobuf.descriptor import Descriptor
@@ -19,6 +19,8 @@ MAX_FIELDS: Final = 32_768
 _MAX_BARE_BYTES: Final = 1024 * 1024
 _BEARERS: Final = frozenset({"gerbang.v1.Sample", "gerbang.v1.ExtractRequest"})
 
+Parse: TypeAlias = Callable[[bytes], Message]
+
 
 class Unreadable:
     """What a request is whose bytes can't be one; `error` says why. The guard refuses the call with it."""
@@ -30,8 +32,10 @@ class Unreadable:
 class Bounded(grpc.GenericRpcHandler):
     """Wraps the handlers of a service so that none of its requests is parsed beyond bounds, and none raises."""
 
-    def __init__(self, handlers: grpc.GenericRpcHandler) -> None:
+    def __init__(self, handlers: grpc.GenericRpcHandler, bound: Callable[[Parse], Callable[[bytes], object]]) -> None:
+        """`bound` makes a bounded deserializer of a message class's FromString."""
         self._handlers = handlers
+        self._bound = bound
         self._known: dict[str, Any] = {}
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:  # noqa: ANN401 - as gRPC's own
@@ -41,17 +45,17 @@ class Bounded(grpc.GenericRpcHandler):
             handler: Any = self._handlers.service(details)
             if handler is None:
                 return None  # not remembered: names come from outside
-            self._known[name] = handler._replace(request_deserializer=deserializer(handler.request_deserializer))
+            self._known[name] = handler._replace(request_deserializer=self._bound(handler.request_deserializer))
         return self._known[name]
 
 
-def deserializer(parse: Callable[[bytes], Message]) -> Callable[[bytes], Message | Unreadable]:
+def deserializer(parse: Parse) -> Callable[[bytes], Message | Unreadable]:
     """Return a bounded one for the message class that `parse` (its FromString) belongs to."""
     kind: Any = parse(b"").DESCRIPTOR
     return partial(_deserialize, parse, kind)
 
 
-def _deserialize(parse: Callable[[bytes], Message], kind: Descriptor, data: bytes) -> Message | Unreadable:
+def _deserialize(parse: Parse, kind: Descriptor, data: bytes) -> Message | Unreadable:
     if len(data) > _MAX_BARE_BYTES and not _carries_samples(kind):
         return Unreadable(
             FieldInvalid("request", f"has {len(data)} bytes, the limit is {_MAX_BARE_BYTES}", limit=_MAX_BARE_BYTES)

@@ -47,7 +47,8 @@ async def seen_through(change: Future[T]) -> T:
     """Return what a submitted change answers.
 
     When the call is cancelled before its turn came, nothing is written. One that is being written can't be called back:
-    it goes on as if nobody had gone away, so that what was done is recorded like everything else.
+    it goes on as if nobody had gone away, so that what was done is recorded like everything else. Cancelled once more,
+    as the event loop does with all that is left in the end, it is given up: a disk that hangs must not keep a process.
     """
     pending = asyncio.wrap_future(change)
     gone = False
@@ -55,7 +56,7 @@ async def seen_through(change: Future[T]) -> T:
         try:
             answer = await asyncio.shield(pending)
         except asyncio.CancelledError:
-            if pending.cancelled() or change.cancel():
+            if gone or pending.cancelled() or change.cancel():
                 raise
             gone = True
         except Exception:

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _CHECKPOINT_WAIT_S = 1.0
 _CHECKPOINT_RETRY_S = 0.01
+# The same failure is said again so often, seconds.
+_SAID_EVERY_S = 60.0
 
 
 class Store:
@@ -41,6 +43,8 @@ class Store:
         self._writer = self._folder.connect()
         self._log = WriteAheadLog(self._writer, self.folder / DATABASE_FILE)
         self._readers = threading.local()
+        # Why the last write failed, and when that was said.
+        self._said = "", 0.0
 
     @property
     def folder(self) -> Path:
@@ -75,12 +79,17 @@ class Store:
             )
         if others:
             log.warning("ignoring stored templates of other recognisers: %s", others)
-        with self._folder.writing():
-            self._writer.execute("BEGIN IMMEDIATE")
-            for key, value in (("model", model), ("dimension", dimension)):
-                self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
-            seal_meta(self._writer)
-            self._writer.execute("COMMIT")
+        if self.model() == (model, dimension):
+            return  # a disk that is full keeps nobody from starting to search
+        try:
+            with self._folder.writing():
+                self._writer.execute("BEGIN IMMEDIATE")
+                for key, value in (("model", model), ("dimension", dimension)):
+                    self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+                seal_meta(self._writer)
+                self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StartupError(f"{self.folder}: the recogniser can't be recorded: {error}") from error
 
     def write_group(
         self,
@@ -99,11 +108,19 @@ class Store:
             with self._folder.writing(meanwhile):
                 results = self._commit(operations, before)
                 self._log.trim()
+                self._said = "", 0.0
                 return results
         except sqlite3.Error as error:
-            log.error("write failed, nothing of it is kept: %s", error)  # noqa: TRY400 - the text says it all
+            self._say(str(error))
             failure = StoreUnavailable(f"the change could not be written: {error}")
             return [failure] * len(operations)
+
+    def _say(self, why: str) -> None:
+        # It is tried again and again: a disk must not be filled with how full it is.
+        now = time.monotonic()
+        if why != self._said[0] or now - self._said[1] > _SAID_EVERY_S:
+            self._said = why, now
+            log.error("write failed, nothing of it is kept: %s", why)
 
     def _commit(
         self, operations: Sequence[Callable[[Transaction], T]], before: Callable[[Connection], None]
@@ -139,24 +156,27 @@ class Store:
         seal_meta(self._writer)
         return results
 
-    def erase_deleted(self, meanwhile: Callable[[], object] = lambda: None) -> str | None:
+    def erase_deleted(
+        self, meanwhile: Callable[[], object] = lambda: None, hurried: Callable[[], bool] = lambda: False
+    ) -> str | None:
         """Move the write-ahead log into the database and empty it, so that deleted content is in neither.
 
-        Waits for queries that still read the log, up to a second, and calls `meanwhile` now and then. Returns None, or
-        why it could not be done.
+        Waits for queries that still read the log, up to a second or until `hurried`, and calls `meanwhile` now and
+        then; what that raises passes through. Returns None, or why it could not be done.
         """
         deadline = time.monotonic() + _CHECKPOINT_WAIT_S
-        while time.monotonic() < deadline:
+        while True:
             try:
                 with self._folder.writing(meanwhile):
                     emptied = self._log.empty()
-            except (sqlite3.Error, LogKept) as error:
+            except (sqlite3.Error, OSError, LogKept) as error:
                 return str(error)
             if emptied:
                 return None
             meanwhile()
+            if hurried() or time.monotonic() > deadline:
+                return "queries kept reading it"
             time.sleep(_CHECKPOINT_RETRY_S)
-        return "queries kept reading it"
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
