@@ -12,7 +12,8 @@ from typing import Any
 from gerbang_service.audit.chain import Seal
 from gerbang_service.audit.files import log_files
 from gerbang_service.audit.log import AuditLog
-from gerbang_service.audit.verifying import Verdict, verify_folder
+from gerbang_service.audit.verdict import Verdict
+from gerbang_service.audit.verifying import verify_folder
 
 KEY = bytes(range(32))
 
@@ -27,9 +28,9 @@ def open_log(folder: Path, **options: Any) -> Iterator[AuditLog]:
         audit.stop()
 
 
-def write(folder: Path, count: int, *, key: bytes | None = KEY, file_bytes: int = 64_000_000) -> None:
+def write(folder: Path, count: int, *, key: bytes | None = KEY, file_bytes: int = 64_000_000, **options: Any) -> None:
     """Write a log of so many records, each durable before the next, so that new files are begun as soon as can be."""
-    with open_log(folder, key=key, file_bytes=file_bytes) as audit:
+    with open_log(folder, key=key, file_bytes=file_bytes, **options) as audit:
         audit.checked(0)
         for number in range(count):
             record = {"rpc": "Enroll", "committed": number + 1, "asked": {"subject_id": f"p-{number}"}}

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from audit.logs import KEY, entries, lines, verify, write
 from gerbang_service.audit.chain import Head, Seal, link, take_apart
 from gerbang_service.audit.files import log_files
-from gerbang_service.audit.verifying import CHANGED, CUT, FORGED, HEAD, SEQUENCE, UNKEYED, verify_files, verify_folder
+from gerbang_service.audit.verdict import CHANGED, CUT, FORGED, HEAD, SEQUENCE, UNKEYED
+from gerbang_service.audit.verifying import verify_files, verify_folder
 
 RECORDS = 30
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from audit.logs import KEY, entries, lines, open_log, verify, write
 from gerbang_service.audit.files import log_files
 from gerbang_service.audit.log import AuditLog
-from gerbang_service.audit.verifying import FOUND
+from gerbang_service.audit.unkeyed import unkeyed_heads
+from gerbang_service.audit.verdict import FOUND
 from gerbang_service.domain.errors import StartupError
 
 
@@ -117,7 +118,7 @@ def test_a_log_may_come_to_a_key(tmp_path: Path) -> None:
     folder = tmp_path / "audit"
     write(folder, 3, key=None)
     assert verify(folder, None).sound
-    write(folder, 3)
+    write(folder, 3, unkeyed=unkeyed_heads(folder)[""])
     assert "key_begun" in events(folder)
     verdict = verify(folder)
     assert verdict.sound, verdict.breaks

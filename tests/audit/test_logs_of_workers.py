@@ -51,7 +51,7 @@ def test_every_worker_has_a_chain_and_all_changes_are_in_one_of_them(data: Path)
     assert {each["committed"] for log in logs for each in log if "committed" in each} == set(range(1, 25))
     assert all(any("rpc" in each for each in log) for log in logs[1:])
     assert not any("rpc" in each for each in logs[0])
-    assert [each["event"] for each in logs[0]] == ["file", "start", "stop"]
+    assert [each["event"] for each in logs[0]] == ["file", "start", "workers", "stop"]
 
 
 def test_the_next_start_finds_all_changes_recorded(data: Path) -> None:
@@ -66,4 +66,4 @@ def test_the_next_start_finds_all_changes_recorded(data: Path) -> None:
     with RunningServer(data, *TEMPLATES):
         pass
     events = {each.get("event") for folder in chain_folders(data / "audit") for each in entries(folder)}
-    assert events <= {None, "file", "start", "stop", "torn_line"}
+    assert events <= {None, "file", "start", "stop", "torn_line", "workers"}

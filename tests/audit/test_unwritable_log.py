@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import resource
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -153,4 +154,23 @@ def test_too_much_waiting_refuses_calls(tmp_path: Path) -> None:
     assert sum(each.get("rpc") == "Identify" for each in log) >= fits - 1
     (resumed,) = [each for each in log if each.get("event") == "resumed"]
     assert resumed["refused_calls"] >= 1
+    assert verify(folder, None).sound
+
+
+def test_a_head_that_can_t_be_written_fails_until_it_can(tmp_path: Path) -> None:
+    """While the records can be written and the head file can't, the log fails, once: it does not fill with events."""
+    folder = tmp_path / "audit"
+    audit = AuditLog(folder)
+    in_the_way = folder / "head.new"
+    in_the_way.mkdir()
+    audit.append(b'{"rpc":"Identify"}')
+    wait_for(lambda: audit.failing)
+    time.sleep(2.0)
+    assert audit.failing
+    with pytest.raises(AuditUnavailable):
+        audit.check()
+    in_the_way.rmdir()
+    wait_for(lambda: not audit.failing)
+    audit.stop()
+    assert [each["event"] for each in entries(folder) if "event" in each] == ["file", "resumed"]
     assert verify(folder, None).sound

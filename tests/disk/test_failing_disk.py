@@ -20,6 +20,7 @@ from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
 from rpc.wire import TIMEOUT_S, Failure, Wire, failure, template
 from running import RunningServer, health_stub
+from store.people import gerbang
 
 TEMPLATES = ("--pack", "none", "--dimension", "16", "--threshold", "0.5")
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -181,6 +182,32 @@ def test_a_change_that_works_ends_the_outage_at_once(office: Office) -> None:
     office.disk.mend()
     office.enroll(100)
     until(lambda: office.health("gerbang.writes") == SERVING, 0.5)
+
+
+def test_what_a_failed_sync_left_in_the_log_is_told_from_damage_while_the_server_runs(office: Office) -> None:
+    """A long change fails, a short one overwrites its beginning: no damage; after a kill nobody can tell: it is said.
+
+    The server starts all the same, with all that was acknowledged.
+    """
+    office.disk.set(sync_error=errno.EIO)
+    expect_store_unavailable(
+        lambda: office.wire.matching.Enroll(
+            EnrollRequest(subject=Subject(subject_id="disk-100", watchlists=["disk"]), samples=[template(100)] * 20),
+            timeout=TIMEOUT_S,
+        )
+    )
+    office.disk.mend()
+    watchlist = Watchlist(watchlist_id="short")
+    office.wire.watchlists.CreateWatchlist(office_pb.CreateWatchlistRequest(watchlist=watchlist), timeout=TIMEOUT_S)
+    assert gerbang("check", "--data", office.data).returncode == 0
+    office.kill()
+    found = gerbang("check", "--data", office.data)
+    assert found.returncode == 1
+    assert "never acknowledged" in found.stdout
+    office.start()
+    assert "never acknowledged" in office.running.stderr
+    office.check()
+    assert gerbang("check", "--data", office.data).returncode == 0
 
 
 def test_syncs_that_fail_at_random_lose_nothing_acknowledged(office: Office) -> None:

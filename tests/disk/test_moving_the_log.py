@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from disk.faults import FaultyDisk
-from disk.test_failing_disk import Office, expect_store_unavailable
+from disk.test_failing_disk import NOT_SERVING, SERVING, Office, expect_store_unavailable, until
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.watchlist_pb2 import Watchlist
 from gerbang_service.store.log import KEPT_FILE
@@ -21,11 +21,11 @@ from rpc.wire import TIMEOUT_S
 
 @pytest.fixture
 def office(data: Path) -> Iterator[Office]:
-    """An office with one list and ten people."""
+    """An office with one list and a hundred people: on pages of which later ones do not use all."""
     opened = Office(data, FaultyDisk(data))
     watchlist = Watchlist(watchlist_id="disk")
     opened.wire.watchlists.CreateWatchlist(office_pb.CreateWatchlistRequest(watchlist=watchlist), timeout=TIMEOUT_S)
-    for number in range(10):
+    for number in range(100):
         opened.enroll(number)
     yield opened
     opened.kill()
@@ -51,17 +51,18 @@ def delete(office: Office, number: int) -> None:
 def test_part_that_was_moved_and_lost_is_moved_again(office: Office, by_kill: bool) -> None:  # noqa: FBT001
     """What was moved in part, and lost by the fsync after that, is still in the log when the server starts again."""
     with long_query(office.data):
-        for number in range(10, 20):
+        for number in range(100, 110):
             office.enroll(number)
         office.disk.set(sync_error=errno.EIO, lose=1, database_only=1)
         delete(office, 0)  # moves what the query does not need any more, in part
         assert office.disk.get("lost") > 0
         assert (office.data / KEPT_FILE).exists()
     office.disk.mend()
-    delete(office, 1)  # would move the rest, and empty the log
-    for number in range(20, 30):
-        office.enroll(number)
-    office.check()
+    # It would be made from pages that are lost; and it would move the rest, and empty the log.
+    expect_store_unavailable(lambda: delete(office, 1))
+    expect_store_unavailable(lambda: office.enroll(110))
+    until(lambda: office.health("gerbang.writes") == NOT_SERVING)
+    assert all(office.found(number) == [f"disk-{number}"] for number in office.kept)
     assert "the log is kept until the server starts again" in office.running.stderr
     if by_kill:
         office.kill()
@@ -70,6 +71,7 @@ def test_part_that_was_moved_and_lost_is_moved_again(office: Office, by_kill: bo
     office.start()
     office.check()
     assert not (office.data / KEPT_FILE).exists()
+    assert office.health("gerbang.writes") == SERVING
     delete(office, 2)
     assert (office.data / "gerbang.sqlite3-wal").stat().st_size == 0
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gerbang import EnrollRequest, Sample
+from gerbang import EnrollRequest, GateClient, RevisionNotReached, Sample
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.subject_pb2 import Subject
@@ -15,6 +15,7 @@ from gerbang.v1.watchlist_pb2 import Watchlist
 from pictures import photo
 from rpc.contract import expect
 from rpc.wire import TIMEOUT_S, Wire, failure, template
+from running import RunningServer
 
 
 @pytest.mark.parametrize(
@@ -115,3 +116,10 @@ def test_revision_of_the_future_is_not_reached_before_the_deadline(bare: Wire) -
     expect(failed, "REVISION_NOT_REACHED", min_revision=str(revision + 1_000_000))
     assert int(failed.metadata["revision"]) >= revision
     assert 1 < time.monotonic() - started < 2
+
+
+def test_a_revision_that_is_not_reached_is_told_through_the_client(templates_server: RunningServer) -> None:
+    """The server says that it is not to be asked again: repeats of the client's would end without the reason."""
+    with GateClient(templates_server.address) as gate, pytest.raises(RevisionNotReached) as caught:
+        gate.identify([1.0] * 16, min_revision=2**40, timeout=2)
+    assert caught.value.reason == "REVISION_NOT_REACHED"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,36 @@ def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:
     config.write_text("treshold = 0.4\n")
     with pytest.raises(StartupError, match="treshold"):
         read_toml(config)
+
+
+@pytest.mark.parametrize("text", ["threshold = " + "1" * 5000, "x = " + "[" * 100_000, "pack = \xff"], ids=len)
+def test_a_file_that_is_no_toml_is_refused_whatever_it_is(tmp_path: Path, text: str) -> None:
+    """Numbers of thousands of digits, deep nesting and other encodings are not told by the parser's own error."""
+    config = tmp_path / "gerbang.toml"
+    config.write_bytes(text.encode("latin-1"))
+    with pytest.raises(StartupError, match=r"gerbang\.toml"):
+        read_toml(config)
+
+
+@pytest.mark.parametrize(
+    "options", [("--listen", "{}"), ("--listen", "{}", "--workers", "2"), ("--metrics-listen", "{}")]
+)
+def test_a_host_that_is_not_known_is_named(data: Path, options: tuple[str, ...]) -> None:
+    """And not taken for a port that is taken."""
+    named = [each.format("nohost.invalid:50561") for each in options]
+    with pytest.raises(StartRefused, match=r"nohost\.invalid can't be resolved") as refused:
+        RunningServer(data, "--pack", "none", "--dimension", "4", "--threshold", "0.5", "--insecure", *named)
+    assert refused.value.returncode == 3
+    assert "is the port taken?" not in refused.value.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_last_line_of_an_orderly_stop_says_so(data: Path, workers: str) -> None:
+    """Who reads the log knows that it was not cut off."""
+    options = ("--pack", "none", "--dimension", "4", "--threshold", "0.5", "--workers", workers)
+    with RunningServer(data, *options) as running:
+        assert running.stop() == 0
+    assert re.fullmatch(r".* INFO gerbang_service\.(server|supervisor): stopped", running.stderr.splitlines()[-1])
 
 
 def test_a_recogniser_without_a_known_threshold_needs_one(data: Path) -> None:

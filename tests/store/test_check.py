@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,22 +13,39 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gerbang import WatchlistClient
+from gerbang_service.domain.errors import StartupError
+from gerbang_service.store import reading
 from gerbang_service.store.checking import Report, check
 from gerbang_service.store.connection import look
+from gerbang_service.store.vault import WrongKey, cipher_of
 from running import RunningServer, operator_key
 from store.people import DATABASE, TEMPLATES, enrol, gerbang, secret
+from store.records import record_headers, types_of
 
 PEOPLE = 40
+SOON, LATER = datetime(2027, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with people on a list, checked in a folder of its own."""
-    data = tmp_path_factory.mktemp("checked") / "data"
-    with RunningServer(data, *TEMPLATES) as running, WatchlistClient(running.address) as office:
+    return copied(tmp_path_factory.mktemp("checked") / "data")
+
+
+@pytest.fixture(scope="module")
+def clear_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in the clear, with an API token."""
+    return copied(tmp_path_factory.mktemp("clear") / "data", "--no-encryption")
+
+
+def copied(data: Path, *options: str) -> Path:
+    with RunningServer(data, *TEMPLATES, *options) as running, WatchlistClient(running.address) as office:
         office.create_watchlist("cegah", title="Exit ban", labels={"warrant": secret(99)}, threshold=0.6)
         enrol(office, *range(PEOPLE))
-        office.update_subject("person-3", watchlists=["cegah"])
+        office.update_subject("person-3", watchlists=["cegah"], valid_from=SOON, expire_time=LATER)
+        if options:  # nothing would tell of a change of its name
+            token = ("--name", "gate-3", "--role", "gate", "--watchlist", "cegah")
+            assert gerbang("token", "create", "--data", data, *token).returncode == 0
         assert gerbang("backup", "--data", data, data.parent / "copy").returncode == 0
     return data.parent / "copy"
 
@@ -45,6 +63,25 @@ def checked(file: Path, content: bytes) -> Report:
         return check(connection, operator_key())
 
 
+def read_all(file: Path) -> None:
+    """Read a database as a server does, at its start and when it is asked. Raises sqlite3.Error and StartupError."""
+    with closing(look(file, immutable=True)) as connection:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise StartupError(found)
+        connection.cipher = cipher_of(connection, operator_key())
+        reading.check_settings(connection)
+        reading.revision(connection)
+        reading.watchlists(connection)
+        for each in reading.all_subjects(connection, "unnamed"):
+            reading.subject(connection, each.subject_id)
+        for (request_id,) in connection.execute("SELECT request_id FROM requests"):
+            reading.request(connection, request_id)
+        for (model,) in connection.execute("SELECT DISTINCT model FROM templates").fetchall():
+            for batch in reading.all_templates(connection, model):
+                assert all(isinstance(vector, bytes) for _, _, vector in batch)
+
+
 def rows(file: Path) -> dict[str, list[str]]:
     """Return all that is stored."""
     with closing(look(file, immutable=True)) as connection:
@@ -56,6 +93,7 @@ def test_whole_database_is_found_whole(copy: Path, file: Path) -> None:
     """Nothing is found where nothing is wrong, and all is counted."""
     report = checked(file, copy.read_bytes())
     assert report.sound, report
+    read_all(file)
     assert report.revision == PEOPLE + 2
     assert report.counts["templates"] == report.counts["subjects"] == PEOPLE
     assert report.counts["memberships"] == report.counts["watchlists"] == 1
@@ -74,6 +112,72 @@ def test_flipped_bit_anywhere_is_found_or_changes_nothing(copy: Path, file: Path
         after = rows(file)
         file.write_bytes(whole)
         assert after == rows(file)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), encrypted=st.booleans())
+def test_flipped_bit_in_the_header_of_a_record_is_an_error_and_no_defect(
+    copy: Path,
+    clear_copy: Path,
+    file: Path,
+    data: st.DataObject,
+    encrypted: bool,  # noqa: FBT001
+) -> None:
+    """Values become another type's or length's, in pages that are well made: a report, and a refusal to start.
+
+    Encrypted, what is not found changes nothing.
+    """
+    whole = (copy if encrypted else clear_copy).read_bytes()
+    header = data.draw(st.sampled_from(record_headers(whole)))
+    bit = data.draw(st.integers(8 * header.start, 8 * header.stop - 1))
+    damaged = bytearray(whole)
+    damaged[bit // 8] ^= 1 << bit % 8
+    with suppress(WrongKey):
+        report = checked(file, bytes(damaged))
+        with suppress(sqlite3.Error, StartupError):
+            read_all(file)
+        if encrypted and not report.damaged:
+            after = rows(file)
+            file.write_bytes(whole)
+            assert after == rows(file)
+
+
+@pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "in the clear"])
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        ("vector FROM templates WHERE template_id = 9", "template 9 of subject person-8: its vector"),
+        ("labels FROM subjects WHERE subject_id = 'person-8'", "subject person-8: its labels"),
+        ("labels FROM watchlists", "watchlist cegah: its labels"),
+        ("digest FROM requests WHERE subject_id = 'person-8'", "about subject person-8: its digest"),
+        ("answer FROM requests WHERE subject_id = 'person-8'", "about subject person-8: its stored answer"),
+        ("wrapped FROM data_keys", "the data key"),
+        ("watchlists FROM tokens", "tokens"),
+    ],
+)
+def test_bytes_that_became_text_and_text_that_became_bytes_are_found(
+    copy: Path,
+    clear_copy: Path,
+    file: Path,
+    value: str,
+    named: str,
+    encrypted: bool,  # noqa: FBT001
+) -> None:
+    """The lowest bit of a value's type flips, and its length stays: whose it is, is said."""
+    whole = (copy if encrypted else clear_copy).read_bytes()
+    file.write_bytes(whole)
+    with closing(look(file, immutable=True)) as connection:
+        row = connection.execute(f"SELECT {value}").fetchone()
+    if row is None:
+        assert value.endswith("tokens" if encrypted else "data_keys")
+        return
+    damaged = bytearray(whole)
+    for at in types_of(whole, row[0].encode() if isinstance(row[0], str) else row[0]):
+        damaged[at] ^= 1
+    report = checked(file, bytes(damaged))
+    assert any(named in each for each in report.damage), report.damage
+    with pytest.raises((sqlite3.Error, StartupError)):
+        read_all(file)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -145,6 +249,18 @@ def test_vectors_in_the_clear_are_checked_as_far_as_they_can_be(data: Path) -> N
     assert found.returncode == 1
     for named in ("template 1 of subject person-0", "template 2 of subject person-1", "subject person-2"):
         assert named in found.stdout
+
+
+def test_error_in_the_middle_of_a_check_is_not_hidden(copy: Path) -> None:
+    """When the transaction is over already, what ended it is raised, and not that there is none."""
+    with closing(look(copy, immutable=True)) as connection:
+
+        def fail(_done: int, _all: int) -> None:
+            connection.execute("ROLLBACK")
+            raise OSError("the disk is gone")
+
+        with pytest.raises(OSError, match="the disk is gone"):
+            check(connection, operator_key(), fail)
 
 
 def test_check_runs_beside_the_server_and_its_exit_code_tells(data: Path) -> None:

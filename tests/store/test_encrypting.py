@@ -53,6 +53,16 @@ def everybody(people: int = PEOPLE) -> list[bytes]:
     return [each for seed in range(0, people, people // 8) for each in bytes_of(seed)]
 
 
+def test_nothing_sealed_is_taken_over_from_the_clear(data: Path) -> None:
+    """What anybody could write before is not sealed as if the server had: how far the audit log may lack codes."""
+    in_the_clear(data, 3, 2)
+    with closing(sqlite3.connect(data / DATABASE, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO meta VALUES ('unkeyed_audit', '{}')")
+    assert gerbang("key", "encrypt", "--data", data).returncode == 0
+    with closing(sqlite3.connect(data / DATABASE)) as connection:
+        assert "unkeyed_audit" not in {name for (name,) in connection.execute("SELECT key FROM meta")}
+
+
 @pytest.mark.parametrize("version", [2, 3])
 def test_folder_in_the_clear_is_encrypted(data: Path, version: int) -> None:
     """`gerbang key encrypt`, which the refusal names: everybody is found as before, and nobody in any file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from base64 import b64encode
 from pathlib import Path
@@ -25,6 +26,21 @@ def test_new_key_file_is_the_owners_only_and_never_overwritten(tmp_path: Path) -
     assert again.returncode == 3
     assert "never overwritten" in again.stderr
     assert file.read_text().strip() == text
+
+
+def test_key_file_that_could_not_be_written_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk leaves no empty file that would be "there already" when it is tried again."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = tmp_path / "gerbang.key"
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(StartupError, match="No space left"):
+            create_key_file(file)
+    assert not file.exists()
+    assert create_key_file(file).id == read_key_file(file).id
 
 
 def test_key_is_shown_by_its_id(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -279,6 +280,16 @@ def test_worker_that_refuses_ends_the_server(tmp_path: Path) -> None:
     assert caught.value.returncode == 3
     assert "needs --dimension" in caught.value.stderr
     assert "starting another" not in caught.value.stderr
+
+
+def test_the_refusal_of_a_worker_is_a_line_like_all_others(tmp_path: Path) -> None:
+    """Where the log is JSON, what a worker refuses with is JSON too."""
+    with pytest.raises(StartRefused) as caught:
+        RunningServer(tmp_path / "data", "--pack", "none", "--workers", "2", "--log-format", "json")
+    lines = [json.loads(line) for line in caught.value.stderr.splitlines()]
+    said = [each["level"] for each in lines if each["logger"] == "gerbang_service.worker"]
+    assert said
+    assert set(said) == {"CRITICAL"}
 
 
 def test_folder_of_living_workers_is_in_use(server: RunningServer) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from gerbang_service.domain.errors import StartupError
 LOCK_FILE = "LOCK"
 HEAD_FILE = "head"
 _NAME = re.compile(r"(\d{6,})\.jsonl")
+_WORKER = re.compile(r"worker-\d+")
 # The end of a file is looked for in pieces of this size: longer than any record.
 _PIECE = 1 << 20
 
@@ -34,6 +36,11 @@ def number_of(file: Path) -> int:
 def log_files(folder: Path) -> list[Path]:
     """Return the files of the log in a folder, in their order. Raises OSError."""
     return sorted((each for each in folder.iterdir() if number_of(each)), key=number_of)
+
+
+def log_name(folder: Path) -> str:
+    """Return the name of the log that a folder is for: the folder's own for a worker's, else nothing."""
+    return folder.name if _WORKER.fullmatch(folder.name) else ""
 
 
 def chain_folders(folder: Path) -> list[Path]:
@@ -69,7 +76,11 @@ def lock(folder: Path) -> int:
 
 def sync_folder(folder: Path) -> None:
     """Make the names of new files durable. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -107,6 +118,16 @@ def ending(file: Path) -> Ending:
         return Ending(last, size, sound=True)
     records = (take_apart(each) for each in reversed(file.read_bytes()[:size].split(b"\n")[:-1]))
     return Ending(next((each for each in records if each is not None), None), size, sound=False)
+
+
+def last_line(files: Sequence[Path], *, sync: bool = False) -> Line | None:
+    """Return the last record of consecutive files, or None. `sync`: have it on disk first. Raises OSError."""
+    for file in reversed(files):
+        if sync:
+            _sync(file)
+        if (line := ending(file).line) is not None:
+            return line
+    return None
 
 
 def move_torn(file: Path, size: int) -> dict[str, Any] | None:

@@ -51,14 +51,21 @@ class AuditLog:
         key: bytes | None = None,
         file_bytes: int = 64_000_000,
         alone: bool = True,
+        unkeyed: Head = NOTHING,
+        revision: int | None = None,
+        anew: bool = False,
     ) -> None:
         """Open the log in `folder`, or begin one; raise StartupError when that can't be.
 
         `key`: of 32 bytes, so that who lacks it can't make a record. `file_bytes`: size at which a new file is begun.
-        `alone`: whether all changes of the gallery are this process's own.
+        `alone`: whether all changes of the gallery are this process's own. `unkeyed`: where what is of before
+        encryption ends. `revision`: the database's, when it is known not to be older than the log. `anew`: begin a new
+        file.
         """
         self.folder = folder
-        self._journal = Journal(folder, Seal(key), file_bytes, time.time_ns())
+        self._journal = Journal(
+            folder, Seal(key), file_bytes, time.time_ns(), unkeyed=unkeyed, revision=revision, anew=anew
+        )
         noted = self._journal.noted
         self._recorded = Recorded(None if noted is None else noted.revision, advances=alone)
         self._lock = threading.Lock()
@@ -174,8 +181,7 @@ class AuditLog:
             try:
                 if self._failing_since is not None:
                     # While it fails, what waits stays where it is counted.
-                    self._journal.sync(time.time_ns())
-                    self._resume()
+                    self._try_again()
                 entries = self._take()
                 self._make_lines(entries)
                 self._make_durable(entries, last=ended)
@@ -202,7 +208,7 @@ class AuditLog:
 
     def _make_lines(self, entries: list[_Entry]) -> None:
         for number, each in enumerate(entries):
-            self._journal.append(each.record, each.time_ns)
+            self._journal.append(each.record, each.time_ns, each.revision)
             if number % _LINES_AT_ONCE == _LINES_AT_ONCE - 1:
                 time.sleep(0)
         self._journal.flush()
@@ -218,7 +224,6 @@ class AuditLog:
         for each in changes:
             if each.revision is not None:
                 self._recorded.add(each.revision)
-                self._journal.highest_revision = max(each.revision, self._journal.highest_revision or 0)
         due = last or self._newly_checked or now - self._noted_at >= _SYNCED_EVERY_S
         if due and self._synced != self._noted:
             self._note_head(self._synced, now)
@@ -253,6 +258,14 @@ class AuditLog:
         for each in entries:
             if each.revision is not None:
                 self._recorded.add(each.revision)
+
+    def _try_again(self) -> None:
+        """Write what could not be; then go on as before, but not before the head could be written too."""
+        head = self._journal.head
+        self._journal.sync(time.time_ns())
+        self._synced = head
+        self._note_head(head, time.monotonic())
+        self._resume()
 
     def _resume(self) -> None:
         assert self._failing_since is not None  # noqa: S101 - asked only while it fails

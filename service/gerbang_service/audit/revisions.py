@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from gerbang_service.audit.files import chain_folders, log_files
+from gerbang_service.audit.events import STORE_BEHIND
+from gerbang_service.audit.files import chain_folders, log_files, number_of
 
 COMMITTED = "committed"
 """The field of a record that tells the revision of the change that was made."""
 
-# Quotation marks in a string are written \", so this is nowhere but where the field is.
+# Quotation marks in a string are written \", so these are nowhere but where the fields are.
 _COMMITTED = re.compile(rb'"committed":(\d+)')
-_BEGINS_AT = re.compile(rb'\{"sequence":\d+,"time":"[^"]*","event":"file",[^\n]*?"revision":(\d+)')
-# Changes are recorded in about their order: a file that began so many revisions later has no earlier one.
-_OUT_OF_ORDER = 10_000
+_BEHIND = b'"event":"%b"' % STORE_BEHIND.encode()
+# What a file says of those before: that none has a record of a higher revision. Files that don't name their log were
+# written when that was not always so.
+_BEGINS_AT = re.compile(rb'\{"sequence":\d+,"time":"[^"]*","event":"file",[^\n]*?"log":[^\n]*?"revision":(\d+)')
 
 
 class Recorded:
@@ -44,30 +47,57 @@ class Recorded:
             self._beyond.remove(self.upto)
 
 
-def without_record(folder: Path, after: int, upto: int) -> list[tuple[int, int]]:
-    """Return the revisions from `after` + 1 to `upto` of which no log in a folder has a record, as (first, last).
+@dataclass(slots=True)
+class History:
+    """What the newest files of all logs tell of changes.
 
-    Reads the newest files of each, as far back as they may have one of them: half a second for 100 MB. Raises OSError.
+    `recorded`: revisions that have a record; `highest`: none that counts has one of a higher; `archived`: records of
+    those up to it may be in files that are elsewhere.
     """
-    if upto <= after:
-        return []
-    recorded: set[int] = set()
+
+    recorded: set[int] = field(default_factory=set)
+    highest: int = 0
+    archived: int = 0
+
+    def missing(self, after: int, upto: int) -> list[tuple[int, int]]:
+        """Return the revisions from `after` + 1 to `upto` that have no record, as (first, last)."""
+        sought = range(max(after, self.archived) + 1, upto + 1)
+        return list(_ranges(revision for revision in sought if revision not in self.recorded))
+
+
+def history(folder: Path, after: int | None) -> History:
+    """Read back how far the logs of a folder may have records of revisions above `after`, half a second for 100 MB.
+
+    None: as far as it takes to know the highest. Raises OSError.
+    """
+    found = History(highest=after or 0)
     for each in chain_folders(folder):
-        recorded.update(_in_chain(each, after))
-    missing = [revision for revision in range(after + 1, upto + 1) if revision not in recorded]
-    return list(_ranges(missing))
+        _read_back(each, after, found)
+    found.highest = max((found.highest, *found.recorded))
+    return found
 
 
-def _in_chain(folder: Path, after: int) -> Iterator[int]:
-    for file in reversed(log_files(folder)):
+def _read_back(folder: Path, after: int | None, found: History) -> None:
+    files = log_files(folder)
+    begins = None
+    for file in reversed(files):
         content = file.read_bytes()
-        yield from (revision for each in _COMMITTED.finditer(content) if (revision := int(each[1])) > after)
+        # What is before the last of these was undone: the same revisions were given again.
+        behind = max(content.rfind(_BEHIND), 0)
+        revisions = (int(each[1]) for each in _COMMITTED.finditer(content, behind))
+        found.recorded.update(revision for revision in revisions if revision > (after or 0))
         begins = _BEGINS_AT.match(content)
-        if begins is not None and int(begins[1]) < after - _OUT_OF_ORDER:
+        if behind:
             return
+        if begins is not None:
+            found.highest = max(found.highest, int(begins[1]))
+            if after is None or int(begins[1]) <= after:
+                return
+    if begins is not None and number_of(files[0]) > 1:
+        found.archived = max(found.archived, int(begins[1]))
 
 
-def _ranges(numbers: list[int]) -> Iterator[tuple[int, int]]:
+def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
     first = last = None
     for each in numbers:
         if last is not None and each == last + 1:

@@ -14,10 +14,12 @@ from rich.text import Text
 
 from gerbang_service.access.identity import Role
 from gerbang_service.audit.chain import PURPOSE, Head, Seal
-from gerbang_service.audit.files import HEAD_FILE, chain_folders, ending, log_files, number_of
+from gerbang_service.audit.files import HEAD_FILE, chain_folders, last_line, log_files, number_of
 from gerbang_service.audit.reading import Filter, Record, is_hit, records, records_of
 from gerbang_service.audit.serving import AUDIT_FOLDER
-from gerbang_service.audit.verifying import Verdict, verify_files, verify_folder
+from gerbang_service.audit.unkeyed import from_text
+from gerbang_service.audit.verdict import Verdict
+from gerbang_service.audit.verifying import Unkeyed, verify_files, verify_logs
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.folder import key_file_option, works_on_files
 from gerbang_service.cli.options import Moment
@@ -25,7 +27,8 @@ from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.connection import DATABASE_FILE, look
 from gerbang_service.store.keys import find_key
-from gerbang_service.store.vault import cipher_of
+from gerbang_service.store.reading import check_settings
+from gerbang_service.store.vault import check_meta, cipher_of, unkeyed_audit
 
 _paths = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 _data = click.option(
@@ -58,20 +61,21 @@ def verify(
 ) -> ExitCode:
     """Prove that nothing was cut from the audit log, changed in it, moved or put in.
 
-    PATHS: folders of logs, or consecutive files of one log, such as an archive. May run beside the server.
+    PATHS: folders of logs, or consecutive files of one log, such as an archive. May run beside the server. A folder is
+    verified with those of workers in it, up to where the supervisor's log says that they go.
 
     Who can write the folder can remove the end of the log together with its head file, and without encryption can make
     all of it anew: only a head that was noted elsewhere ('gerbang audit head', --head) shows that.
 
     Exit codes: 0 sound; 1 broken; 2 wrong usage; 3 could not be verified.
     """
-    seal = Seal(_log_key(paths, data, key_file))
-    folders, files = _logs(paths, data)
-    if heads and len(folders) + bool(files) > 1:
+    key, unkeyed = _log_key(paths, data, key_file)
+    folders, files = _logs(paths, data, whole=True)
+    if heads and sum(len(chain_folders(each)) for each in folders) + bool(files) > 1:
         raise click.UsageError("--head is of one log: name its folder")
-    verdicts = [verify_folder(each, seal, heads) for each in folders]
+    verdicts = [verdict for each in folders for verdict in verify_logs(each, Seal(key), heads, unkeyed)]
     if files:
-        verdicts.append(verify_files(files, seal, heads))
+        verdicts.append(verify_files(files, Seal(key), heads, unkeyed))
     if output.as_json:
         output.document({"sound": all(each.sound for each in verdicts), "logs": [_document(each) for each in verdicts]})
     for each in verdicts:
@@ -164,26 +168,30 @@ def _logs(paths: tuple[Path, ...], data: Path | None, *, whole: bool = False) ->
     return folders, files
 
 
-def _log_key(paths: tuple[Path, ...], data: Path | None, key_file: Path | None) -> bytes | None:
-    """Return the log's key when the operator's was given and the database is there; None when it was not given."""
+def _log_key(paths: tuple[Path, ...], data: Path | None, key_file: Path | None) -> tuple[bytes | None, Unkeyed | None]:
+    """Return the log's key, and what may be without it, when the operator's was given and the database is there."""
     key = find_key(key_file)
     if key is None:
-        return None
+        return None, None
     beside = [each.parent for path in paths for each in (path, path.parent) if (each.parent / DATABASE_FILE).exists()]
     folder = data or next(iter(beside), None)
     if folder is None or not (folder / DATABASE_FILE).exists():
         if key_file is None:  # in the environment, for whatever else
-            return None
+            return None, None
         raise StartupError("the log's key is derived from the data key, which is in the database: say --data")
     with closing(look(folder / DATABASE_FILE)) as connection:
-        return cipher_of(connection, key).derive(PURPOSE)
+        # Of one moment: the seal changes with every change.
+        connection.execute("BEGIN")
+        connection.cipher = cipher_of(connection, key)
+        check_settings(connection)
+        check_meta(connection)
+        kept = unkeyed_audit(connection)
+        return connection.cipher.derive(PURPOSE), None if kept is None else from_text(kept)
 
 
 def _end(files: list[Path]) -> Head | None:
-    for each in reversed(files):
-        if (line := ending(each).line) is not None:
-            return line.head
-    return None
+    last = last_line(files)
+    return None if last is None else last.head
 
 
 def _moment(value: datetime | None) -> str:

@@ -16,6 +16,7 @@ from gerbang_service.store.checking import Report
 from gerbang_service.store.checking import check as check_database
 from gerbang_service.store.connection import DATABASE_FILE, look
 from gerbang_service.store.keys import find_key
+from gerbang_service.store.log_check import log_damage
 
 
 @click.command(short_help="Check that what is stored is whole.")
@@ -24,6 +25,8 @@ from gerbang_service.store.keys import find_key
 @works_on_files
 def check(output: Output, data: Path, key_file: Path | None) -> ExitCode:
     """Check a data folder's database from end to end: pages, tables, and that every value is what was written.
+
+    First its write-ahead log, of which SQLite would pass over what follows a damaged place.
 
     Changes nothing, and may run beside the server. In a folder that is encrypted a flipped bit in any vector, label,
     answer or row of a person is found and its place is said; in the clear only what is no possible value. The audit log
@@ -35,8 +38,9 @@ def check(output: Output, data: Path, key_file: Path | None) -> ExitCode:
     if not database.is_file():
         raise StartupError(f"{data} holds no database of Gerbang's")
     key = find_key(key_file)
+    log = log_damage(database)
     with closing(look(database)) as connection, progress(output, "checking") as told:
-        report = check_database(connection, key, told)
+        report = check_database(connection, key, told, log)
     show(output, report)
     if report.damaged:
         return ExitCode.NO

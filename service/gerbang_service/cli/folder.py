@@ -16,6 +16,7 @@ from gerbang import GerbangError
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.process import keep_private
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,6 +44,8 @@ def works_on_files(command: Callable[Concatenate[Output, P], ExitCode]) -> Calla
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
     @functools.wraps(command)
     def run(as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:  # noqa: FBT001
+        # They hold keys, and what these open, as a server does.
+        keep_private()
         output = Output(as_json=as_json)
         try:
             code = command(output, *args, **kwargs)

@@ -95,7 +95,8 @@ def encrypt(output: Output, data: Path, key_file: Path | None) -> ExitCode:
     """Encrypt a folder that was in the clear, and clear away what was.
 
     The server must be stopped. Takes up to three times the database's size on the disk meanwhile. Interrupted, it has
-    either not begun, or is finished by the next start. There is no way back. Backups made before stay in the clear.
+    either not begun, or is finished by the next start. There is no way back. Backups made before stay in the clear. The
+    first start with the key records how far the audit log was written without it: let it have the same audit folder.
     """
     needed = _needed(key_file)
     with closing(look(_database(data))) as connection:

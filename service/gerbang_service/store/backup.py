@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from gerbang_service.audit.files import sync_folder
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.checking import Progress, Report, check
 from gerbang_service.store.connection import DATABASE_FILE, look
+from gerbang_service.store.folders import make_folder
 from gerbang_service.store.keys import OperatorKey
+from gerbang_service.store.log_check import log_damage
 from gerbang_service.store.vault import WrongKey
 
 # How often progress is told, instructions of SQLite's machine.
@@ -37,6 +40,9 @@ def backup(folder: Path, target: Path, key: OperatorKey | None, progress: Progre
     database = folder / DATABASE_FILE
     if not database.exists():
         raise StartupError(f"{folder} holds no database of Gerbang's")
+    # Not after the copy: it would be whole, but for what SQLite does not see.
+    if (damage := log_damage(database)) is not None:
+        raise Unsound(str(damage), Report([str(damage)], 1))
     with _new_file(target) as file, closing(look(database)) as source:
         size = database.stat().st_size
 
@@ -54,10 +60,16 @@ def restore(copy: Path, folder: Path, key: OperatorKey | None, progress: Progres
     """Make a data folder of a backup that is sound; the folder must be new or empty. Raises as `backup`."""
     if not copy.is_file():
         raise StartupError(f"backup {copy}: there is no such file")
+    log = copy.with_name(f"{copy.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise StartupError(
+            f"{copy} is no backup but a database in use: {log.name} beside it holds changes that are not in it. "
+            f"Copy both with 'gerbang backup --data {copy.parent} TARGET', and restore TARGET"
+        )
     if folder.exists() and any(folder.iterdir()):
         raise StartupError(f"{folder} is not empty: a backup is restored into a new or empty folder only")
     _whole(verified(copy, key, progress), copy)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     with _new_file(folder / DATABASE_FILE) as file:
         size = copy.stat().st_size
         with copy.open("rb") as source, file.open("wb") as out:
@@ -97,7 +109,7 @@ def _new_file(target: Path) -> Iterator[Path]:
         yield part
         _sync(part)
         _name(part, target)
-        _sync(target.parent)
+        sync_folder(target.parent)
     except FileExistsError:
         raise StartupError(f"{target}: is there already, and nothing is overwritten") from None
     except OSError as error:

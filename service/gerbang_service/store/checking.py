@@ -16,6 +16,8 @@ from gerbang_service.store import reading, tokens
 from gerbang_service.store.cipher import AnyCipher, Damaged
 from gerbang_service.store.connection import Connection
 from gerbang_service.store.keys import OperatorKey
+from gerbang_service.store.log_check import LogDamage
+from gerbang_service.store.reading import NOT_OURS
 from gerbang_service.store.rows import (
     SUBJECT_COLUMNS,
     WATCHLIST_COLUMNS,
@@ -61,13 +63,21 @@ class Report:
                 self.damage.append(each)
 
 
-def check(connection: Connection, key: OperatorKey | None, progress: Progress = lambda _done, _all: None) -> Report:
+def check(
+    connection: Connection,
+    key: OperatorKey | None,
+    progress: Progress = lambda _done, _all: None,
+    log: LogDamage | None = None,
+) -> Report:
     """Check everything, in one state of the database. Without a key, what is encrypted is reported as not checked.
 
-    `progress` is told how many templates are done, of how many. Raises WrongKey for another key than the database's.
-    What is damaged so much that it can't be read is in the report as well.
+    `progress` is told how many templates are done, of how many. `log`: what `log_damage` found before the connection
+    was opened, which does not see it. Raises WrongKey for another key than the database's. What is damaged so much that
+    it can't be read is in the report as well.
     """
     report = Report()
+    if log is not None:
+        report.add([str(log)])
     try:
         connection.execute("BEGIN")
     except sqlite3.Error as error:
@@ -78,19 +88,30 @@ def check(connection: Connection, key: OperatorKey | None, progress: Progress = 
         version = _pages(connection, report)
         if version:
             _open(connection, key, report)
-            for part in (_meta, _subjects, _watchlists, _requests, _tokens):
-                _try(report, part, connection)
-            _try(report, lambda each: _templates(each, progress), connection)
+            parts: dict[str, Callable[[Connection], Iterable[str]]] = {
+                "meta": _meta,
+                "subjects": _subjects,
+                "watchlists": _watchlists,
+                "requests": _requests,
+                "tokens": _tokens,
+                "templates": lambda each: _templates(each, progress),
+            }
+            for table, part in parts.items():
+                _try(report, table, part, connection)
     finally:
-        connection.execute("ROLLBACK")
+        # An error may have ended it, which is then not hidden by another.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
     return report
 
 
-def _try(report: Report, part: Callable[[Connection], Iterable[str]], connection: Connection) -> None:
+def _try(report: Report, table: str, part: Callable[[Connection], Iterable[str]], connection: Connection) -> None:
     try:
         report.add(part(connection))
     except sqlite3.Error as error:
         report.add([str(error)])
+    except NOT_OURS:
+        report.add([f"table {table}: holds what Gerbang does not write"])
 
 
 def _pages(connection: Connection, report: Report) -> int:
@@ -112,7 +133,7 @@ def _pages(connection: Connection, report: Report) -> int:
         for table in names.intersection(_TABLES):
             (report.counts[table],) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
         report.revision = reading.revision(connection)
-    except (sqlite3.Error, TypeError, ValueError) as error:
+    except (sqlite3.Error, *NOT_OURS) as error:
         report.add([f"pages: {error}"])
     return version
 
@@ -137,7 +158,7 @@ def _open(connection: Connection, key: OperatorKey | None, report: Report) -> No
             )
         else:
             connection.cipher = cipher_of(connection, key)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, *NOT_OURS) as error:
         report.add([str(error)])
         report.unchecked.append("what is encrypted: the data key can't be had")
 
@@ -147,20 +168,15 @@ def _unreadable(connection: Connection) -> bool:
 
 
 def _meta(connection: Connection) -> Iterator[str]:
-    rows = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-    revision, dimension = rows.get("revision"), rows.get("dimension")
-    if not isinstance(revision, int) or revision < 0:
-        yield "table meta: there is no sane revision"
-        return
-    if dimension is not None and (not isinstance(dimension, int) or dimension <= 0):
-        yield "table meta: there is no sane dimension"
+    reading.check_settings(connection)
+    revision = reading.revision(connection)
     if _has(connection, "changes"):
         (latest,) = connection.execute("SELECT max(revision) FROM changes").fetchone()
         if latest is not None and latest > revision:
             yield f"table changes: knows revision {latest}, but the last one is {revision}"
     query = "SELECT max(template_id), (SELECT seq FROM sqlite_sequence WHERE name = 'templates') FROM templates"
     last, given = connection.execute(query).fetchone()
-    if last is not None and (given is None or given < last):
+    if last is not None and not (isinstance(given, int) and given >= last):
         yield f"ids of templates: {given} is said to be the last, but there is {last}"
     if not _unreadable(connection):
         check_meta(connection)
@@ -170,8 +186,11 @@ def _subjects(connection: Connection) -> Iterator[str]:
     query = f"SELECT {SUBJECT_COLUMNS} FROM subjects ORDER BY subject_key"  # noqa: S608 - constant columns
     unreadable = _unreadable(connection)
     for row in connection.execute(query):
-        name, valid_from, expire_time = row[:3]
-        if valid_from is not None and expire_time is not None and valid_from >= expire_time:
+        name, *validity = row[:3]
+        times = [each for each in validity if each is not None]
+        if not all(isinstance(each, int) for each in times):
+            yield f"subject {name}: is valid from or until what is no time"
+        elif len(times) > 1 and times[0] >= times[1]:
             yield f"subject {name}: is valid until before it is valid"
         if not unreadable:
             yield from _problem(lambda row=row: subject_labels(row, connection.cipher), f"subject {name}")
@@ -200,7 +219,7 @@ def _problem(read: Callable[..., object], where: str) -> Iterator[str]:
         read()
     except Damaged as error:
         yield str(error) if where in str(error) else f"{where}: {error}"
-    except (ValueError, TypeError, KeyError):
+    except NOT_OURS:
         # Not with the error's own text, which may hold what was read.
         yield f"{where}: is not what Gerbang writes"
 
@@ -245,7 +264,7 @@ def _vectors(batch: Sequence[Any], cipher: AnyCipher, dimension_of: Callable[[st
             yield str(error)
             continue
         where, dimension = f"template {template_id} of subject {subject_id}: its vector", dimension_of(model)
-        if len(vector) % 4 or (dimension is not None and len(vector) != 4 * dimension):
+        if len(vector) % 4 or not vector or (dimension is not None and len(vector) != 4 * dimension):
             yield f"{where} has {len(vector)} bytes"
             continue
         norm = float(np.linalg.norm(np.frombuffer(vector, "<f4").astype(np.float64)))

@@ -56,7 +56,8 @@ class Cipher:
         """Return what was sealed for this place; raise Damaged for anything else."""
         try:
             return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place)
-        except (InvalidTag, ValueError):
+        except (InvalidTag, ValueError, TypeError):
+            # A flipped bit may also make text, a number or nothing of bytes.
             raise Damaged(f"{_named(place)} is damaged or tampered with") from None
 
     def seal_text(self, value: str, place: bytes) -> str:
@@ -67,7 +68,7 @@ class Cipher:
         """Return what `seal_text` was given; raise Damaged for anything else."""
         try:
             return self.open(a2b_base64(sealed.removeprefix(_TEXT), strict_mode=True), place).decode()
-        except (Base64Error, ValueError):
+        except (Base64Error, ValueError, TypeError, AttributeError):
             raise Damaged(f"{_named(place)} is damaged or tampered with") from None
 
     def derive(self, purpose: bytes) -> bytes:
@@ -84,8 +85,10 @@ class NoCipher:
         """Return the value."""
         return value
 
-    def open(self, sealed: bytes, place: bytes) -> bytes:  # noqa: ARG002
-        """Return the value."""
+    def open(self, sealed: bytes, place: bytes) -> bytes:
+        """Return the value; raise Damaged for what is no bytes."""
+        if not isinstance(sealed, bytes):
+            raise Damaged(f"{_named(place)} is damaged: no bytes")
         return sealed
 
     def seal_text(self, value: str, place: bytes) -> str:  # noqa: ARG002
@@ -93,7 +96,9 @@ class NoCipher:
         return value
 
     def open_text(self, sealed: str, place: bytes) -> str:
-        """Return the value; raise Damaged for one that is encrypted."""
+        """Return the value; raise Damaged for one that is encrypted, or no text."""
+        if not isinstance(sealed, str):
+            raise Damaged(f"{_named(place)} is damaged: no text")
         if sealed.startswith(_TEXT):
             raise Damaged(f"{_named(place)} is encrypted")
         return sealed

@@ -38,7 +38,9 @@ def encrypt(connection: Connection, key: OperatorKey, progress: Callable[[int, i
         seal_meta(connection)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # An error may have ended it, which is then not hidden by another.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
     finish_clearing(connection)
 

@@ -6,7 +6,7 @@ import fcntl
 import functools
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,4 +76,24 @@ def turn_to_write(folder: Path) -> Iterator[None]:
     """Keep every other process from writing to the folder's database, for as long as it takes to get the turn."""
     with (folder / WRITE_FILE).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def has_server(folder: Path) -> bool:
+    """Tell whether a server has the folder, without trying its lock: one that starts just then would refuse to."""
+    try:
+        inode = (folder / LOCK_FILE).stat().st_ino
+        held = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return False
+    return any("FLOCK" in line and f":{inode} " in line for line in held)
+
+
+@contextmanager
+def nobody_writing(folder: Path) -> Iterator[None]:
+    """As `turn_to_write`, for one who only reads: nothing is made in a folder that no server ever had."""
+    with ExitStack() as held:
+        with suppress(FileNotFoundError):
+            lock = held.enter_context((folder / WRITE_FILE).open("rb"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -13,12 +13,16 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from gerbang_service.audit.files import sync_folder
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.cipher import NO_CIPHER, AnyCipher
 from gerbang_service.store.clearing import clear_remains, finish_clearing
 from gerbang_service.store.connection import DATABASE_FILE, LOCK_FILE, WRITE_FILE, Connection, connect
+from gerbang_service.store.folders import make_folder
 from gerbang_service.store.keys import OperatorKey
 from gerbang_service.store.log import moved, read_anew
+from gerbang_service.store.log_check import log_damage
+from gerbang_service.store.reading import check_settings
 from gerbang_service.store.schema import migrate
 from gerbang_service.store.scrub import scrub
 from gerbang_service.store.vault import cipher_for, cipher_of
@@ -118,6 +122,7 @@ class DataFolder:
         """Check and migrate the database, and find its cipher."""
         database = self.folder / DATABASE_FILE
         try:
+            _check_log(database)
             read_anew(database)
             with ExitStack() as opened:
                 # Closed after the connection: that drops the locks that SQLite has on the file.
@@ -129,6 +134,7 @@ class DataFolder:
                 # Who follows it starts anew with the server.
                 connection.execute("DELETE FROM changes")
                 self.cipher = cipher_for(connection, key)
+                check_settings(connection)
                 _erase_remains(connection, file, database)
         except OSError as error:
             raise StartupError(f"database {database}: {error.strerror}") from error
@@ -160,6 +166,19 @@ class DataFolder:
             self._lock.close()
 
 
+def _check_log(database: Path) -> None:
+    """Refuse a log of which nothing would be read, and tell of one of which something would not."""
+    damage = log_damage(database, owned=True)
+    if damage is None:
+        return
+    if damage.certain:
+        raise StartupError(
+            f"{damage}: restore a backup; or, knowing what is lost with it, move that file away and start again"
+        )
+    # Not refused: a failing disk leaves the same where nothing is lost. The audit log knows what was acknowledged.
+    log.critical("%s. Compare what is stored with the audit log: docs/operations.md", damage)
+
+
 def _check_pages(connection: sqlite3.Connection) -> None:
     (damage,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if damage != "ok":
@@ -178,7 +197,7 @@ def _erase_remains(connection: Connection, file: int, database: Path) -> None:
 
 def _make_private(folder: Path) -> None:
     """Make the folder and its files for their owner only; SQLite gives its further files the rights of the first."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:
         log.warning("data folder %s: others than its owner can enter it; say: chmod 700 %s", folder, folder)
     for file in (folder / name for name in (LOCK_FILE, WRITE_FILE, DATABASE_FILE)):
@@ -187,3 +206,4 @@ def _make_private(folder: Path) -> None:
             os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         if stat.S_IMODE(file.stat().st_mode) & 0o077:
             file.chmod(0o600)
+    sync_folder(folder)

@@ -17,6 +17,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gerbang_service.audit.files import sync_folder
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.cipher import KEY_BYTES
 
@@ -43,7 +44,7 @@ class OperatorKey:
         """Return the data key, or None when it was not wrapped with this key, or was damaged since."""
         try:
             return self._aead.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], bound_to)
-        except (InvalidTag, ValueError):
+        except (InvalidTag, ValueError, TypeError):
             return None
 
     def __repr__(self) -> str:
@@ -51,14 +52,23 @@ class OperatorKey:
 
 
 def create_key_file(path: Path) -> OperatorKey:
-    """Write a new key into a new file that only its owner can read. Raises StartupError; never overwrites."""
+    """Write a new key into a new file that only its owner can read, and return when it is on the disk.
+
+    Raises StartupError, and then leaves no file; never overwrites.
+    """
     secret = os.urandom(KEY_BYTES)
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(file, "wb") as out:
-            out.write(b64encode(secret) + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
+        try:
+            with os.fdopen(file, "wb") as out:
+                out.write(b64encode(secret) + b"\n")
+                out.flush()
+                os.fsync(out.fileno())
+            sync_folder(path.parent)
+        except BaseException:
+            # Or it would be there already when this is tried again.
+            path.unlink()
+            raise
     except FileExistsError:
         raise StartupError(f"key file {path}: is there already, and a key is never overwritten") from None
     except OSError as error:

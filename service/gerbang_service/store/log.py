@@ -7,6 +7,9 @@ that part as done without an fsync, which comes with the rest. If that one fails
 succeeds, and empties the log: acknowledged changes would be on no disk any more. So after an fsync of the database file
 has failed, the log is not moved any more, by any process, until all have ended: who opens the database first then
 reads the log from its beginning and moves all of it. Until then the log holds everything, and grows.
+
+If it was the fsync of a part, changes are refused as well until then: SQLite reads the pages of that part from the
+database file, which may have lost them, and a change made from an old page would spoil what the log holds.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 _LARGEST: Final = 1000 * 8192
 # In the data folder while the log must be kept, for other processes; removed by who opens the folder next.
 KEPT_FILE: Final = "LOG_KEPT"
+# What it holds when changes must not be made either.
+_DISTRUSTED: Final = "the database file may have lost pages\n"
 _SYNC_FAILURES: Final = {"SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC"}
 
 
@@ -57,13 +62,21 @@ class WriteAheadLog:
         self._kept_file = database.with_name(KEPT_FILE)
         # Open as long as the process: closing it would drop the locks that SQLite has on the file.
         self._database = os.open(database, os.O_RDWR | os.O_CLOEXEC)
-        self._kept = False
+        self._kept = self._distrusted = False
         self._unscrubbed: set[int] = set()
 
     @property
     def kept(self) -> bool:
         """Whether it must not be moved."""
         return self._kept or self._kept_file.exists()
+
+    @property
+    def distrusted(self) -> bool:
+        """Whether the database file may have lost pages that SQLite believes to be there."""
+        try:
+            return self._distrusted or self._kept_file.read_text() == _DISTRUSTED
+        except OSError:
+            return False
 
     def trim(self) -> None:
         """Move it when it is large. What can't be moved stays in it and is no less durable, so nothing is raised."""
@@ -95,6 +108,7 @@ class WriteAheadLog:
                 self._keep(str(error))
             raise
         except OSError as error:
+            self._distrusted = True
             self._keep(str(error))
             raise LogKept(f"an fsync of the database file failed: {error.strerror}") from error
         finally:
@@ -115,7 +129,7 @@ class WriteAheadLog:
         log.critical("an fsync of the database file failed (%s): the log is kept until the server starts again", why)
         self._kept = True
         try:
-            self._kept_file.touch()
+            self._kept_file.write_text(_DISTRUSTED if self._distrusted else "")
         except OSError as error:
             log.critical("other processes could not be told to keep the log: %s", error.strerror)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from itertools import islice
+from typing import Any, Final
 
 from gerbang_service.domain.subjects import StoredSubject, Subject
 from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.store.cipher import place
+from gerbang_service.store.cipher import Damaged, place
 from gerbang_service.store.connection import Connection
 from gerbang_service.store.rows import (
     SUBJECT_COLUMNS,
@@ -21,26 +23,54 @@ from gerbang_service.store.rows import (
 )
 
 _BATCH = 8192
+NOT_OURS: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+"""What making something of a row raises when a flipped bit has made another type, or another word, of a value."""
+
+
+@contextmanager
+def _row_of(what: str) -> Iterator[None]:
+    """Make the database error of it that it is, not with its own text, which may hold what was read."""
+    try:
+        yield
+    except NOT_OURS:
+        raise Damaged(f"{what}: is not what Gerbang writes") from None
 
 
 def revision(connection: Connection) -> int:
-    """Return the revision of the last committed change."""
-    return int(connection.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0])
+    """Return the revision of the last committed change. Raises Damaged."""
+    with _row_of("table meta: its revision"):
+        return int(connection.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0])
+
+
+def check_settings(connection: Connection) -> None:
+    """Raise Damaged when table meta holds what can't be: that which no seal says in a folder in the clear."""
+    rows = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+    revision, model, dimension = (rows.get(name) for name in ("revision", "model", "dimension"))
+    if not isinstance(revision, int) or revision < 0:
+        raise Damaged("table meta: there is no sane revision")
+    bound = isinstance(model, str) and isinstance(dimension, int) and dimension > 0
+    if not bound and (model is not None or dimension is not None):
+        raise Damaged("table meta: there is no sane recogniser and dimension")
 
 
 def watchlist(connection: Connection, watchlist_id: str) -> Watchlist | None:
-    """Return one watchlist, or None."""
+    """Return one watchlist, or None. Raises Damaged."""
     row = connection.execute(
         f"SELECT {WATCHLIST_COLUMNS} FROM watchlists WHERE watchlist_id = ?",  # noqa: S608 - constant columns
         (watchlist_id,),
     ).fetchone()
-    return None if row is None else watchlist_from(row, connection.cipher)
+    return None if row is None else _watchlist(row, connection)
+
+
+def _watchlist(row: tuple[Any, ...], connection: Connection) -> Watchlist:
+    with _row_of(f"watchlist {row[0]}"):
+        return watchlist_from(row, connection.cipher)
 
 
 def watchlists(connection: Connection) -> list[Watchlist]:
-    """Return all watchlists, by id."""
+    """Return all watchlists, by id. Raises Damaged."""
     rows = connection.execute(f"SELECT {WATCHLIST_COLUMNS} FROM watchlists ORDER BY watchlist_id")  # noqa: S608
-    return [watchlist_from(row, connection.cipher) for row in rows]
+    return [_watchlist(row, connection) for row in rows]
 
 
 def subject_count(connection: Connection, watchlist_id: str) -> int:
@@ -66,7 +96,7 @@ def subject_key(connection: Connection, subject_id: str) -> int | None:
 
 
 def subject(connection: Connection, subject_id: str) -> Subject | None:
-    """Return one subject with its lists and templates, or None."""
+    """Return one subject with its lists and templates, or None. Raises Damaged."""
     key = subject_key(connection, subject_id)
     return None if key is None else _subject_by_key(connection, key)
 
@@ -76,6 +106,8 @@ def _subject_by_key(connection: Connection, key: int) -> Subject:
         f"SELECT {SUBJECT_COLUMNS} FROM subjects WHERE subject_key = ?",  # noqa: S608
         (key,),
     ).fetchone()
+    if row is None:
+        raise Damaged("table subjects: its index names a row that is not there")
     lists = connection.execute(
         "SELECT watchlist_id FROM memberships WHERE subject_key = ? ORDER BY watchlist_id", (key,)
     )
@@ -83,7 +115,8 @@ def _subject_by_key(connection: Connection, key: int) -> Subject:
         f"SELECT {TEMPLATE_COLUMNS} FROM templates WHERE subject_key = ? ORDER BY template_id",  # noqa: S608
         (key,),
     )
-    return subject_from(row, (name for (name,) in lists), map(template_from, templates), connection.cipher)
+    with _row_of(f"subject {row[0]}"):
+        return subject_from(row, (name for (name,) in lists), map(template_from, templates), connection.cipher)
 
 
 def subjects_page(
@@ -208,5 +241,6 @@ def vector(connection: Connection, template_id: int) -> bytes:
         "SELECT subject_id, model, quality, templates.create_time_ns, vector "
         "FROM templates JOIN subjects USING (subject_key) WHERE template_id = ?"
     )
-    *row, sealed = connection.execute(query, (template_id,)).fetchone()
+    with _row_of(f"template {template_id}"):
+        *row, sealed = connection.execute(query, (template_id,)).fetchone()
     return connection.cipher.open(sealed, vector_place(template_id, *row))

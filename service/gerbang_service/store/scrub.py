@@ -48,7 +48,9 @@ def scrub(connection: sqlite3.Connection, file: int, log: Path, pages: Iterable[
         if sum(_overwrite(file, begin, end) for begin, end in _gaps(file, pages)):
             os.fsync(file)
     finally:
-        connection.execute("ROLLBACK")
+        # An error may have ended it, which is then not hidden by another.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
     # Or the next change of the page would bring it back.
     connection.execute("PRAGMA shrink_memory")
     return True

@@ -106,6 +106,8 @@ class Store:
         """
         try:
             with self._folder.writing(meanwhile):
+                if self._log.distrusted:
+                    raise sqlite3.OperationalError("an fsync of the database file failed; start the server again")
                 results = self._commit(operations, before)
                 self._log.trim()
                 self._said = "", 0.0

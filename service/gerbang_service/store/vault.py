@@ -22,6 +22,8 @@ _FROM_CLEAR = (
 )
 # In table meta while what was in the clear may still lie about in the file.
 CLEAR_REMAINS = "clear_remains"
+# In table meta: what the audit log may hold that was written without the key.
+UNKEYED_AUDIT = "unkeyed_audit"
 
 
 class WrongKey(StartupError):
@@ -101,6 +103,8 @@ def cipher_for(connection: Connection, key: OperatorKey | None) -> AnyCipher:
         connection.execute("BEGIN IMMEDIATE")
         cipher = make_data_key(connection, key)
         connection.cipher = cipher
+        if not _was_served(connection):
+            connection.execute("INSERT INTO meta VALUES (?, '{}')", (UNKEYED_AUDIT,))
         seal_meta(connection)
         connection.execute("COMMIT")
     connection.cipher = cipher
@@ -113,6 +117,8 @@ def make_data_key(connection: sqlite3.Connection, key: OperatorKey) -> Cipher:
     data_key, now = os.urandom(KEY_BYTES), time.time_ns()
     wrapped = key.wrap(data_key, place("data_keys.wrapped", now))
     connection.execute("INSERT INTO data_keys VALUES (1, ?, ?, ?)", (wrapped, key.id, now))
+    # Whoever has put it there had no key.
+    connection.execute("DELETE FROM meta WHERE key = ?", (UNKEYED_AUDIT,))
     return Cipher(data_key)
 
 
@@ -133,7 +139,34 @@ def rewrap(connection: sqlite3.Connection, old: OperatorKey, new: OperatorKey) -
         )
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # An error may have ended it, which is then not hidden by another.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def unkeyed_audit(connection: sqlite3.Connection) -> str | None:
+    """Return what `keep_unkeyed_audit` was given, "{}" for a folder that was never in the clear; None for nothing yet.
+
+    To be believed only after `check_meta`.
+    """
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (UNKEYED_AUDIT,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def keep_unkeyed_audit(connection: Connection, heads: str) -> None:
+    """Keep, sealed, where the logs end that were written before the folder was encrypted: a JSON object. Once.
+
+    In a transaction of its own. Raises sqlite3.Error.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute("INSERT INTO meta VALUES (?, ?)", (UNKEYED_AUDIT, heads))
+        seal_meta(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 
@@ -154,7 +187,16 @@ def check_meta(connection: Connection) -> None:
 def _meta(connection: sqlite3.Connection) -> bytes:
     names = ("revision", "dimension", CLEAR_REMAINS, "model")
     rows = dict(connection.execute("SELECT key, value FROM meta WHERE key <> 'seal'").fetchall())
-    return place("meta.seal", *(rows.get(name) for name in names))
+    values = [rows.get(name) for name in names]
+    if UNKEYED_AUDIT in rows:
+        # Where a folder without it has its revision, a number, so that the one is never taken for the other.
+        values.insert(0, rows[UNKEYED_AUDIT])
+    return place("meta.seal", *values)
+
+
+def _was_served(connection: sqlite3.Connection) -> bool:
+    # A server's first start records the recogniser; one without encryption has begun an audit log without a key.
+    return connection.execute("SELECT 1 FROM meta WHERE key = 'model'").fetchone() is not None
 
 
 def _has_content(connection: sqlite3.Connection) -> bool:
