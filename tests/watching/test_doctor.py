@@ -2,92 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
+import errno
 import os
-import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
-import time
-from base64 import b64encode
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gerbang import WatchlistClient
-from gerbang_service.cli.doctor.storage import _is_locked
-from gerbang_service.store.connection import DATABASE_FILE
-from gerbang_service.store.schema import APPLICATION_ID, MIGRATIONS
-from running import KEY, RunningServer
+from gerbang_service.cli.doctor.access import check_ports
+from gerbang_service.cli.doctor.finding import Level
+from gerbang_service.settings import Settings
+from running import RunningServer
 from watching.certificates import certificate
-from watching.watched import DIMENSION, TEMPLATES
-
-WATCHED = ("--metrics-listen", "127.0.0.1:0")
-
-
-def doctor(data: Path, *options: str, env: dict[str, str] | None = None) -> tuple[int, list[dict[str, Any]]]:
-    """Return the exit code and the findings."""
-    command = [sys.executable, "-m", "gerbang_service.cli", "doctor", "--data", str(data), "--listen", "127.0.0.1:0"]
-    ended = subprocess.run(
-        [*command, *TEMPLATES, *WATCHED, *options, "--json"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "GERBANG_KEY": KEY, **(env or {})},
-    )
-    assert ended.returncode in (0, 1), ended.stderr
-    document = json.loads(ended.stdout)
-    assert document["healthy"] == (ended.returncode == 0)
-    return ended.returncode, document["findings"]
-
-
-def fails(findings: list[dict[str, Any]]) -> list[str]:
-    """Return what fails, each with what would mend it."""
-    assert all(each["advice"] for each in findings if each["level"] == "fail")
-    return [f"{each['area']}: {each['text']}" for each in findings if each["level"] == "fail"]
-
-
-def warnings(findings: list[dict[str, Any]]) -> list[str]:
-    """Return what somebody should look at. The clock of a test machine is left out."""
-    return [each["text"] for each in findings if each["level"] == "warning" and each["area"] != "clock"]
-
-
-@pytest.fixture(scope="module")
-def once_served(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with one template, whose server has ended."""
-    data = tmp_path_factory.mktemp("doctor") / "data"
-    with RunningServer(data, *TEMPLATES) as server, WatchlistClient(server.address) as office:
-        office.create_watchlist("w")
-        office.enroll("a", [[1.0] * DIMENSION], watchlists=["w"])
-        assert server.stop() == 0
-    return data
-
-
-@pytest.fixture
-def served(once_served: Path, data: Path) -> Path:
-    """A copy of it for one test."""
-    shutil.copytree(once_served, data)
-    return data
-
-
-def database(data: Path) -> sqlite3.Connection:
-    """Open the database as somebody might who should not."""
-    return sqlite3.connect(data / DATABASE_FILE, isolation_level=None)
-
-
-def test_a_sound_set_up_has_nothing_to_mend(served: Path) -> None:
-    """Exit code 0, and every area is told of."""
-    code, findings = doctor(served)
-    assert (code, fails(findings), warnings(findings)) == (0, [], [])
-    areas = {each["area"] for each in findings}
-    expected = {"configuration", "face pack", "data folder", "key", "audit log", "disk", "certificates", "ports"}
-    assert areas == expected | {"machine", "memory", "clock"}
-    assert any("1 templates at revision 2" in each["text"] for each in findings)
+from watching.examined import doctor, fails, warnings
+from watching.watched import TEMPLATES
 
 
 def test_a_new_folder_is_sound_and_stays_missing(data: Path) -> None:
@@ -95,20 +26,6 @@ def test_a_new_folder_is_sound_and_stays_missing(data: Path) -> None:
     code, findings = doctor(data)
     assert (code, fails(findings)) == (0, [])
     assert not data.exists()
-
-
-def test_looking_changes_nothing(served: Path) -> None:
-    """The same files with the same content, and no lock taken."""
-    before = contents(served)
-    doctor(served)
-    assert contents(served) == before
-
-
-def contents(data: Path) -> dict[str, bytes]:
-    """Return all files but the index of the write-ahead log, which SQLite makes for whoever reads."""
-    found = {path.name: path.read_bytes() for path in data.rglob("*") if path.is_file()}
-    assert found[DATABASE_FILE]
-    return {name: content for name, content in found.items() if not name.endswith("-shm")}
 
 
 def test_it_may_be_run_beside_the_server(data: Path) -> None:
@@ -136,11 +53,29 @@ def test_a_pack_that_is_not_there_fails(data: Path, tmp_path: Path) -> None:
     assert "no such folder" in fails(doctor(data, "--pack", str(tmp_path / "nowhere"))[1])[0]
 
 
+def test_a_pack_is_only_said_to_be_fetched_when_it_can_be(data: Path, tmp_path: Path) -> None:
+    """InsightFace has packs of some names; another name is a slip of the pen, and the names are told."""
+    home = {"HOME": str(tmp_path)}
+    code, findings = doctor(data, "--pack", "buffalo_s", env=home)
+    assert code == 0
+    assert any("buffalo_s is not on this machine yet" in each for each in warnings(findings))
+    (failed,) = fails(doctor(data, "--pack", "bufalo_s", env=home)[1])
+    assert failed.startswith("face pack: face pack bufalo_s: no such folder")
+    assert "buffalo_s" in failed
+
+
 def test_settings_that_contradict_each_other_fail(data: Path) -> None:
     """What serve would refuse, the doctor names."""
     code, findings = doctor(data, "--listen", "0.0.0.0:0")
     assert code == 1
     assert "listen" in fails(findings)[0]
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "127.0.0.1:65536", ":50051"])
+def test_an_address_without_a_host_or_a_port_fails_with_tls_too(data: Path, tls: Path, listen: str) -> None:
+    """It is refused for its form, whatever else is set."""
+    (failed,) = fails(doctor(data, "--listen", listen, *certificate(tls, 365))[1])
+    assert failed == f"configuration: setting listen: {listen!r} is not HOST:PORT"
 
 
 def test_what_is_off_is_doubted(data: Path) -> None:
@@ -152,97 +87,6 @@ def test_what_is_off_is_doubted(data: Path) -> None:
         assert expected in said
 
 
-def test_a_damaged_database_fails(served: Path) -> None:
-    """Pages that were overwritten are found."""
-    with closing(database(served)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    file = served / DATABASE_FILE
-    content = bytearray(file.read_bytes())
-    content[8192 * 3 : 8192 * 5] = b"\xa5" * (8192 * 2)
-    file.write_bytes(content)
-    (failed,) = fails(doctor(served)[1])
-    assert failed.startswith("data folder")
-
-
-def test_a_newer_or_foreign_database_fails(served: Path) -> None:
-    """One of a later program, and one that is not Gerbang's at all."""
-    with closing(database(served)) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    assert "has schema 99" in fails(doctor(served)[1])[0]
-    with closing(database(served)) as connection:
-        connection.execute("PRAGMA application_id = 1")
-    assert "not one of Gerbang's" in fails(doctor(served)[1])[0]
-
-
-@pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
-def test_an_older_database_is_not_called_current(data: Path, version: int) -> None:
-    """The doctor of a new version says beforehand that the next start changes it; only the newest is current."""
-    data.mkdir(0o700)
-    with closing(database(data)) as connection:
-        for script in MIGRATIONS[:version]:
-            connection.executescript(script)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {version}")
-    (data / DATABASE_FILE).chmod(0o600)
-    _, findings = doctor(data, "--no-encryption")
-    changed = any(f"from schema {version} to {len(MIGRATIONS)}" in each for each in warnings(findings))
-    current = any("current" in each["text"] for each in findings)
-    assert (changed, current) == ((False, True) if version == len(MIGRATIONS) else (True, False))
-
-
-def test_a_lock_is_told_by_device_and_inode(tmp_path: Path) -> None:
-    """Another file system's file with the same number is another file."""
-    lock, table = tmp_path / "LOCK", tmp_path / "locks"
-    lock.touch()
-    assert not _is_locked(lock)
-    with lock.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert _is_locked(lock)
-    status = lock.stat()
-    table.write_text(f"1: FLOCK  ADVISORY  WRITE 77 fd:63:{status.st_ino} 0 EOF\n")
-    assert not _is_locked(lock, table)
-    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
-    table.write_text(f"1: POSIX  ADVISORY  WRITE 77 {device}:{status.st_ino} 0 EOF\n")
-    assert not _is_locked(lock, table)
-    table.write_text(f"1: FLOCK  ADVISORY  WRITE 77 {device}:{status.st_ino} 0 EOF\n")
-    assert _is_locked(lock, table)
-
-
-def test_templates_of_another_recogniser_fail(served: Path) -> None:
-    """Unless they are to be ignored."""
-    assert "another recogniser" in fails(doctor(served, "--model", "f" * 64)[1])[0]
-    assert doctor(served, "--model", "f" * 64, "--other-models", "ignore")[0] == 0
-
-
-def test_keys_that_are_wrong_missing_or_open_fail(served: Path, tmp_path: Path) -> None:
-    """The folder says which key it needs; a key file is its owner's alone."""
-    other = b64encode(b"x" * 32).decode()
-    assert "needs key" in fails(doctor(served, env={"GERBANG_KEY": other})[1])[0]
-    assert "no key is given" in fails(doctor(served, env={"GERBANG_KEY": ""})[1])[0]
-    file = tmp_path / "key"
-    file.write_text(KEY)
-    file.chmod(0o644)
-    assert "others than its owner" in fails(doctor(served, "--key-file", str(file))[1])[0]
-    file.chmod(0o600)
-    assert doctor(served, "--key-file", str(file))[0] == 0
-    assert "is encrypted" in fails(doctor(served, "--no-encryption")[1])[0]
-
-
-def test_faces_in_the_clear_are_not_taken_for_encrypted_ones(data: Path) -> None:
-    """A key that was given for a folder that was made without one; the way out is named."""
-    with RunningServer(data, *TEMPLATES, "--no-encryption") as server, WatchlistClient(server.address) as office:
-        office.create_watchlist("w")
-    assert fails(doctor(data)[1]) == [f"key: {data} holds faces in the clear"]
-    assert doctor(data, "--no-encryption")[0] == 0
-
-
-def test_a_folder_that_others_can_read_is_doubted(served: Path) -> None:
-    """Each file and the folder itself."""
-    (served / DATABASE_FILE).chmod(0o644)
-    (doubt,) = warnings(doctor(served)[1])
-    assert f"{DATABASE_FILE} is open to others (mode 0644)" in doubt
-
-
 def test_a_port_that_is_taken_fails(data: Path) -> None:
     """By another program, or by two settings at once."""
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -252,11 +96,28 @@ def test_a_port_that_is_taken_fails(data: Path) -> None:
     assert "both" in fails(doctor(data, "--listen", taken, "--metrics-listen", taken)[1])[0]
 
 
-def test_a_clock_that_went_back_fails(served: Path) -> None:
-    """A database from the future: expiry times would be judged by a wrong clock."""
-    tomorrow = time.time() + 86400
-    os.utime(served / DATABASE_FILE, (tomorrow, tomorrow))
-    assert "the clock went back" in fails(doctor(served)[1])[0]
+@pytest.mark.parametrize(
+    ("error", "said", "advice"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "the name can't be resolved", "DNS"),
+        (OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL)), "Cannot assign", "that this machine has"),
+        (OSError(errno.EACCES, os.strerror(errno.EACCES)), "Permission denied", "CAP_NET_BIND_SERVICE"),
+    ],
+)
+@pytest.mark.parametrize("running", [False, True])
+def test_who_has_the_port_is_blamed_for_a_taken_one_only(
+    *, error: OSError, said: str, advice: str, running: bool, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that nobody knows, another machine's address, a port of root's: each has a way out of its own."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    (found,) = check_ports(Settings(data=data, pack="none"), running=running)
+    assert found.level is Level.FAIL
+    assert said in found.text
+    assert advice in found.advice
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_a_taken_port_is_a_refusal_to_start(watched: WatchedServer, tmp_path: Pa
     with pytest.raises(StartRefused) as refused:
         RunningServer(tmp_path / "other", *TEMPLATES, "--metrics-listen", watched.watched)
     assert refused.value.returncode == 3
-    assert f"can't listen on {watched.watched} for metrics" in refused.value.stderr
+    assert f"can't listen on {watched.watched} for metrics: Address already in use\n" in refused.value.stderr
 
 
 def test_without_an_address_nobody_is_answered(data: Path) -> None:

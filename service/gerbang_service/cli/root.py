@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 
 import click
@@ -48,6 +49,9 @@ def root() -> None:
 
 def run() -> int:
     """Run the command that the arguments name and return its exit code."""
+    if not {"serve", "demo"} & set(sys.argv[1:2]):
+        # gRPC's core reads it when it is imported. Of a client it says what the command says too, in words of its own.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         code = root.main(prog_name="gerbang", standalone_mode=False)
     except click.UsageError as error:

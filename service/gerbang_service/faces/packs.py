@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,10 @@ DETECTION_THRESHOLD = 0.5
 # whose number ONNX Runtime would take from the host and not from the CPU quota (insightface issue 2899). An image that
 # is alone is given several. Two were measured (docs/images.md); more than 4 were not tried.
 _MOST_THREADS = 4
+
+# Those of InsightFace's model zoo that have a detector and a recogniser of faces, and where it keeps them.
+_FETCHED = ("antelopev2", "buffalo_l", "buffalo_m", "buffalo_s", "buffalo_sc", "raccoon_l", "raccoon_s")
+_MODELS = Path("~/.insightface/models")
 
 _PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
 
@@ -63,12 +69,42 @@ def open_pack(name_or_folder: str, det_size: int, device: str = CPU, threads: in
         with tempfile.TemporaryDirectory(prefix="gerbang-stand-in-") as folder:
             write_pack(Path(folder))
             return _load(STAND_IN, folder, det_size, device, threads)
+    if has_to_be_fetched(name_or_folder):
+        _fetch(name_or_folder)
     path = Path(name_or_folder).expanduser()
     if path.is_dir():
         return _load(path.resolve().name, str(path), det_size, device, threads)
+    return _load(name_or_folder, name_or_folder, det_size, device, threads)
+
+
+def has_to_be_fetched(name_or_folder: str) -> bool:
+    """Tell whether a pack that `open_pack` takes is not on this machine yet; raise StartupError when there is none."""
+    if name_or_folder == STAND_IN or Path(name_or_folder).expanduser().is_dir():
+        return False
     if os.sep in name_or_folder or name_or_folder.startswith(("~", ".")):
         raise StartupError(f"face pack {name_or_folder}: no such folder")
-    return _load(name_or_folder, name_or_folder, det_size, device, threads)
+    if (_MODELS / name_or_folder).expanduser().is_dir():
+        return False
+    if name_or_folder not in _FETCHED:
+        raise StartupError(
+            f"face pack {name_or_folder}: no such folder, here or in {_MODELS}, and none of InsightFace's own packs "
+            f"({', '.join(_FETCHED)})"
+        )
+    return True
+
+
+def _fetch(name: str) -> None:
+    from insightface.utils import ensure_available  # noqa: PLC0415 - it takes seconds, as below
+
+    try:
+        # It prints, and what a server prints is for who started it: that it listens.
+        with redirect_stdout(sys.stderr):
+            ensure_available("models", name)
+    except Exception as error:
+        raise StartupError(
+            f"face pack {name} can't be fetched ({type(error).__name__}): without a network put its folder, from a "
+            f"machine with one, into {_MODELS}"
+        ) from error
 
 
 def _load(name: str, source: str, det_size: int, device: str, threads: int | None) -> FacePack:

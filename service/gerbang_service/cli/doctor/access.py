@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,11 @@ from gerbang_service.settings import Settings, split_address
 
 _TLS, _PORTS = "certificates", "ports"
 _SOON = timedelta(days=30)
+_ADVICE = {
+    errno.EADDRINUSE: "stop who has it, or take another port",
+    errno.EADDRNOTAVAIL: "name an address that this machine has",
+    errno.EACCES: "take a port from 1024 on, or give the server CAP_NET_BIND_SERVICE",
+}
 
 
 def check_certificates(settings: Settings) -> Iterator[Finding]:
@@ -60,16 +66,23 @@ def check_ports(settings: Settings, *, running: bool) -> Iterator[Finding]:
             yield Finding.fail(_PORTS, f"{name} and {seen[address]} are both {address}", "give each its own")
             continue
         seen[address] = name
-        why = _taken(address)
-        if not why:
+        problem = _problem(address)
+        if problem is None:
             yield Finding.ok(_PORTS, f"{name} {address} is free")
-        elif running:
+        elif running and problem.errno == errno.EADDRINUSE:
             yield Finding.ok(_PORTS, f"{name} {address} is taken, and a server runs on the data folder")
+        elif isinstance(problem, socket.gaierror):
+            yield Finding.fail(
+                _PORTS,
+                f"{name} {address}: the name can't be resolved ({problem.strerror})",
+                "name an address of this machine, or mend DNS or /etc/hosts",
+            )
         else:
-            yield Finding.fail(_PORTS, f"{name} {address}: {why}", "stop who has it, or take another port")
+            advice = _ADVICE.get(problem.errno or 0, "name another address")
+            yield Finding.fail(_PORTS, f"{name} {address}: {problem.strerror or problem}", advice)
 
 
-def _taken(address: str) -> str:
+def _problem(address: str) -> OSError | None:
     host, port = split_address(address)
     try:
         family, kind, protocol, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -77,5 +90,5 @@ def _taken(address: str) -> str:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(found)
     except OSError as error:
-        return error.strerror or str(error)
-    return ""
+        return error
+    return None

@@ -15,6 +15,7 @@ from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.cli.serve import config_option, settings_options
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.process import keep_private
 from gerbang_service.settings import Settings
 
 _STYLES = {Level.OK: "green", Level.WARNING: "bold yellow", Level.FAIL: "bold red"}
@@ -30,8 +31,11 @@ _STYLES = {Level.OK: "green", Level.WARNING: "bold yellow", Level.FAIL: "bold re
 def doctor(as_json: bool, **values: Any) -> None:  # noqa: ANN401, FBT001 - click passes them by name
     """Look at configuration, face pack, data folder, keys, certificates, ports, memory and clock, and say what to mend.
 
-    Takes the settings of `gerbang serve`, changes nothing, and may be run beside a server.
+    Takes the settings of `gerbang serve`, changes nothing, and may be run beside a server. Reads all that is stored, as
+    `gerbang check` does.
     """
+    # It holds the key, and what that opens, as a server does.
+    keep_private()
     logging.disable(logging.WARNING)
     output = Output(as_json=as_json)
     findings: list[Finding] = []

@@ -92,7 +92,7 @@ def check_clock(settings: Settings) -> Iterator[Finding]:
     database = settings.data / DATABASE_FILE
     if now < _EARLIEST:
         yield Finding.fail(_CLOCK, f"{shown} is before this program was written", advice)
-    elif database.exists() and database.stat().st_mtime > now + 60:
+    elif _written(database) > now + 60:
         yield Finding.fail(_CLOCK, f"the database was written later than {shown}: the clock went back", advice)
     else:
         yield Finding.ok(_CLOCK, shown)
@@ -108,6 +108,13 @@ def check_clock(settings: Settings) -> Iterator[Finding]:
             if synchronised
             else Finding.warning(_CLOCK, "the kernel says that nothing synchronises it", advice)
         )
+
+
+def _written(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:  # not there, or not to be reached, which is said elsewhere
+        return -math.inf
 
 
 def is_synchronised() -> bool | None:

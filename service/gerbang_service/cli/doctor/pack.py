@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gerbang_service.cli.doctor.finding import Finding
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.settings import NO_PACK, STAND_IN, Settings
+from gerbang_service.settings import NO_PACK, Settings
 
 _AREA = "face pack"
 
@@ -28,13 +27,6 @@ class PackCheck:
             self.model = settings.model or None
             yield Finding.ok(_AREA, "none: gates send templates")
             return
-        if _would_be_fetched(settings.pack):
-            yield Finding.warning(
-                _AREA,
-                f"{settings.pack} is not on this machine yet: the first start fetches it",
-                "start once with a network, or name a folder",
-            )
-            return
         try:
             yield from self._run()
         except StartupError as error:
@@ -44,10 +36,17 @@ class PackCheck:
         # Imported here: they take seconds.
         import numpy as np  # noqa: PLC0415
 
-        from gerbang_service.faces.packs import open_pack  # noqa: PLC0415
+        from gerbang_service.faces.packs import has_to_be_fetched, open_pack  # noqa: PLC0415
         from gerbang_service.faces.thresholds import thresholds_for  # noqa: PLC0415
 
         settings = self.settings
+        if has_to_be_fetched(settings.pack):
+            yield Finding.warning(
+                _AREA,
+                f"{settings.pack} is not on this machine yet: the first start fetches it",
+                "start once with a network, or name a folder",
+            )
+            return
         pack = open_pack(settings.pack, settings.det_size, settings.device)
         started = time.perf_counter()
         pack.detector.detect(np.full((settings.det_size, settings.det_size, 3), 128, np.uint8), alone=True)
@@ -65,9 +64,3 @@ class PackCheck:
         )
         identification, verification = thresholds_for(pack, settings)
         yield Finding.ok(_AREA, f"thresholds {identification:.4f} (Identify) and {verification:.4f} (Verify)")
-
-
-def _would_be_fetched(name: str) -> bool:
-    if name == STAND_IN or "/" in name or name.startswith(("~", ".")) or Path(name).is_dir():
-        return False
-    return not Path("~/.insightface/models", name).expanduser().is_dir()

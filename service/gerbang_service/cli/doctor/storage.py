@@ -12,18 +12,23 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gerbang_service.cli.doctor.finding import Finding
+from gerbang_service.cli.doctor.finding import Finding, Level
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.settings import Settings
+from gerbang_service.store import reading
+from gerbang_service.store.checking import Report, check
 from gerbang_service.store.connection import DATABASE_FILE, LOCK_FILE, Connection, look
-from gerbang_service.store.keys import ENVIRONMENT, find_key
+from gerbang_service.store.keys import ENVIRONMENT, OperatorKey, find_key
+from gerbang_service.store.log_check import log_damage
 from gerbang_service.store.schema import APPLICATION_ID, MIGRATIONS
-from gerbang_service.store.vault import cipher_of, wrapped_by
+from gerbang_service.store.vault import WrongKey, cipher_of, wrapped_by
 
 _AREA, _DISK = "data folder", "disk"
 # Free room, bytes, below which writes fail soon, whatever the size of the database.
 _HARDLY_ANY = 100 * 2**20
 _RATHER_LITTLE = 2 * 2**30
+_CHOWN = "run as its owner, or chown it"
+_RESTORE = "copy the folder as it is, look at the disk (dmesg), then restore a backup: docs/operations.md"
 
 
 @dataclass(slots=True)
@@ -39,17 +44,23 @@ class StorageCheck:
     templates: int = field(default=0, init=False)
     dimension: int = field(default=0, init=False)
     running: bool = field(default=False, init=False)
+    _key: OperatorKey | None = field(default=None, init=False)
 
     def __call__(self) -> Iterator[Finding]:
         """Look at the folder, the database, the key, and the disk."""
-        folder = self.settings.data
+        try:
+            yield from self._all(self.settings.data)
+        except PermissionError as error:
+            yield Finding.fail(_AREA, f"{error.filename} can't be reached", _CHOWN)
+
+    def _all(self, folder: Path) -> Iterator[Finding]:
         yield from self._folder(folder)
         database = folder / DATABASE_FILE
         if database.exists():
             yield from self._database(database)
         else:
             yield Finding.ok(_AREA, f"{folder} holds no database yet: the first start makes one")
-            yield from self._key(None)
+            yield from self._find_key(None)
         yield from self._audit_log(folder)
         yield from self._disk(folder, database)
 
@@ -60,10 +71,14 @@ class StorageCheck:
         there = next(each for each in (log.absolute(), *log.absolute().parents) if each.exists())
         if not os.access(there, os.W_OK | os.X_OK):
             yield Finding.fail("audit log", f"{log} can't be written: nothing could be changed", "chown it")
-        elif shutil.disk_usage(there).free < _RATHER_LITTLE:
-            yield Finding.warning(
-                "audit log", "less than 2 GB are free for it: a busy day's records", "archive old files, or make room"
+            return
+        free, advice = shutil.disk_usage(there).free, "archive old files, or make room"
+        if free < _HARDLY_ANY:
+            yield Finding.fail(
+                "audit log", f"{free / 2**20:.0f} MB are free for it: when none is, searches are refused too", advice
             )
+        elif free < _RATHER_LITTLE:
+            yield Finding.warning("audit log", "less than 2 GB are free for it: a busy day's records", advice)
         else:
             yield Finding.ok("audit log", f"{log} can be written")
 
@@ -74,7 +89,7 @@ class StorageCheck:
                 yield Finding.fail(_AREA, f"{folder} can't be made: {parent} may not be written", "make it yourself")
             return
         if not folder.is_dir() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-            yield Finding.fail(_AREA, f"{folder} can't be read and written", "run as its owner, or chown it")
+            yield Finding.fail(_AREA, f"{folder} can't be read and written", _CHOWN)
             return
         for path in (folder, *sorted(folder.iterdir())):
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -87,21 +102,29 @@ class StorageCheck:
             yield Finding.ok(_AREA, "a server runs on it")
 
     def _database(self, database: Path) -> Iterator[Finding]:
-        try:
-            with closing(look(database)) as connection:
-                yield from _schema(connection)
-                yield from self._key(connection)
-                yield from self._contents(connection)
-                damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        except sqlite3.Error as error:
-            yield Finding.fail(_AREA, f"{database} can't be read: {error}", "restore a backup: docs/operations.md")
+        files = (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm")))
+        closed = [file for file in files if file.exists() and not os.access(file, os.R_OK | os.W_OK)]
+        if closed:
+            yield Finding.fail(_AREA, f"{closed[0]} can't be read and written", f"{_CHOWN}; chmod 600 {closed[0]}")
             return
-        if damage != "ok":
-            yield Finding.fail(_AREA, f"{database} is damaged: {damage}", "restore a backup: docs/operations.md")
-        else:
-            yield Finding.ok(_AREA, "the database passes its quick check; gerbang check looks at every value")
+        try:
+            # Before it is opened, see there.
+            log = log_damage(database)
+            with closing(look(database)) as connection:
+                schema = _schema(connection)
+                yield schema
+                if schema.level is Level.FAIL:
+                    return
+                yield from self._find_key(connection)
+                yield from self._contents(connection)
+                yield _soundness(check(connection, self._key, log=log))
+        except sqlite3.Error as error:
+            yield Finding.fail(_AREA, f"{database} can't be read: {error}", _RESTORE)
+        except reading.NOT_OURS:
+            # Not with the error's own text, which may hold what was read.
+            yield Finding.fail(_AREA, f"{database} holds what Gerbang does not write", _RESTORE)
 
-    def _key(self, connection: Connection | None) -> Iterator[Finding]:
+    def _find_key(self, connection: Connection | None) -> Iterator[Finding]:
         settings = self.settings
         needed = None if connection is None else wrapped_by(connection)
         if not settings.encryption:
@@ -116,23 +139,22 @@ class StorageCheck:
                 yield Finding.fail(
                     "key",
                     f"no key is given{f', and {needed} is needed' if needed else ''}",
-                    f"set key_file or {ENVIRONMENT}; gerbang key create makes a first one",
+                    f"set key_file or {ENVIRONMENT}{'' if needed else '; gerbang key create makes a first one'}",
                 )
                 return
             if connection is not None:
                 cipher_of(connection, key)
-        except GerbangError as error:
+        except WrongKey as error:
             yield Finding.fail("key", str(error), "find the key with this id: without it nothing can be read")
             return
-        if needed is None and self._revision(connection):
+        except GerbangError as error:
+            yield Finding.fail("key", str(error), "the file has to be there, hold a key, and be its user's alone")
+            return
+        self._key = key
+        if needed is None and connection is not None and reading.revision(connection):
             yield Finding.fail("key", f"{settings.data} holds faces in the clear", "gerbang key encrypt")
             return
         yield Finding.ok("key", f"key {key.id} {'fits' if needed else 'is ready'}")
-
-    def _revision(self, connection: Connection | None) -> int:
-        if connection is None:
-            return 0
-        return int(connection.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0])
 
     def _contents(self, connection: Connection) -> Iterator[Finding]:
         stored = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('model', 'dimension')").fetchall())
@@ -151,7 +173,7 @@ class StorageCheck:
         else:
             yield Finding.ok(
                 _AREA,
-                f"{self.templates:,} templates at revision {self._revision(connection):,}"
+                f"{self.templates:,} templates at revision {reading.revision(connection):,}"
                 if not others
                 else f"{sum(others.values()):,} templates of other recognisers are left unused",
             )
@@ -169,25 +191,37 @@ class StorageCheck:
             yield Finding.ok(_DISK, free)
 
 
-def _schema(connection: Connection) -> Iterator[Finding]:
+def _schema(connection: Connection) -> Finding:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
-        yield Finding.fail(_AREA, "the database file is not one of Gerbang's", "name another folder")
-    elif version > len(MIGRATIONS):
-        yield Finding.fail(
+        return Finding.fail(_AREA, "the database file is not one of Gerbang's", "name another folder")
+    if version > len(MIGRATIONS):
+        return Finding.fail(
             _AREA,
             f"the database has schema {version}, this program knows up to {len(MIGRATIONS)}",
             "use the newer program that wrote it",
         )
-    elif version < len(MIGRATIONS):
-        yield Finding.warning(
+    if version < len(MIGRATIONS):
+        return Finding.warning(
             _AREA,
             f"the next start changes the database from schema {version} to {len(MIGRATIONS)}, for good",
             "make a backup first",
         )
-    else:
-        yield Finding.ok(_AREA, f"schema {version} is current")
+    return Finding.ok(_AREA, f"schema {version} is current")
+
+
+def _soundness(report: Report) -> Finding:
+    if report.damaged:
+        more = f", and {report.damaged - 1} more" if report.damaged > 1 else ""
+        return Finding.fail(
+            _AREA,
+            f"damaged: {report.damage[0]}{more}",
+            "copy the folder as it is; gerbang check names all that is damaged, docs/operations.md says what to do",
+        )
+    if report.unchecked:
+        return Finding.warning(_AREA, f"not checked: {report.unchecked[0]}", "run this again with the key")
+    return Finding.ok(_AREA, "the database is whole, as far as gerbang check can tell")
 
 
 def _is_locked(lock: Path, table: Path = Path("/proc/locks")) -> bool:
