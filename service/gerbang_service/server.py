@@ -88,6 +88,7 @@ class Server:
             await self._close_audit()
         if self._failed:
             raise Failed("stopped: what is in memory may not be what is stored, see the log")
+        log.info("stopped")
 
     def stop(self) -> None:
         """Begin to drain: no new calls, those in flight are finished, then `run` returns."""

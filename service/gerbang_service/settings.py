@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
+import socket
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,6 +222,16 @@ def split_address(listen: str, setting: str = "listen") -> tuple[str, int]:
     return host, int(port)
 
 
+def check_host(listen: str) -> None:
+    """Raise StartupError when the host of `listen` can't be resolved: what binds it would not tell that."""
+    host, port = split_address(listen)
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        why = error.strerror if isinstance(error, socket.gaierror) else "no host name"
+        raise StartupError(f"can't listen on {listen}: {host} can't be resolved ({why})") from error
+
+
 def is_loopback(listen: str, setting: str = "listen") -> bool:
     """Tell whether only this machine can reach `listen`; raises StartupError as split_address does."""
     host, _ = split_address(listen, setting)
@@ -239,7 +250,8 @@ def read_toml(path: Path) -> dict[str, Any]:
             values = tomllib.load(file)
     except OSError as error:
         raise StartupError(f"configuration {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    # Not TOMLDecodeError alone: a number of thousands of digits is a plain ValueError, deep nesting a RecursionError.
+    except (ValueError, RecursionError) as error:
         raise StartupError(f"configuration {path}: {error}") from error
     unknown = sorted(set(values) - {field.name for field in dataclasses.fields(Settings)})
     if unknown:

@@ -18,7 +18,7 @@ from gerbang_service.audit.log import AuditLog
 from gerbang_service.audit.serving import close_log, compare, note_start, note_workers, open_log, worker_folder
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.process import EXIT_REFUSED
-from gerbang_service.settings import Settings, split_address
+from gerbang_service.settings import Settings, check_host, split_address
 from gerbang_service.store import reading
 from gerbang_service.store.database import DataFolder
 from gerbang_service.store.vault import key_for
@@ -70,6 +70,7 @@ class Supervisor:
             if audit is not None:
                 close_log(audit, self._settings, folder, orderly=self._orderly)
             folder.close()
+        log.info("stopped")
 
     def _audited(self, folder: DataFolder) -> AuditLog | None:
         """Open the log of the server as a whole; those of the calls are its workers'."""
@@ -204,6 +205,7 @@ def _address(listen: str, port: socket.socket) -> str:
 def _reserve_port(listen: str) -> socket.socket:
     """Bind the port for processes that share it, without listening; raise StartupError when anyone has it."""
     host, port = split_address(listen)
+    check_host(listen)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         if port:

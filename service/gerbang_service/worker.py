@@ -6,6 +6,7 @@ The first line of its standard input is its settings as JSON. Its end means that
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from gerbang_service import process
 from gerbang_service.domain.errors import Failed, StartupError
 from gerbang_service.settings import Settings
+
+log = logging.getLogger("gerbang_service.worker")  # not __main__, as which it is run
 
 
 def main() -> None:
@@ -23,7 +26,10 @@ def main() -> None:
     try:
         asyncio.run(process.serve(settings, _watch_supervisor))
     except StartupError as error:
-        print(f"gerbang worker: {error}", file=sys.stderr, flush=True)
+        if settings.log_format == "json":
+            log.critical("%s", error)
+        else:
+            print(f"gerbang worker: {error}", file=sys.stderr, flush=True)
         sys.exit(process.EXIT_FAILED if isinstance(error, Failed) else process.EXIT_REFUSED)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
@@ -199,11 +200,57 @@ def test_the_asking_commands_take_a_token_from_a_file_or_the_environment(pki: Pk
 
 
 def test_who_is_turned_away_in_the_handshake_is_told_what_to_look_at(guarded: GuardedServer, shared_pki: Pki) -> None:
-    """The server gives no reason: the command line names what it may be, whichever end refused."""
-    for trusted in ((), ("--ca", str(shared_pki.folder / "ca.pem")), ("--ca", str(shared_pki.folder / "gate.pem"))):
+    """The server gives no reason: the command line names what it may be."""
+    for trusted in ((), ("--ca", str(shared_pki.folder / "ca.pem"))):
         done = run("info", "--server", guarded.address, *trusted)
         assert (done.exit_code, "--client-certificate" in done.output) == (3, True), done.output
+        assert "turned the connection away" in done.output
         assert "can't be reached: OK" not in done.output
+
+
+def test_a_handshake_that_the_client_gave_up_is_told_as_its_own(
+    pki: Pki, data: Path, tmp_path: Path, templates_server: RunningServer
+) -> None:
+    """Another authority's server, one that has no such name, and one that speaks no TLS: nobody turned anybody away."""
+    other = Pki(tmp_path / "other")
+    pki.authority.issue_server("server", ["elsewhere.example"])
+    with RunningServer(data, *TEMPLATES, *pki.tls) as server:
+        for address, ca, said in (
+            (server.address, other, "certificate is not of an authority in --ca"),
+            (server.address, pki, "certificate is not for this name or address"),
+            (templates_server.address, pki, "speaks no TLS"),
+        ):
+            done = run("info", "--server", address, "--ca", str(ca.folder / "ca.pem"))
+            assert (done.exit_code, said in done.output) == (3, True), done.output
+            assert "turned" not in done.output
+
+
+def test_an_authority_that_cant_be_read_is_not_said_to_be_missing(pki: Pki) -> None:
+    """Who was told so would make another, and all certificates anew."""
+    key = pki.folder / "ca.key"
+    key.write_text("no key")
+    assert "not as 'gerbang certs ca' makes them" in refusal("certs", "issue", str(pki.folder), "a", "--role", "gate")
+    key.unlink()
+    assert "there is no authority" in refusal("certs", "issue", str(pki.folder), "a", "--role", "gate")
+    key.mkdir()
+    said = refusal("certs", "issue", str(pki.folder), "a", "--role", "gate")
+    assert "ca.key: Is a directory" in said
+    assert "no authority" not in said
+
+
+def test_a_token_that_may_not_be_meant_is_made_with_a_note(tmp_path: Path) -> None:
+    """Bound to a list that is not there, or of a name that is taken: on stderr, so that a program's stdout is whole."""
+    data = tmp_path / "data"
+    with RunningServer(data, *TEMPLATES):
+        pass
+    create = ("token", "create", "--data", str(data), "--role", "gate", "--name", "gate-7")
+    first = run(*create)
+    assert (first.exit_code, len(first.stderr.splitlines())) == (0, 1)
+    second = run(*create, "--watchlist", "nosuch", "--json")
+    assert second.exit_code == 0
+    assert json.loads(second.stdout)["watchlists"] == ["nosuch"]
+    assert "no watchlist nosuch" in second.stderr
+    assert f"Token {first.stdout.split('_')[1]} has the name gate-7 too" in second.stderr
 
 
 @pytest.mark.parametrize(

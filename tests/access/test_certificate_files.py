@@ -90,7 +90,7 @@ def _all_writable(pki: Pki, name: str) -> None:
         (_garble, "server.pem", "tls_certificate", "no certificate in PEM form"),
         (_garble, "server.key", "tls_key", "no private key in PEM form"),
         (_garble, "ca.pem", "client_ca", "no certificate in PEM form"),
-        (_other_key, "", "tls_key", "not the key of the certificate"),
+        (_other_key, "", "tls_key", r"not the key of .*/server\.pem"),
         (_passphrase, "", "tls_key", "encrypted with a passphrase"),
         (_expired, "", "tls_certificate", "expired at"),
         (_not_yet_valid, "", "tls_certificate", "clock"),

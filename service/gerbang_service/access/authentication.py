@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from cryptography import x509
@@ -20,6 +21,9 @@ Context: TypeAlias = aio.ServicerContext[Any, Any]
 _AUTHORIZATION: Final = "authorization"
 _BEARER: Final = "bearer"
 _PEM: Final = "x509_pem_cert"
+_COMMON_NAME: Final = "x509_common_name"
+# Of a certificate that nobody is let in with, what is told: so many names, each of so many characters.
+_NAMES_TOLD, _NAME_TOLD = 3, 64
 # Certificates remembered; an airport has some hundreds.
 _REMEMBERED = 4096
 
@@ -64,17 +68,30 @@ class Authentication:
             self._by_certificate, self._by_policy = {}, policy
         known = self._by_certificate.get(pem)
         if known is None:
-            identity = policy.identity({kind: _texts(peer.get(kind.value, ())) for kind in Kind})
+            names = {kind: _texts(peer.get(kind.value, ())) for kind in Kind}
+            try:
+                identity = policy.identity(names)
+            except Unauthenticated as error:
+                told = [name for found in names.values() for name in found] or _texts(peer.get(_COMMON_NAME, ()))
+                raise Unauthenticated(str(error), certificate=_told(told)) from None
             expires = x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
             known = self._by_certificate[pem] = identity, expires
         identity, expires = known
         if time.time() >= expires:
-            raise Unauthenticated("the client certificate has expired since the connection was made")
+            raise Unauthenticated(
+                "the client certificate has expired since the connection was made", certificate=_told([identity.name])
+            )
         return identity
 
 
 def _texts(names: Iterable[bytes]) -> list[str]:
     return [each.decode() for each in names if each.isascii()]
+
+
+def _told(names: Iterable[str]) -> str:
+    """Return the first of a certificate's names, cut short: whoever issued it may have written anything there."""
+    short = (each[:_NAME_TOLD] for each in names if each.isprintable())
+    return ", ".join(islice(short, _NAMES_TOLD))
 
 
 def _authorizations(context: Context) -> list[str | bytes]:

@@ -39,8 +39,12 @@ class Authority:
         try:
             self._certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
             key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
-        except (OSError, ValueError, TypeError) as error:
+        except FileNotFoundError as error:
             raise AuthorityError(f"there is no authority in {folder}: 'gerbang certs ca' makes one") from error
+        except OSError as error:
+            raise AuthorityError(f"{error.filename}: {error.strerror}") from error
+        except (ValueError, TypeError) as error:  # TypeError: a key with a passphrase
+            raise AuthorityError(f"ca.pem and ca.key in {folder} are not as 'gerbang certs ca' makes them") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise AuthorityError(f"{folder / 'ca.key'} is not of an authority made by 'gerbang certs ca'")
         self._key = key

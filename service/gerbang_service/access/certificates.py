@@ -97,7 +97,10 @@ def load(certificate: Path, key: Path, client_ca: Path | None) -> Material:
     chain_pem, key_pem = read("tls_certificate", certificate), read("tls_key", key)
     check_unwritable("tls_key", key, stat.S_IWGRP | stat.S_IWOTH)
     leaf = _certificates("tls_certificate", certificate, chain_pem)[0]
-    _check_key(key, key_pem, leaf)
+    try:
+        check_key(key, key_pem, certificate, chain_pem)
+    except ValueError as error:
+        raise StartupError(f"setting tls_key: {error}") from error
     _check_validity("tls_certificate", certificate, leaf)
     ca_pem = None
     if client_ca is not None:
@@ -112,25 +115,33 @@ def load(certificate: Path, key: Path, client_ca: Path | None) -> Material:
     return Material(chain_pem, key_pem, ca_pem, leaf.not_valid_after_utc)
 
 
-def _certificates(setting: str, path: Path, pem: bytes) -> list[x509.Certificate]:
+def certificates_in(path: Path, pem: bytes) -> list[x509.Certificate]:
+    """Return the certificates in the content of a file, at least one; raise ValueError, which says what it holds."""
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
-        raise StartupError(f"setting {setting}: {path} holds no certificate in PEM form") from error
+    except ValueError:
+        raise ValueError(f"{path} holds no certificate in PEM form") from None
 
 
-def _check_key(path: Path, pem: bytes, certificate: x509.Certificate) -> None:
+def check_key(path: Path, pem: bytes, certificate: Path, chain: bytes) -> None:
+    """Raise ValueError when the content of a file is not the private key of the first certificate of another."""
+    leaf = certificates_in(certificate, chain)[0]
     try:
         key = serialization.load_pem_private_key(pem, None)
-    except TypeError as error:
-        raise StartupError(
-            f"setting tls_key: {path} is encrypted with a passphrase, which nobody could enter"
-        ) from error
-    except Exception as error:  # ValueError and UnsupportedAlgorithm; their texts may quote the file
-        raise StartupError(f"setting tls_key: {path} holds no private key in PEM form") from error
+    except TypeError:
+        raise ValueError(f"{path} is encrypted with a passphrase, which nobody could enter") from None
+    except Exception:  # noqa: BLE001 - ValueError and UnsupportedAlgorithm; their texts may quote the file
+        raise ValueError(f"{path} holds no private key in PEM form") from None
     form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    if key.public_key().public_bytes(*form) != certificate.public_key().public_bytes(*form):
-        raise StartupError(f"setting tls_key: {path} is not the key of the certificate in tls_certificate")
+    if key.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
+        raise ValueError(f"{path} is not the key of {certificate}")
+
+
+def _certificates(setting: str, path: Path, pem: bytes) -> list[x509.Certificate]:
+    try:
+        return certificates_in(path, pem)
+    except ValueError as error:
+        raise StartupError(f"setting {setting}: {error}") from error
 
 
 def _check_validity(setting: str, path: Path, certificate: x509.Certificate) -> None:

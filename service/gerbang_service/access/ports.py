@@ -17,7 +17,7 @@ from gerbang_service.access.identity import Identity
 from gerbang_service.access.policy import Policy, watched_policy
 from gerbang_service.access.tokens import TokenBook
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.settings import Settings, is_loopback, split_address
+from gerbang_service.settings import Settings, check_host, is_loopback, split_address
 from gerbang_service.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -97,6 +97,7 @@ def _bind(server: aio.Server, listen: str, credentials: grpc.ServerCredentials |
     host, port = split_address(listen)
     shown = f"[{host}]" if ":" in host else host
     address = f"{shown}:{port}"
+    check_host(listen)
     try:
         bound = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError as error:

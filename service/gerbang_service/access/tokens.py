@@ -88,7 +88,8 @@ class TokenBook:
         known = self._known.get(form[1]) if form else None
         # The digest is compared whether the id is known or not, and in constant time.
         if not hmac.compare_digest(_digest(text), known[0].digest if known else _NOBODYS) or known is None:
-            raise Unauthenticated("the API token is not known")
+            # Its id is what the caller says: perhaps of another server's token.
+            raise Unauthenticated("the API token is not known", **({"token_id": form[1]} if form else {}))
         stored, identity = known
         if stored.revoke_time_ns is not None:
             raise Unauthenticated(f"API token {stored.token_id} was revoked", token_id=stored.token_id)

@@ -17,9 +17,10 @@ _BY_REASON: Final[dict[str, str]] = {
     "IMAGE_UNREADABLE": "send a whole JPEG, PNG, WebP, BMP or JPEG 2000 file",
     "IMAGE_TOO_LARGE": "send a smaller file; 1000 pixels across are plenty",
     "NO_FACE_PACK": "ask a server that was started with a face pack",
-    "SUBJECT_NOT_FOUND": "'gerbang subject list' shows who is enrolled",
+    "SUBJECT_NOT_FOUND": "is the id right? Who may call 'gerbang subject list' sees there who is enrolled",
     "TEMPLATE_NOT_FOUND": "'gerbang subject show' lists the subject's templates",
-    "WATCHLIST_NOT_FOUND": "'gerbang watchlist list' shows those there are, 'gerbang watchlist create' makes one",
+    "WATCHLIST_NOT_FOUND": "is the id right? Who may call 'gerbang watchlist list' sees there those there are, and an "
+    "administrator makes one with 'gerbang watchlist create'",
     "WATCHLIST_EXISTS": "'gerbang watchlist update' changes it",
     "WATCHLIST_NOT_EMPTY": "--force deletes it; its subjects stay enrolled",
     "SUBJECT_HAS_NO_TEMPLATE": "enrol a photo of the subject first",
@@ -32,7 +33,8 @@ _BY_REASON: Final[dict[str, str]] = {
     "UNAUTHENTICATED": "show a certificate that the server's policy names (--client-certificate and --client-key), or "
     "a token in force (--token-file)",
     "ROLE_DENIED": "ask as somebody whose role allows it",
-    "WATCHLIST_DENIED": "ask as somebody who is not bound to other lists",
+    "WATCHLIST_DENIED": "keep to the lists that the caller is bound to, and leave the subject on one of them; or ask "
+    "as somebody who is not bound to lists",
     "AUDIT_UNAVAILABLE": "look at the disk of the server's audit log; then run the same command again",
     # Of the command line itself:
     "DELETED_SINCE": "say --again if they are to be enrolled once more",
@@ -40,21 +42,31 @@ _BY_REASON: Final[dict[str, str]] = {
 """By reason of the error table. Reasons that are missing here say all there is to say in their message."""
 
 
-# How gRPC words a handshake that either end refused; the server gives no reason.
-_TURNED_AWAY: Final = ("Socket closed", "handshake failed", "Connection reset")
+_CLIENTS_OWN: Final = (
+    "over TLS, --ca says whom to trust, and it may want --client-certificate and --client-key of an authority that it "
+    "knows, not expired"
+)
+_BY_HANDSHAKE: Final[dict[str, str]] = {
+    "WRONG_VERSION_NUMBER": "who listens there speaks no TLS: is it the right port? Without --ca it is asked in the "
+    "clear",
+    "CERTIFICATE_VERIFY_FAILED: certificate has expired": "the server's certificate has expired, or the authority's",
+    "CERTIFICATE_VERIFY_FAILED": "the server's certificate is not of an authority in --ca",
+    "Hostname Verification Check failed": "the server's certificate is not for this name or address: ask under one "
+    "that it has",
+    "Socket closed": f"who listens there turned the connection away: {_CLIENTS_OWN}",
+    "handshake failed": f"the handshake failed: {_CLIENTS_OWN}",
+    "Connection reset": f"who listens there turned the connection away: {_CLIENTS_OWN}",
+}
+"""By how gRPC words a handshake that this end or the other refused; the first that fits. The other gives no reason."""
 
 
 def advice(error: GerbangError) -> str:
     """Say what to do about it, or "" when the message says all."""
     if error.reason:
         return advice_on(error.reason)
-    if isinstance(error, Unavailable) and any(each in error.message for each in _TURNED_AWAY):
-        return (
-            "who listens there turned the connection away: over TLS, --ca says whom to trust, and it may want "
-            "--client-certificate and --client-key of an authority that it knows, not expired"
-        )
     if isinstance(error, Unavailable):
-        return "is 'gerbang serve' running there? --server or GERBANG_SERVER names another"
+        known = (advice for text, advice in _BY_HANDSHAKE.items() if text in error.message)
+        return next(known, "is 'gerbang serve' running there? --server or GERBANG_SERVER names another")
     if isinstance(error, DeadlineExceeded):
         return "allow more time with --timeout"
     return ""

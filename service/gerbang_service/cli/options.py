@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,27 +10,16 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
-import grpc
 
 import gerbang
 from gerbang._target import is_local
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
+from gerbang_service.cli.way import DEFAULT_SERVER, Target, Way, token_in, way_by
 
 P = ParamSpec("P")
 C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Any])
-
-DEFAULT_SERVER = "127.0.0.1:50051"
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How to reach a server, and as whom. `credentials`: None without TLS, elsewhere only if `insecure`."""
-
-    credentials: grpc.ChannelCredentials | None = None
-    token: str | None = None
-    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +59,7 @@ def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callabl
 
     @click.option(
         "--server",
+        type=Target(),
         envvar="GERBANG_SERVER",
         default=DEFAULT_SERVER,
         show_default=True,
@@ -106,7 +95,7 @@ def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callabl
         output = Output(as_json=as_json)
         session = Session(server, timeout, output)
         try:
-            way = _way(ca, client_certificate, client_key, _token(token_file))
+            way = way_by(ca, client_certificate, client_key, token_in(token_file))
             session = Session(server, timeout, output, replace(way, insecure=insecure))
             code = command(session, *args, **kwargs)
         except gerbang.GerbangError as error:
@@ -125,27 +114,6 @@ def _file_option(name: str, text: str) -> Callable[[F], F]:
     variable = "GERBANG_" + name.removeprefix("--").replace("-", "_").upper()
     kind = click.Path(exists=True, dir_okay=False, path_type=Path)
     return click.option(name, type=kind, envvar=variable, show_envvar=True, metavar="FILE", help=text)
-
-
-def _token(file: Path | None) -> str:
-    """Read the token that a file or the environment has; "" for none. Raises click.UsageError, and OSError."""
-    if file is None:
-        return os.environ.get("GERBANG_TOKEN", "").strip()
-    try:
-        return file.read_text().strip()
-    except UnicodeDecodeError:
-        raise click.UsageError(f"--token-file: {file} holds no token") from None
-
-
-def _way(ca: Path | None, certificate: Path | None, key: Path | None, token: str) -> Way:
-    """Read what the options name. Raises click.UsageError for what does not go together, and OSError."""
-    if (certificate is None) != (key is None):
-        raise click.UsageError("--client-certificate and --client-key go together")
-    if ca is None:
-        if certificate or token:
-            raise click.UsageError("certificates and tokens are for TLS: say whom to trust, with --ca")
-        return Way()
-    return Way(gerbang.tls(ca=ca, certificate=certificate, key=key), token or None)
 
 
 class InOrder(click.Group):

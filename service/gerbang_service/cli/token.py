@@ -69,13 +69,26 @@ def create(
     expire_time_ns = None if expires is None else int(expires.timestamp() * 1e6) * 1000
     made = new_token(name, Role(role), frozenset(watchlists) or None, expire_time_ns)
     with _writing(data) as connection:
+        notes = [*_notes(connection, made.stored)]
         table.add(connection, made.stored)
     output = Output(as_json=as_json)
+    for each in notes:
+        output.note(each)
     if as_json:
         output.document({"token": made.text, **_document(made.stored)})
         return
     click.echo(made.text)
     output.note(f"Token {made.stored.token_id}; it is shown this once. 'gerbang token revoke' ends it.")
+
+
+def _notes(connection: sqlite3.Connection, made: StoredToken) -> Iterator[str]:
+    """Yield what of a new token may not be meant."""
+    known = {name for (name,) in connection.execute("SELECT watchlist_id FROM watchlists")}
+    for name in sorted(set(made.watchlists or ()) - known):
+        yield f"There is no watchlist {name}; the token is bound to it nevertheless."
+    for each in table.all_tokens(connection):
+        if each.name == made.name and _state(each) == "in force":
+            yield f"Token {each.token_id} has the name {each.name} too, and stays in force."
 
 
 @token.command("list", short_help="Show all tokens.")

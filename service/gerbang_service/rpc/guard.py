@@ -18,7 +18,7 @@ from google.rpc import status_pb2
 from grpc import aio
 
 from gerbang_service.access.identity import Identity
-from gerbang_service.domain.errors import NotReady, ShuttingDown
+from gerbang_service.domain.errors import NotReady, RevisionNotReached, ShuttingDown
 from gerbang_service.rpc import calls
 from gerbang_service.rpc.calls import REQUEST_ID_KEY, Call, Observer
 from gerbang_service.rpc.deserializing import Unreadable
@@ -32,6 +32,9 @@ _GONE = status_pb2.Status(code=grpc.StatusCode.CANCELLED.value[0], message="the 
 # Who sends on a stream is asked again so often, seconds: with what the book of tokens takes, within one.
 _ASKED_EVERY_S = 0.5
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+# gRPC's clients repeat what is UNAVAILABLE by themselves. This one has waited for as long as its deadline let it: they
+# would lose the reason in a repeat that can't end in time. Negative: not again (gRFC A6).
+_NOT_AGAIN = (("grpc-retry-pushback-ms", "-1"),)
 
 
 class Guard:
@@ -133,15 +136,15 @@ class Guard:
     async def _fail(self, call: Call, request: Any, context: Context, error: Exception) -> NoReturn:  # noqa: ANN401
         status = to_status(error, call.request_id)
         await self._observer.failed(call, request, status)
-        await abort(context, status)
+        await abort(context, status, _NOT_AGAIN if isinstance(error, RevisionNotReached) else ())
 
 
-async def abort(context: Context, status: status_pb2.Status) -> NoReturn:
-    """End a call with a rich status."""
+async def abort(context: Context, status: status_pb2.Status, trailing: tuple[tuple[str, str], ...] = ()) -> NoReturn:
+    """End a call with a rich status, and `trailing` metadata besides."""
     request_id = ((REQUEST_ID_KEY, calls.current().request_id),)
     await context.abort(
         _CODES[status.code],
         status.message,
-        (("grpc-status-details-bin", status.SerializeToString()), *request_id),
+        (("grpc-status-details-bin", status.SerializeToString()), *request_id, *trailing),
     )
     raise AssertionError("abort returned")

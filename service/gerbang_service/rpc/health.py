@@ -87,9 +87,8 @@ class Health(health_pb2_grpc.HealthServicer):
 
         Of this name alone: a gate must not be sent away for what it does not do. Runs until it is cancelled.
         """
-        told = None
         while True:
-            if told != (found := writable()):
-                told = found
-                self.set(WRITES, SERVING if found else NOT_SERVING)
+            status = SERVING if writable() else NOT_SERVING
+            if status != self._status.get(WRITES):
+                self.set(WRITES, status)
             await asyncio.sleep(_LOOKED_EVERY_S)

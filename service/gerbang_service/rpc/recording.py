@@ -19,6 +19,7 @@ from gerbang_service.audit.revisions import COMMITTED
 from gerbang_service.domain.errors import AuditUnavailable
 from gerbang_service.rpc import account
 from gerbang_service.rpc.calls import Call
+from gerbang_service.rpc.errors import claimed
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,8 @@ class Recorder:
     async def failed(self, call: Call, request: Any, status: status_pb2.Status) -> None:  # noqa: ANN401
         """Record a failure. `request`: None when the call failed as a stream."""
         record = self._record(call, request)
+        if shown := claimed(status):
+            record["claimed"] = shown
         record["failed"] = _failure(status)
         # That there was no room for it is counted by the log, and why it was not durable has been said.
         with suppress(AuditUnavailable):
@@ -83,7 +86,7 @@ class Recorder:
         }
         if call.revision is not None:
             record[COMMITTED] = call.revision
-        # Of who was not let in nothing is taken over that they chose.
+        # Of what is asked by who was not let in, nothing is taken over.
         if request is not None and identity is not None:
             record["asked"] = account.asked(request)
         return record

@@ -8,6 +8,7 @@ from typing import Any, Final
 from google.rpc import status_pb2
 
 from gerbang_service.rpc.calls import Call
+from gerbang_service.rpc.errors import claimed
 from gerbang_service.watching.call_counts import reason_of, status_name
 
 log = logging.getLogger("gerbang_service.calls")
@@ -44,9 +45,11 @@ class CallLog:
         level = _LEVELS.get(reason, logging.INFO)
         if log.isEnabledFor(level):
             extra = {"status": status_name(status), "reason": reason, "duration": round(call.seconds, 6)}
-            log.log(
-                level, "%s failed: %s, request %s, %s", call.rpc, reason, call.request_id, _whose(call), extra=extra
-            )
+            whose = _whose(call)
+            if shown := claimed(status):
+                extra["claimed"] = shown
+                whose += f" who showed {shown}"
+            log.log(level, "%s failed: %s, request %s, %s", call.rpc, reason, call.request_id, whose, extra=extra)
 
 
 def _whose(call: Call) -> str:

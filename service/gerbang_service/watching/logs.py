@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 JSON: Final = "json"
 _TEXT_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 # What a record carries beyond the call: set by CallLog.
-_OWN_FIELDS: Final = ("status", "reason", "duration")
+_OWN_FIELDS: Final = ("status", "reason", "duration", "claimed")
 # Lines of one logger at one level within a second, at most.
 _MOST_LINES: Final = 50
 # Of what asyncio says.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.settings import split_address
+from gerbang_service.settings import check_host, split_address
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +55,14 @@ class WatchServer:
         self._slow = ThreadPoolExecutor(1, "watched")
         self._open: dict[asyncio.StreamWriter, None] = {}  # in order of their coming
         host, port = split_address(listen, "metrics_listen")
+        check_host(listen)
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._socket = socket.create_server((host, port), family=family)
         except OSError as error:
-            raise StartupError(f"can't listen on {listen} for metrics: {error.strerror or error}") from error
+            # Python adds the address, which is said already.
+            why = (error.strerror or str(error)).partition(" (while ")[0]
+            raise StartupError(f"can't listen on {listen} for metrics: {why}") from error
         bound = self._socket.getsockname()[1]
         self.address = f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
         self._loop = asyncio.new_event_loop()
