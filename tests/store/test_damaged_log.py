@@ -114,3 +114,20 @@ def test_database_beside_its_log_is_not_taken_for_a_backup(killed: Path) -> None
     (killed.parent / "copy-wal").touch()  # an empty one holds nothing
     restored = gerbang("restore", killed.parent / "copy", "--data", killed.parent / "new")
     assert restored.returncode == 0, restored.stderr
+
+
+@pytest.mark.parametrize("command", ["token list", "token create", "key rotate"])
+def test_commands_that_open_the_database_leave_a_damaged_log_alone(killed: Path, tmp_path: Path, command: str) -> None:
+    """Closing it, SQLite would move what it sees of the log into the database, and delete the rest."""
+    flip(killed, 0.5)
+    log = killed / f"{DATABASE}-wal"
+    before = log.read_bytes()
+    assert gerbang("key", "create", tmp_path / "new.key").returncode == 0
+    more: dict[str, list[str | Path]] = {
+        "token create": ["--role", "gate"],
+        "key rotate": ["--new-key-file", tmp_path / "new.key"],
+    }
+    done = gerbang(*command.split(), "--data", killed, *more.get(command, []))
+    assert done.returncode == 3
+    assert "not as it was written" in done.stderr
+    assert log.read_bytes() == before

@@ -18,6 +18,7 @@ from gerbang_service.store.connection import DATABASE_FILE, connect, look, turn_
 from gerbang_service.store.database import DataFolder
 from gerbang_service.store.keys import OperatorKey, create_key_file, find_key, read_key_file
 from gerbang_service.store.log import LogKept, WriteAheadLog
+from gerbang_service.store.log_check import refuse_damaged
 from gerbang_service.store.vault import rewrap, wrapped_by
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -71,6 +72,9 @@ def rotate(output: Output, data: Path, key_file: Path | None, new_key_file: Path
     """
     old, new = _needed(key_file), read_key_file(new_key_file)
     database = _database(data)
+    if old.id == new.id:
+        raise StartupError(f"{new_key_file} holds the key that the folder has: 'gerbang key create' makes another")
+    refuse_damaged(database)
     with turn_to_write(data), closing(connect(database)) as connection:
         write_ahead_log = WriteAheadLog(connection, database)
         rewrap(connection, old, new)

@@ -16,10 +16,11 @@ from gerbang_service.access.identity import Role
 from gerbang_service.access.tokens import id_of, is_token, new_token
 from gerbang_service.cli.options import InOrder, Moment, watchlists_option
 from gerbang_service.cli.output import NONE, Cell, Output, listed
-from gerbang_service.domain.errors import FieldInvalid
+from gerbang_service.domain.errors import FieldInvalid, StartupError
 from gerbang_service.domain.identifiers import check_id
 from gerbang_service.store import tokens as table
 from gerbang_service.store.connection import DATABASE_FILE, connect, turn_to_write
+from gerbang_service.store.log_check import refuse_damaged
 from gerbang_service.store.schema import MIGRATIONS
 from gerbang_service.store.tokens import StoredToken
 
@@ -96,7 +97,7 @@ def _notes(connection: sqlite3.Connection, made: StoredToken) -> Iterator[str]:
 @_json
 def list_all(data: Path, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Show all tokens that were ever made, but not the tokens themselves."""
-    with _connection(data) as connection:
+    with _connection(_database(data)) as connection:
         tokens = table.all_tokens(connection)
     output = Output(as_json=as_json)
     if as_json:
@@ -121,11 +122,20 @@ def revoke(token_id: str, data: Path) -> None:
     click.echo(f"revoked {token_id}")
 
 
-@contextmanager
-def _connection(folder: Path) -> Iterator[sqlite3.Connection]:
+def _database(folder: Path) -> Path:
     database = folder / DATABASE_FILE
     if not database.is_file():
         raise click.ClickException(f"{folder} has no database yet: the first 'gerbang serve' makes it")
+    try:
+        refuse_damaged(database)
+    except StartupError as error:
+        raise click.ClickException(str(error)) from error
+    return database
+
+
+@contextmanager
+def _connection(database: Path) -> Iterator[sqlite3.Connection]:
+    folder = database.parent
     try:
         with closing(connect(database)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -139,8 +149,9 @@ def _connection(folder: Path) -> Iterator[sqlite3.Connection]:
 @contextmanager
 def _writing(folder: Path) -> Iterator[sqlite3.Connection]:
     try:
+        database = _database(folder)
         # First: the database of a folder that is not this user's must not get files of theirs beside it.
-        with turn_to_write(folder), _connection(folder) as connection:
+        with turn_to_write(folder), _connection(database) as connection:
             yield connection
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from error

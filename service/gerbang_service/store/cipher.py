@@ -2,7 +2,7 @@
 
 Each value has a random nonce of 96 bits, stored before it, and is bound to its place: the table and column, and what
 else is in its row. So a value that was put into another person's row, or a row of which any of that was changed, is
-found out when it is opened. Random nonces allow 2^32 values under one key (SP 800-38D, 8.3): one a second, 136 years.
+found out when it is opened. Random nonces allow 2^32 values under one key (SP 800-38D, 8.3); a change seals 3 to 24.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.connection import has_server, nobody_writing
 
 _Words = NDArray[np.uint32]
@@ -92,6 +93,12 @@ def log_damage(database: Path, *, owned: bool = False) -> LogDamage | None:
             return damage
         # What a server was told had failed stays in the log until it is overwritten.
         return replace(damage, served=True) if damage.frame <= _committed(database) else None
+
+
+def refuse_damaged(database: Path) -> None:
+    """Raise StartupError when `log_damage` finds something: who opens the database to write would make it final."""
+    if (damage := log_damage(database)) is not None:
+        raise StartupError(f"{damage}; nothing was changed")
 
 
 def _committed(database: Path) -> float:

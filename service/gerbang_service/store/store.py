@@ -203,6 +203,12 @@ class Store:
                 connection.execute("COMMIT")
 
     def close(self) -> None:
-        """Close the writer and give the folder back; readers' connections end with their threads."""
+        """Close the writer and give the folder back; readers' connections end with their threads.
+
+        The write-ahead log is emptied, as nothing that is in it could be told from damage to it by who comes next.
+        """
+        failure = self.erase_deleted(hurried=lambda: True)
+        if failure is not None:
+            log.warning("the write-ahead log is left as it is: %s", failure)
         self._log.close()
         self._folder.close()

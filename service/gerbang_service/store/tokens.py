@@ -6,6 +6,8 @@ import json
 import sqlite3
 from dataclasses import dataclass, field
 
+from gerbang_service.store.cipher import Damaged
+
 _COLUMNS = "token_id, digest, name, role, watchlists, create_time_ns, expire_time_ns, revoke_time_ns"
 
 
@@ -41,12 +43,15 @@ def add(connection: sqlite3.Connection, token: StoredToken) -> None:
 
 
 def all_tokens(connection: sqlite3.Connection) -> list[StoredToken]:
-    """Return all tokens, revoked and expired ones too, in the order of their creation."""
+    """Return all tokens, revoked and expired ones too, in the order of their creation. Raises sqlite3.Error."""
     rows = connection.execute(f"SELECT {_COLUMNS} FROM tokens ORDER BY create_time_ns, token_id")  # noqa: S608
-    return [
-        StoredToken(token_id, digest, name, role, None if lists is None else tuple(json.loads(lists)), *times)
-        for token_id, digest, name, role, lists, *times in rows
-    ]
+    try:
+        return [
+            StoredToken(token_id, digest, name, role, None if lists is None else tuple(json.loads(lists)), *times)
+            for token_id, digest, name, role, lists, *times in rows
+        ]
+    except (ValueError, TypeError) as error:
+        raise Damaged("table tokens: a row is not what Gerbang writes") from error
 
 
 def revoke(connection: sqlite3.Connection, token_id: str, now_ns: int) -> bool:
