@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from gerbang_service.access.identity import Role
+from gerbang_service.access.identity import RPCS, Role
 from gerbang_service.audit.chain import PURPOSE, Head, Seal
 from gerbang_service.audit.files import HEAD_FILE, chain_folders, last_line, log_files, number_of
 from gerbang_service.audit.reading import Filter, Record, is_hit, records, records_of
@@ -30,6 +30,7 @@ from gerbang_service.store.keys import find_key
 from gerbang_service.store.reading import check_settings
 from gerbang_service.store.vault import check_meta, cipher_of, unkeyed_audit
 
+_NO_LOG = "there is no audit log; where the server's audit_folder says another place, name that"
 _paths = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 _data = click.option(
     "--data",
@@ -110,7 +111,7 @@ def head(output: Output, paths: tuple[Path, ...], data: Path | None) -> ExitCode
 @click.option("--until", type=Moment(), help="Before this time.")
 @click.option("--identity", default="", metavar="NAME", help="Calls of this identity.")
 @click.option("--role", type=click.Choice([each.value for each in Role]), help="Calls of this role.")
-@click.option("--rpc", default="", metavar="NAME", help="Calls of this rpc, such as Identify.")
+@click.option("--rpc", type=click.Choice(sorted(RPCS[Role.ADMIN])), help="Calls of this rpc.")
 @click.option("--subject", default="", metavar="ID", help="What is about this subject: asked for, found, changed.")
 @click.option("--watchlist", default="", metavar="ID", help="What is about this watchlist.")
 @click.option("--request-id", default="", metavar="ID", help="The call with this id, which its client was told.")
@@ -124,6 +125,7 @@ def show(
     paths: tuple[Path, ...],
     data: Path | None,
     role: str | None,
+    rpc: str | None,
     follow: bool,  # noqa: FBT001 - click passes it by name
     **wanted: Any,  # noqa: ANN401 - fields of Filter
 ) -> ExitCode:
@@ -134,7 +136,7 @@ def show(
     Exit codes: 0 something was found; 1 nothing; 2 wrong usage; 3 error.
     """
     wanted["since"], wanted["until"] = _moment(wanted["since"]), _moment(wanted["until"])
-    chosen = Filter(role=role or "", **wanted)
+    chosen = Filter(role=role or "", rpc=rpc or "", **wanted)
     folders, files = _logs(paths, data, whole=True)
     if follow and (len(folders) != 1 or files):
         raise click.UsageError("--follow needs one folder")
@@ -146,6 +148,8 @@ def show(
                 click.echo(json.dumps(record, separators=(",", ":")))
             else:
                 output.line(*_line(record))
+    if not found:
+        output.note("Nothing was found.")
     return ExitCode.YES if found else ExitCode.NO
 
 
@@ -157,10 +161,10 @@ def _logs(paths: tuple[Path, ...], data: Path | None, *, whole: bool = False) ->
         paths = (data / AUDIT_FOLDER,)
     given = [each for each in paths if each.is_dir() or not each.exists()]
     if missing := [each for each in given if not each.is_dir()]:
-        raise StartupError(f"{missing[0]}: there is no audit log")
+        raise StartupError(f"{missing[0]}: {_NO_LOG}")
     single = [log for each in given for log in chain_folders(each)]
     if empty := [each for each in single if not log_files(each) and not (each / HEAD_FILE).exists()]:
-        raise StartupError(f"{empty[0]}: there is no audit log")
+        raise StartupError(f"{empty[0]}: {_NO_LOG}")
     folders = given if whole else single
     files = sorted((each for each in paths if each.is_file()), key=number_of)
     if strange := [each for each in files if not number_of(each)]:
@@ -222,12 +226,13 @@ def _line(record: Record) -> tuple[str | Text, ...]:
     if "event" in record:
         facts = {k: v for k, v in record.items() if k not in ("sequence", "time", "event", "hash", "mac")}
         return moment, "  ", Text(str(record["event"]), style="bold"), "  ", _facts(facts)
-    who = f"{record.get('identity') or 'unknown'} ({record.get('role') or 'no role'})"
+    who = f"{record.get('identity') or record.get('claimed') or 'unknown'} ({record.get('role') or 'no role'})"
     asked = _facts(record.get("asked") or {})
     outcome: Text
     if "failed" in record:
         failed = record["failed"]
         outcome = Text(str(failed.get("reason") or failed.get("status")), style="yellow")
+        outcome.append(f"  from {record.get('peer')}, request {record.get('request_id')}", style="not yellow dim")
     else:
         answered = _facts(record.get("answered") or {})
         outcome = Text(answered, style="bold red" if is_hit(record) else "")
@@ -235,7 +240,13 @@ def _line(record: Record) -> tuple[str | Text, ...]:
 
 
 def _facts(facts: Record) -> str:
-    return ", ".join(f"{name} {_value(value)}" for name, value in facts.items() if value not in (None, "", []))
+    return ", ".join(
+        f"{name} {_value(_time(name, value))}" for name, value in facts.items() if value not in (None, "", [])
+    )
+
+
+def _time(name: str, value: Any) -> Any:  # noqa: ANN401 - what JSON has
+    return _moment(datetime.fromtimestamp(value / 1e9, UTC)) if name.endswith("_time_ns") else value
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 - what JSON has

@@ -53,10 +53,12 @@ def works_on_files(command: Callable[Concatenate[Output, P], ExitCode]) -> Calla
             output.fatal(GerbangError(str(error), reason=error.reason))
             code = ExitCode.ERROR
         except sqlite3.Error as error:
-            output.fatal(GerbangError(f"the database can't be used: {error}", reason="STORE_UNAVAILABLE"))
+            whose = ": run this as the server's user" if error.sqlite_errorname == "SQLITE_CANTOPEN" else ""
+            output.fatal(GerbangError(f"the database can't be used: {error}{whose}", reason="STORE_UNAVAILABLE"))
             code = ExitCode.ERROR
         except OSError as error:
-            output.fatal(GerbangError(str(error), reason="FILE_UNREADABLE"))
+            said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            output.fatal(GerbangError(said, reason="FILE_UNREADABLE"))
             code = ExitCode.ERROR
         click.get_current_context().exit(code)
 

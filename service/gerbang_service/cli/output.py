@@ -18,6 +18,7 @@ from rich.text import Text
 from gerbang import GerbangError
 from gerbang_service.cli.advice import advice
 from gerbang_service.cli.documents import error_document
+from gerbang_service.domain.errors import StartupError
 
 _PIPED_WIDTH = 10_000  # columns: what goes into a file or another program is never folded
 
@@ -114,6 +115,8 @@ class Output:
 
 def failure_line(error: GerbangError) -> str:
     """Put a failure in one line: `NO_FACE: no face was found`; without a reason the message names the server."""
+    if error.reason == StartupError.reason:
+        return f"Error: {error.message}"  # of this command itself; there was nothing to start
     if error.reason:
         return f"{error.reason}: {error.message}"
     unreachable = _UNREACHABLE.fullmatch(error.message)

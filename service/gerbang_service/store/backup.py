@@ -52,8 +52,18 @@ def backup(folder: Path, target: Path, key: OperatorKey | None, progress: Progre
         source.set_progress_handler(tell, _TOLD_EVERY)
         # Reads in one transaction, which keeps nobody from writing. Free pages are left out.
         source.execute("PRAGMA query_only = OFF")
-        source.execute("VACUUM INTO ?", (str(file),))
-        return verified(file, key, progress)
+        try:
+            source.execute("VACUUM INTO ?", (str(file),))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_FULL":
+                raise
+            raise StartupError(f"{target.parent}: there is no room for the copy") from error
+        try:
+            return verified(file, key, progress)
+        except Unsound as error:
+            raise Unsound(
+                f"{folder} is damaged, and so would be its copy: {error.report.damage[0]}", error.report
+            ) from error
 
 
 def restore(copy: Path, folder: Path, key: OperatorKey | None, progress: Progress = lambda _d, _a: None) -> Report:
@@ -113,7 +123,7 @@ def _new_file(target: Path) -> Iterator[Path]:
     except FileExistsError:
         raise StartupError(f"{target}: is there already, and nothing is overwritten") from None
     except OSError as error:
-        raise StartupError(f"{error.filename or target}: {error.strerror}") from error
+        raise StartupError(f"{target}: {error.strerror}") from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
