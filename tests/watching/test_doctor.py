@@ -141,7 +141,7 @@ def test_certificates_are_looked_at(data: Path, tls: Path) -> None:
     other = (tls / "server.key").read_bytes()
     certificate(tls, 365)
     (tls / "server.key").write_bytes(other)
-    assert "not the key of the certificate" in fails(doctor(data, *options)[1])[0]
+    assert "server.key is not the key of" in fails(doctor(data, *options)[1])[0]
     (tls / "server.pem").unlink()
     assert "No such file" in fails(doctor(data, *options)[1])[0]
 

@@ -53,7 +53,9 @@ def works_on_files(command: Callable[Concatenate[Output, P], ExitCode]) -> Calla
             output.fatal(GerbangError(str(error), reason=error.reason))
             code = ExitCode.ERROR
         except sqlite3.Error as error:
-            whose = ": run this as the server's user" if error.sqlite_errorname == "SQLITE_CANTOPEN" else ""
+            whose = (
+                ": run this as the server's user" if getattr(error, "sqlite_errorname", "") == "SQLITE_CANTOPEN" else ""
+            )
             output.fatal(GerbangError(f"the database can't be used: {error}{whose}", reason="STORE_UNAVAILABLE"))
             code = ExitCode.ERROR
         except OSError as error:
