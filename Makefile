@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 
-.PHONY: setup demo test check format lint types protos protos-check protos-breaking docs bench bench-peers soak fuzz crashes lock clean
+.PHONY: setup demo test check format lint types protos protos-check protos-breaking docs bench bench-peers soak fuzz crashes evaluation lock clean
 
 setup: $(VENV)/.ready
 
@@ -98,6 +98,11 @@ FUZZ_TARGETS := image_bytes image_pipeline template_bytes request_bytes access_t
 fuzz: setup $(addprefix fuzz-,$(FUZZ_TARGETS))
 fuzz-%: setup
 	PYTHONPATH=.:tests $(BIN)/python -m fuzz.$*
+
+# The real pack on 300 wanted people and 600 strangers, against InsightFace's own embeddings; needs GERBANG_TEST_PACK and
+# GERBANG_TEST_FACES.
+evaluation: setup
+	GERBANG_TEST_EFFORT=3 $(BIN)/python -m pytest --timeout 600 tests/real
 
 # A server killed under load, again and again: every promise is checked each time. SEED=n repeats one.
 KILLS ?= 300
