@@ -58,7 +58,7 @@ class Command:
 class WireContender(ABC):
     """A server that speaks this project's protos, started anew for each setting."""
 
-    def __init__(self, name: str, decks: Mapping[int, Deck], checked: bool = True) -> None:  # noqa: FBT001, FBT002
+    def __init__(self, name: str, decks: Mapping[int, Deck], *, checked: bool = True) -> None:
         """`decks`: what is asked, by the batch's size. `checked`: answers name the mates."""
         self.name = name
         self._decks = {_kind(batch): deck for batch, deck in decks.items()}
@@ -138,7 +138,7 @@ class Serving(WireContender):
     def __init__(
         self, name: str, module: str, arguments: Sequence[str], decks: Mapping[int, Deck], *, checked: bool = True
     ) -> None:
-        super().__init__(name, decks, checked)
+        super().__init__(name, decks, checked=checked)
         self._arguments = [sys.executable, "-m", module, *arguments]
 
     def command(self, options: Options) -> Command:

@@ -25,13 +25,13 @@ _UNBEGUN_CALLS = 768
 
 
 def options(max_message_mb: int, *, shared_port: bool = False) -> tuple[tuple[str, int], ...]:
-    """Return gRPC's options. `max_message_mb`: largest message, MiB; `shared_port`: other workers listen on it too."""
-    largest = max_message_mb * 1024 * 1024
+    """Return gRPC's options. `max_message_mb`: largest message taken, MiB; `shared_port`: workers share it."""
     return (
         # On by default, it would let a second server bind the same port without a word.
         ("grpc.so_reuseport", int(shared_port)),
-        ("grpc.max_receive_message_length", largest),
-        ("grpc.max_send_message_length", largest),
+        ("grpc.max_receive_message_length", max_message_mb * 1024 * 1024),
+        # What was asked for is answered: a page of subjects may be larger than a request.
+        ("grpc.max_send_message_length", -1),
         # Gates keep idle connections through firewalls with pings; the default calls that abuse.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

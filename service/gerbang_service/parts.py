@@ -15,8 +15,9 @@ from gerbang_service.comparisons import Defaults
 from gerbang_service.cpu_quota import cpu_quota
 from gerbang_service.domain.errors import StartupError, StoreUnavailable
 from gerbang_service.gallery.batcher import Batcher
-from gerbang_service.gallery.gallery import Gallery, GalleryOptions
+from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.graph import GraphSettings
+from gerbang_service.gallery.options import GalleryOptions
 from gerbang_service.gallery.search import Plan
 from gerbang_service.matching import Matching
 from gerbang_service.revisions import Revisions

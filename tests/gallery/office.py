@@ -11,7 +11,8 @@ from gerbang_service.domain.changes import SubjectGone, SubjectPut, WatchlistGon
 from gerbang_service.domain.decision import Candidate, Thresholds, decide
 from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Direction, Watchlist
-from gerbang_service.gallery.gallery import Gallery, GalleryOptions
+from gerbang_service.gallery.gallery import Gallery
+from gerbang_service.gallery.options import GalleryOptions
 from gerbang_service.gallery.search import Plan, Query
 from gerbang_service.gallery.selection import Filter
 

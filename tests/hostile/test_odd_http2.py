@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
+from audit.logs import wait_for
 from gerbang import GateClient, GerbangError, WatchlistClient
 from hostile.http2 import WINDOW_SIZE, Http2
 from rpc.wire import TIMEOUT_S, template
@@ -22,14 +22,6 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 # What no decoder of UTF-8 takes.
 PATHS = (b"/x\xff", b"\xc3\x28", b"/gerbang.v1.MatchingService/Identify\x80", b"/\xed\xa0\x80/x")
-
-
-def until(holds: Callable[[], bool], seconds: float) -> None:
-    """Wait for something to hold."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
 
 
 def served(address: str) -> bool:
@@ -52,7 +44,7 @@ def test_a_path_that_is_no_text_does_not_end_the_service(data: Path, workers: in
                 hostile.answer(0.1)
                 hostile.call(path, b"")
                 hostile.answer(0.3)
-            until(lambda: served(server.address), 10)
+            wait_for(lambda: served(server.address), 10)
         assert "gRPC's server died of a request and is begun anew" in server.stderr
         began = time.monotonic()
         assert server.stop() == 0
@@ -70,7 +62,7 @@ def test_a_watcher_that_does_not_read_holds_up_nobody(data: Path) -> None:
             watching: Any = health_stub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S)
             reader = threading.Thread(target=lambda: news.extend(each.status for each in watching))
             reader.start()
-            until(lambda: news == [SERVING], 5)
+            wait_for(lambda: news == [SERVING], 5)
             began = time.monotonic()
             assert server.stop() == 0
             assert time.monotonic() - began < 8

@@ -15,14 +15,13 @@ from grpc import aio
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1.matching_service_pb2_grpc import (
     MatchingServiceServicer,
-    MatchingServiceStub,
-    add_MatchingServiceServicer_to_server,
 )
 from gerbang_service.access.identity import LOCAL
 from gerbang_service.domain import errors
 from gerbang_service.rpc.calls import Observers
 from gerbang_service.rpc.errors import STATUS
 from gerbang_service.rpc.guard import Guard
+from rpc.guarded import guarded
 from rpc.wire import of_error
 
 SECRET = "vector 0.25 of Siti"
@@ -49,16 +48,9 @@ class Failing(MatchingServiceServicer):
 @asynccontextmanager
 async def serving(error: Exception, *, ready: bool = True, draining: bool = False) -> AsyncIterator[Any]:
     """Run a server whose matching service fails, behind the guard; yields its stub."""
-    server = aio.server()
     guard = Guard(lambda: ready, lambda: draining, lambda _: LOCAL, Observers(()))
-    add_MatchingServiceServicer_to_server(guard.of(Failing(error)), server)  # type: ignore[abstract]  # two are enough
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield MatchingServiceStub(channel)
-    finally:
-        await server.stop(None)
+    async with guarded(guard, Failing(error)) as stub:  # type: ignore[abstract]  # two are enough
+        yield stub
 
 
 def made(kind: type[errors.GerbangError]) -> errors.GerbangError:

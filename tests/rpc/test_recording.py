@@ -11,13 +11,10 @@ from typing import Any, cast
 
 import grpc
 import pytest
-from grpc import aio
 
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1.matching_service_pb2_grpc import (
     MatchingServiceServicer,
-    MatchingServiceStub,
-    add_MatchingServiceServicer_to_server,
 )
 from gerbang_service.access.identity import LOCAL
 from gerbang_service.audit.log import AuditLog
@@ -25,6 +22,7 @@ from gerbang_service.rpc import calls
 from gerbang_service.rpc.calls import Call
 from gerbang_service.rpc.guard import Guard
 from gerbang_service.rpc.recording import Recorder
+from rpc.guarded import guarded
 
 
 class SlowLog:
@@ -61,16 +59,9 @@ class Enrolling(MatchingServiceServicer):
 @asynccontextmanager
 async def serving(log: SlowLog) -> AsyncIterator[Any]:
     """Run it behind the guard, recorded; yields its stub."""
-    server = aio.server()
     guard = Guard(lambda: True, lambda: False, lambda _: LOCAL, Recorder(cast("AuditLog", log), "model"))
-    add_MatchingServiceServicer_to_server(guard.of(Enrolling()), server)  # type: ignore[abstract]  # two are enough
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield MatchingServiceStub(channel)
-    finally:
-        await server.stop(None)
+    async with guarded(guard, Enrolling()) as stub:  # type: ignore[abstract]  # two are enough
+        yield stub
 
 
 async def until(condition: Callable[[], object]) -> None:

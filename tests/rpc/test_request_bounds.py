@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from gerbang import WatchlistClient
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang_service.rpc.deserializing import MAX_FIELDS, Unreadable, deserializer
@@ -123,3 +124,13 @@ def test_item_that_can_not_be_read_ends_its_stream(bare: Wire) -> None:
             answers.append(pb.IdentifyResponse.FromString(answer).sequence)  # noqa: PERF401 - those before it count
     assert answers == [7, 7]
     expect_violation(of_error(caught.value), "request")
+
+
+def test_an_answer_may_be_larger_than_a_request(data: Path) -> None:
+    """What is listed is answered whole, however small the largest message that is taken."""
+    labels = {f"{number:02}": "x" * 250 for number in range(32)}
+    options = ("--pack", "none", "--dimension", "16", "--threshold", "0.5", "--max-message-mb", "1")
+    with RunningServer(data, *options) as server, WatchlistClient(server.address, timeout=30) as office:
+        for number in range(150):
+            office.enroll(f"p-{number:03}", [template(number)], labels=labels)
+        assert len(list(office.list_subjects(page_size=200))) == 150

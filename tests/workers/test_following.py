@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.gallery.gallery import Gallery, GalleryOptions
+from gerbang_service.gallery.gallery import Gallery
+from gerbang_service.gallery.options import GalleryOptions
 from gerbang_service.operations import (
     Enrolment,
     OnExisting,

@@ -14,7 +14,8 @@ import pytest
 from gerbang_service import writer as writing
 from gerbang_service.domain.errors import StoreUnavailable
 from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.gallery.gallery import Gallery, GalleryOptions
+from gerbang_service.gallery.gallery import Gallery
+from gerbang_service.gallery.options import GalleryOptions
 from gerbang_service.operations import create_watchlist, delete_watchlist
 from gerbang_service.store.connection import DATABASE_FILE
 from gerbang_service.store.store import Store

@@ -6,11 +6,11 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from click.testing import CliRunner
 
+from audit.logs import wait_for
 from disk.faults import FaultyDisk
 from gerbang import GateClient, WatchlistClient
 from gerbang_service.cli.root import root
@@ -19,14 +19,6 @@ from running import RunningServer
 from workers.connections import children
 
 TEMPLATES = ("--pack", "none", "--dimension", "16", "--threshold", "0.5", "--workers", "2")
-
-
-def until(holds: Callable[[], bool], seconds: float) -> None:
-    """Wait for something to hold."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.1)
 
 
 def _search(address: str) -> int:
@@ -44,7 +36,7 @@ def test_on_a_full_disk_the_others_serve_on(tmp_path: Path) -> None:
             office.enroll("p-1", [template(1)])
         disk.set(write_error=errno.ENOSPC)
         os.kill(children(server.pid)[0], signal.SIGKILL)
-        until(lambda: len(children(server.pid)) == 2, 30)
+        wait_for(lambda: len(children(server.pid)) == 2, 30)
         for _ in range(40):
             assert _search(server.address) == 1
             time.sleep(0.1)
@@ -66,9 +58,9 @@ def test_a_worker_that_refuses_is_no_reason_to_stop_the_others(tmp_path: Path) -
         rotated = ["key", "rotate", "--data", str(data), "--key-file", str(old), "--new-key-file", str(new)]
         assert CliRunner().invoke(root, rotated).exit_code == 0
         os.kill(children(server.pid)[0], signal.SIGKILL)
-        until(lambda: "can't be started (status 3); the others serve on" in server.stderr, 30)
+        wait_for(lambda: "can't be started (status 3); the others serve on" in server.stderr, 30)
         for _ in range(10):
             assert _search(server.address) == 1
         new.replace(old)
-        until(lambda: len(children(server.pid)) == 2 and "loaded 1 templates" in server.stderr, 30)
+        wait_for(lambda: len(children(server.pid)) == 2 and "loaded 1 templates" in server.stderr, 30)
         assert server.stop() == 0

@@ -20,8 +20,9 @@ from gerbang_service.domain.errors import (
 )
 from gerbang_service.domain.subjects import StoredSubject, Subject
 from gerbang_service.domain.watchlists import Direction, Watchlist
-from gerbang_service.gallery.graph import Graph, GraphProgress, GraphSettings
+from gerbang_service.gallery.graph import Graph, GraphProgress
 from gerbang_service.gallery.numbering import ListNumbers
+from gerbang_service.gallery.options import GalleryOptions, default_sketch_bits
 from gerbang_service.gallery.rotation import rotation
 from gerbang_service.gallery.search import Pools, Search
 from gerbang_service.gallery.selection import Selections
@@ -37,20 +38,6 @@ _LONGEST_SEARCH_S = 1.0
 _MOST_COMBINATIONS = 2**16
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class GalleryOptions:
-    """`sketch_bits`: 0 for the default of the dimension; `rescored`: rows that the sweep proposes for a probe."""
-
-    sketch_bits: int = 0
-    rescored: int = 32
-    graph: GraphSettings = field(default_factory=GraphSettings)
-
-
-def default_sketch_bits(dimension: int) -> int:
-    """Return the bits of a sketch that were measured to miss nobody who matters (docs/search.md)."""
-    return 512 if dimension >= 256 else 1024
 
 
 def _itself(names: tuple[str, ...]) -> tuple[str, ...]:
