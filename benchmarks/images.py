@@ -31,11 +31,11 @@ from benchmarks.machine import describe
 
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import sample_pb2
-from gerbang_service.cpu_quota import cpu_quota
 from gerbang_service.domain.faces import FaceChoice
 from gerbang_service.faces.packs import FacePack, open_pack
 from gerbang_service.faces.pipeline import InsightFacePipeline
 from gerbang_service.faces.quality import PROBE
+from gerbang_service.threads.cpu_quota import cpu_quota
 from running import RunningServer
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"

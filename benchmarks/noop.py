@@ -29,8 +29,8 @@ from gerbang.v1.matching_service_pb2 import (
     VerifyResponse,
 )
 from gerbang.v1.matching_service_pb2_grpc import MatchingServiceServicer, add_MatchingServiceServicer_to_server
-from gerbang_service.listening import options
 from gerbang_service.rpc.registration import add_by_name
+from gerbang_service.running.listener import options
 
 _MESSAGE_MB = 64
 Context = aio.ServicerContext[Any, Any]
@@ -84,7 +84,7 @@ class NoOp(MatchingServiceServicer):
 
 async def serve(listen: str) -> None:
     """Serve until cancelled; prints "listening on HOST:PORT" and "ready", as `gerbang serve` does."""
-    # In all as gerbang_service.listening.
+    # In all as gerbang_service.running.listener.
     server = aio.server(options=options(_MESSAGE_MB))
     add_by_name(server, add_MatchingServiceServicer_to_server, NoOp())
     port = server.add_insecure_port(listen)

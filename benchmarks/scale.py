@@ -22,13 +22,13 @@ from benchmarks.machine import describe, with_one_thread, without_thread_limits
 from benchmarks.measuring import Contender, latency, percentiles
 
 from gerbang import EnrollRequest, GateClient, WatchlistClient, enroll_request
+from gerbang_service.changing.operations import create_watchlist
 from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.search import Plan
-from gerbang_service.operations import create_watchlist
-from gerbang_service.store.rows import subject_values, vector_place
-from gerbang_service.store.store import Store
-from gerbang_service.store.transaction import Transaction
+from gerbang_service.store.sqlite.rows import subject_values, vector_place
+from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.sqlite.transaction import Transaction
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from running import KEY, operator_key

@@ -15,7 +15,7 @@ from typing import Any, Self
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
-from gerbang_service.store.keys import OperatorKey, find_key
+from gerbang_service.store.sealing.keys import OperatorKey, find_key
 
 START_TIMEOUT_S = 60.0
 # Test servers encrypt what they store, as real ones do, unless told --no-encryption. One key for all: a folder may be

@@ -28,8 +28,8 @@ from gerbang.v1.matching_service_pb2 import (
     IdentifyResponse,
 )
 from gerbang.v1.matching_service_pb2_grpc import add_MatchingServiceServicer_to_server
-from gerbang_service.listening import options
 from gerbang_service.rpc.registration import add_by_name
+from gerbang_service.running.listener import options
 
 ENGINES = ("hnswlib", "faiss-flat", "matrix-product")
 _MESSAGE_MB = 64

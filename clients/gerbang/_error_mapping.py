@@ -38,6 +38,7 @@ BY_REASON: dict[str, type[errors.GerbangError]] = {
     "SUBJECT_HAS_NO_TEMPLATE": errors.SubjectHasNoTemplate,
     "MODEL_MISMATCH": errors.ModelMismatch,
     "NO_FACE_PACK": errors.NoFacePack,
+    "DATA_DAMAGED": errors.DataDamaged,
     "REVISION_NOT_REACHED": errors.RevisionNotReached,
     "NOT_READY": errors.NotReady,
     "OVERLOADED": errors.Busy,

@@ -27,7 +27,8 @@ GerbangError
 │   ├── WatchlistNotEmpty         WATCHLIST_NOT_EMPTY
 │   ├── SubjectHasNoTemplate      SUBJECT_HAS_NO_TEMPLATE
 │   ├── ModelMismatch             MODEL_MISMATCH
-│   └── NoFacePack                NO_FACE_PACK
+│   ├── NoFacePack                NO_FACE_PACK
+│   └── DataDamaged               DATA_DAMAGED
 ├── AccessDenied                  who called may not
 │   ├── Unauthenticated           UNAUTHENTICATED: no certificate or token that the server knows
 │   ├── RoleDenied                ROLE_DENIED
@@ -225,6 +226,10 @@ class ModelMismatch(StateConflict):
 
 class NoFacePack(StateConflict):
     """An image was sent to a server of templates only."""
+
+
+class DataDamaged(StateConflict):
+    """What the server has stored of this can't be read: an operator must look; repeating changes nothing."""
 
 
 class AccessDenied(GerbangError):

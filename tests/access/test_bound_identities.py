@@ -10,8 +10,8 @@ from access.airport import SUBJECTS, Airport, denied, found, identify, subject
 from access.requests import REQUESTS
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
-from gerbang_service.access import bounds
 from gerbang_service.access.identity import Identity, Role
+from gerbang_service.changing import bounds
 from gerbang_service.domain.errors import SubjectNotFound
 from rpc.wire import failure, of_status, template
 

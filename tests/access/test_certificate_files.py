@@ -18,8 +18,8 @@ import gerbang
 from access.pki import TEMPLATES, GuardedServer, Pki, SecureWire, new_token, until
 from access.requests import REQUESTS
 from gerbang_service.access.ports import Ports
+from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.settings import Settings
 from rpc.wire import failure, template
 from running import RunningServer, StartRefused
 

@@ -192,7 +192,7 @@ def test_a_watched_file_never_fails_who_looks_at_it(
             raise error
         return file.read_text()
 
-    watched = files.Watched("it", [file], *((fail,) if where == "make" else (file.read_text, fail)))
+    watched = files.Refreshed("it", [file], *((fail,) if where == "make" else (file.read_text, fail)))
     file.write_text("second one")
     broken = True
     assert [watched.current() for _ in range(3)] == ["first"] * 3

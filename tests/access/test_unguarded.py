@@ -13,8 +13,8 @@ from access.pki import TEMPLATES, Pki
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.watchlist_service_pb2_grpc import WatchlistServiceStub
 from gerbang_service.access.identity import RPCS, Role
+from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.settings import Settings
 from rpc.wire import failure
 from running import RunningServer, StartRefused
 

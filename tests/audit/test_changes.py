@@ -19,7 +19,7 @@ from disk.faults import FaultyDisk
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.subject_pb2 import Subject
-from gerbang_service.store.connection import WRITE_FILE
+from gerbang_service.store.sqlite.connection import WRITE_FILE
 from rpc.wire import Wire
 from running import RunningServer
 

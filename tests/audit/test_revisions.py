@@ -16,12 +16,12 @@ from audit.test_logs_of_workers import worker_processes
 from crash.templates import TEMPLATES, samples_of
 from gerbang import WatchlistClient
 from gerbang_service.audit.files import log_files
+from gerbang_service.audit.history import history
 from gerbang_service.audit.log import AuditLog
-from gerbang_service.audit.revisions import history
 from gerbang_service.audit.serving import compare, open_worker_log
+from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.settings import Settings
-from gerbang_service.store.cipher import NO_CIPHER
+from gerbang_service.store.sealing.cipher import NO_CIPHER
 from running import RunningServer
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from crash.model import Truth, Wrong
 from gerbang_service.audit.chain import PURPOSE, Seal
 from gerbang_service.audit.files import chain_folders
+from gerbang_service.audit.history import COMMITTED
 from gerbang_service.audit.reading import Filter, records
-from gerbang_service.audit.revisions import COMMITTED
 from gerbang_service.audit.serving import AUDIT_FOLDER
 from gerbang_service.audit.verifying import verify_folder
-from gerbang_service.store.connection import DATABASE_FILE, look
-from gerbang_service.store.vault import cipher_of
+from gerbang_service.store.sqlite.connection import DATABASE_FILE, look
+from gerbang_service.store.sqlite.vault import cipher_of
 from running import operator_key
 
 

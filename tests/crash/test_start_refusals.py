@@ -12,7 +12,7 @@ import pytest
 from crash.templates import TEMPLATES, samples_of, template
 from gerbang import GateClient, WatchlistClient, enroll_request
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.store.store import Store
+from gerbang_service.store.sqlite.store import Store
 from pictures import photo
 from running import RunningServer, StartRefused
 

@@ -15,7 +15,7 @@ from disk.faults import FaultyDisk
 from disk.test_failing_disk import NOT_SERVING, SERVING, Office, expect_store_unavailable, until
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.watchlist_pb2 import Watchlist
-from gerbang_service.store.log import KEPT_FILE
+from gerbang_service.store.sqlite.wal import KEPT_FILE
 from rpc.wire import TIMEOUT_S
 
 

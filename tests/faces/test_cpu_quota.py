@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gerbang_service.cpu_quota import cpu_quota
+from gerbang_service.threads.cpu_quota import cpu_quota
 
 NESTED = "0::/kubepods.slice/pod1/container2"
 

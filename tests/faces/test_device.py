@@ -7,9 +7,9 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from gerbang_service.configuration.settings import STAND_IN
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.faces.packs import open_pack, require_device
-from gerbang_service.settings import STAND_IN
 from running import RunningServer, StartRefused
 
 needs_no_gpu = pytest.mark.skipif(

@@ -7,9 +7,9 @@ from pathlib import Path
 import insightface.utils
 import pytest
 
+from gerbang_service.configuration.settings import STAND_IN
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.faces.packs import has_to_be_fetched, open_pack
-from gerbang_service.settings import STAND_IN
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import faiss
 import numpy as np
 import pytest
 
-from gerbang_service.gallery.rotation import rotation
+from gerbang_service.gallery.candidates.rotation import rotation
+from gerbang_service.gallery.candidates.sketches import Sketches
 from gerbang_service.gallery.selection import Filter, Selections
-from gerbang_service.gallery.sketches import Sketches
 from gerbang_service.gallery.table import Owner, Table
 
 

@@ -16,9 +16,9 @@ from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1.matching_service_pb2_grpc import (
     MatchingServiceServicer,
 )
+from gerbang_service.access.calls import Observers
 from gerbang_service.access.identity import LOCAL
 from gerbang_service.domain import errors
-from gerbang_service.rpc.calls import Observers
 from gerbang_service.rpc.errors import STATUS
 from gerbang_service.rpc.guard import Guard
 from rpc.guarded import guarded

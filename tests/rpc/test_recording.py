@@ -16,10 +16,10 @@ from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1.matching_service_pb2_grpc import (
     MatchingServiceServicer,
 )
+from gerbang_service.access import calls
+from gerbang_service.access.calls import Call
 from gerbang_service.access.identity import LOCAL
 from gerbang_service.audit.log import AuditLog
-from gerbang_service.rpc import calls
-from gerbang_service.rpc.calls import Call
 from gerbang_service.rpc.guard import Guard
 from gerbang_service.rpc.recording import Recorder
 from rpc.guarded import guarded

@@ -21,7 +21,7 @@ from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
-from gerbang_service.store.store import Store
+from gerbang_service.store.sqlite.store import Store
 from pictures import large_photo, photo
 from rpc.wire import TIMEOUT_S, Failure, Wire, failure, of_error, template, unit
 from running import RunningServer, health_stub

@@ -15,9 +15,10 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from gerbang import AsyncGateClient, AsyncWatchlistClient, GateClient, NotFound, WatchlistClient
+from gerbang_service.configuration.addresses import is_loopback, split_address
+from gerbang_service.configuration.settings import Settings, read_toml
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.faces.standin.drawing import draw_face, encode_jpeg
-from gerbang_service.settings import Settings, is_loopback, read_toml, split_address
 from running import RunningServer, StartRefused, health_stub
 
 TEMPLATES = ("--pack", "none", "--dimension", "4", "--threshold", "0.5")

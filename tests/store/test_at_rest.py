@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gerbang import CounterClient, GateClient, WatchlistClient
-from gerbang_service.store.keys import create_key_file
+from gerbang_service.store.sealing.keys import create_key_file
 from pictures import photo
 from running import KEY, RunningServer, StartRefused
 from store.people import DATABASE, TEMPLATES, bytes_of, enrol, gerbang, secret, traces, unit
@@ -141,7 +141,7 @@ def test_no_core_dump_is_left(data: Path) -> None:
         (line,) = (line for line in limits.splitlines() if line.startswith("Max core file size"))
         assert line.split()[4:6] == ["0", "0"]
     program = (
-        "import ctypes; from gerbang_service import process; process.prepare(); "
+        "import ctypes; from gerbang_service.running import process; process.prepare(); "
         "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"  # PR_GET_DUMPABLE
     )
     asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gerbang import CounterClient, WatchlistClient
-from gerbang_service.store.keys import create_key_file
+from gerbang_service.store.sealing.keys import create_key_file
 from running import RunningServer
 from store.people import DATABASE, TEMPLATES, bytes_of, enrol, gerbang, secret, traces, unit, with_a_flipped_bit
 

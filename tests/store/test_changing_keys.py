@@ -10,10 +10,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from gerbang import WatchlistClient
-from gerbang_service.store.checking import check
-from gerbang_service.store.connection import look
-from gerbang_service.store.keys import create_key_file
-from gerbang_service.store.vault import WrongKey
+from gerbang_service.store.sealing.keys import create_key_file
+from gerbang_service.store.sqlite.checking import check
+from gerbang_service.store.sqlite.connection import look
+from gerbang_service.store.sqlite.vault import WrongKey
 from running import RunningServer
 from store.people import DATABASE, TEMPLATES, enrol, gerbang, secret, traces
 
@@ -22,9 +22,9 @@ _TO_AND_FRO = """
 import sys
 from contextlib import closing
 from pathlib import Path
-from gerbang_service.store.connection import connect, turn_to_write
-from gerbang_service.store.keys import read_key_file
-from gerbang_service.store.vault import rewrap
+from gerbang_service.store.sqlite.connection import connect, turn_to_write
+from gerbang_service.store.sealing.keys import read_key_file
+from gerbang_service.store.sqlite.vault import rewrap
 data, one, other = map(Path, sys.argv[1:])
 now, then = read_key_file(one), read_key_file(other)
 print("begun", flush=True)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from gerbang import WatchlistClient
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.store import reading
-from gerbang_service.store.checking import Report, check
-from gerbang_service.store.connection import look
-from gerbang_service.store.vault import WrongKey, cipher_of
+from gerbang_service.store.sqlite import reading
+from gerbang_service.store.sqlite.checking import Report, check
+from gerbang_service.store.sqlite.connection import look
+from gerbang_service.store.sqlite.vault import WrongKey, cipher_of
 from running import RunningServer, operator_key
 from store.people import DATABASE, TEMPLATES, enrol, gerbang, secret
 from store.records import record_headers, types_of

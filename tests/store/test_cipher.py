@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gerbang_service.store.cipher import Cipher, Damaged, NoCipher, place
+from gerbang_service.store.sealing.cipher import Cipher, Damaged, NoCipher, place
 
 CIPHER = Cipher(bytes(range(32)))
 PLACE = place("templates.vector", 5, "person-1", "model", 0, None)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gerbang_service.store.backup import backup, restore
-from gerbang_service.store.database import DataFolder
-from gerbang_service.store.keys import create_key_file
+from gerbang_service.store.sealing.keys import create_key_file
+from gerbang_service.store.sqlite.backup import backup, restore
+from gerbang_service.store.sqlite.data_folder import DataFolder
 from running import operator_key
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gerbang import CounterClient, WatchlistClient
-from gerbang_service.store.schema import APPLICATION_ID, MIGRATIONS
+from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from running import KEY, RunningServer, StartRefused
 from store.people import DATABASE, DIMENSION, TEMPLATES, bytes_of, gerbang, secret, traces, unit
 

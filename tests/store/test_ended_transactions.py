@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from gerbang_service.store.clearing import encrypt
-from gerbang_service.store.connection import DATABASE_FILE, Connection, connect
-from gerbang_service.store.database import DataFolder
-from gerbang_service.store.keys import OperatorKey
-from gerbang_service.store.scrub import scrub
-from gerbang_service.store.vault import keep_unkeyed_audit, rewrap
+from gerbang_service.store.sealing.keys import OperatorKey
+from gerbang_service.store.sqlite.connection import DATABASE_FILE, Connection, connect
+from gerbang_service.store.sqlite.data_folder import DataFolder
+from gerbang_service.store.sqlite.encrypting import encrypt
+from gerbang_service.store.sqlite.scrub import scrub
+from gerbang_service.store.sqlite.vault import keep_unkeyed_audit, rewrap
 from running import operator_key
 
 OTHER = OperatorKey(bytes(reversed(range(32))))

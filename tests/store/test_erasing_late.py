@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gerbang import WatchlistClient
-from gerbang_service.store.connection import DATABASE_FILE
+from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from rpc.wire import template
 from running import RunningServer
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gerbang_service.store.database import DataFolder
-from gerbang_service.store.log_check import LogDamage, log_damage
+from gerbang_service.store.sqlite.data_folder import DataFolder
+from gerbang_service.store.sqlite.wal_check import LogDamage, log_damage
 from running import operator_key
 from store.people import DATABASE
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.store.keys import create_key_file, find_key, read_key_file
+from gerbang_service.store.sealing.keys import create_key_file, find_key, read_key_file
 from store.people import gerbang
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gerbang_service.store.connection import connect
-from gerbang_service.store.log import WriteAheadLog
-from gerbang_service.store.schema import migrate
+from gerbang_service.store.sqlite.connection import connect
+from gerbang_service.store.sqlite.schema import migrate
+from gerbang_service.store.sqlite.wal import WriteAheadLog
 
 
 def erasures_that_left_something(database: Path, seed: int, move: Callable[[sqlite3.Connection], object]) -> int:

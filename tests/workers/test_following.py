@@ -11,12 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gerbang_service.domain.errors import GerbangError
-from gerbang_service.domain.subjects import NewTemplate, Subject
-from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.gallery.options import GalleryOptions
-from gerbang_service.operations import (
+from gerbang_service.changing.operations import (
     Enrolment,
     OnExisting,
     create_watchlist,
@@ -26,10 +21,15 @@ from gerbang_service.operations import (
     enroll,
     update_subject,
 )
-from gerbang_service.store import reading
-from gerbang_service.store.following import FellBehind, changes_since
-from gerbang_service.store.store import Store
-from gerbang_service.writer import Operation, Outcome
+from gerbang_service.changing.writer import Operation, Outcome
+from gerbang_service.domain.errors import GerbangError
+from gerbang_service.domain.subjects import NewTemplate, Subject
+from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.gallery.gallery import Gallery
+from gerbang_service.gallery.options import GalleryOptions
+from gerbang_service.store.sqlite import reading
+from gerbang_service.store.sqlite.following import FellBehind, changes_since
+from gerbang_service.store.sqlite.store import Store
 
 MODEL, DIMENSION = "m", 8
 names, lists = st.sampled_from(["a", "b", "c"]), st.sampled_from(["v", "w"])

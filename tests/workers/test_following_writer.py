@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from gerbang_service import writer as writing
+from gerbang_service.changing import writer as writing
+from gerbang_service.changing.operations import create_watchlist, delete_watchlist
+from gerbang_service.changing.writer import Writer
 from gerbang_service.domain.errors import StoreUnavailable
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
-from gerbang_service.operations import create_watchlist, delete_watchlist
-from gerbang_service.store.connection import DATABASE_FILE
-from gerbang_service.store.store import Store
-from gerbang_service.writer import Writer
+from gerbang_service.store.sqlite.connection import DATABASE_FILE
+from gerbang_service.store.sqlite.store import Store
 from workers.test_following import DIMENSION, MODEL, write
 
 WAIT_S = 5.0

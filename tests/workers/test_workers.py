@@ -28,7 +28,7 @@ from gerbang.v1.watchlist_service_pb2 import (
     GetServerInfoRequest,
     UpdateSubjectRequest,
 )
-from gerbang_service.store.connection import DATABASE_FILE
+from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from running import RunningServer, StartRefused
 from workers.connections import DIMENSION, TIMEOUT_S, Connection, children, to_each_worker
 
@@ -287,7 +287,7 @@ def test_the_refusal_of_a_worker_is_a_line_like_all_others(tmp_path: Path) -> No
     with pytest.raises(StartRefused) as caught:
         RunningServer(tmp_path / "data", "--pack", "none", "--workers", "2", "--log-format", "json")
     lines = [json.loads(line) for line in caught.value.stderr.splitlines()]
-    said = [each["level"] for each in lines if each["logger"] == "gerbang_service.worker"]
+    said = [each["level"] for each in lines if each["logger"] == "gerbang_service.running.worker"]
     assert said
     assert set(said) == {"CRITICAL"}
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from cryptography import x509
 from grpc import aio
 
-from gerbang_service.access.files import Watched
+from gerbang_service.access.files import Refreshed
 from gerbang_service.access.identity import LOCAL, Identity
 from gerbang_service.access.policy import Kind, Policy
 from gerbang_service.access.tokens import TokenBook
@@ -45,7 +45,7 @@ class Authentication:
     with every call: a connection may be open for months.
     """
 
-    def __init__(self, policy: Watched[Policy] | None, tokens: TokenBook | None) -> None:
+    def __init__(self, policy: Refreshed[Policy] | None, tokens: TokenBook | None) -> None:
         """`policy`: None when no port asks for client certificates; `tokens`: None when none takes tokens."""
         self._policy = policy
         self._tokens = tokens

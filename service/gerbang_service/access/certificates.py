@@ -14,7 +14,7 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from gerbang_service.access.files import Watched, check_unwritable, read, readable_by_all
+from gerbang_service.access.files import Refreshed, check_unwritable, read, readable_by_all
 from gerbang_service.domain.errors import StartupError
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class ServerCertificates:
     ) -> None:
         """Read the files; raise StartupError when they can't be used. `on_change` may be called in any thread."""
         paths = [certificate, key, *([client_ca] if client_ca else [])]
-        self._files = Watched("the TLS certificate", paths, lambda: load(certificate, key, client_ca), on_change)
+        self._files = Refreshed("the TLS certificate", paths, lambda: load(certificate, key, client_ca), on_change)
         if readable_by_all(key):
             log.warning("the private key %s may be read by every user of this machine: chmod 600 it", key)
 

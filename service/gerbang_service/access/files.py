@@ -21,7 +21,7 @@ LOOK_EVERY_S = 0.5
 _Look = tuple[int, int, int, int]
 
 
-class Watched(Generic[T]):
+class Refreshed(Generic[T]):
     """What `make` makes of some files, made again when they changed. Thread-safe.
 
     Files that can't be used leave in force what was made before, are logged once as an error, and tried again at every

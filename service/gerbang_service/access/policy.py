@@ -20,7 +20,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from gerbang_service.access.files import Watched, check_unwritable, read, replace
+from gerbang_service.access.files import Refreshed, check_unwritable, read, replace
 from gerbang_service.access.identity import Identity, Role
 from gerbang_service.domain.errors import FieldInvalid, StartupError, Unauthenticated
 from gerbang_service.domain.identifiers import check_id
@@ -91,9 +91,9 @@ def _wildcard(name: str) -> str:
     return _WILDCARD + name.partition(".")[2]
 
 
-def watched_policy(path: Path, on_change: Callable[[Policy], object]) -> Watched[Policy]:
+def watched_policy(path: Path, on_change: Callable[[Policy], object]) -> Refreshed[Policy]:
     """Read a policy file, and again whenever it changes; raise StartupError when it can't be used."""
-    return Watched("the policy", [path], lambda: load(path), on_change)
+    return Refreshed("the policy", [path], lambda: load(path), on_change)
 
 
 def load(path: Path) -> Policy:

@@ -12,13 +12,14 @@ from grpc import aio
 
 from gerbang_service.access.authentication import Authentication, Context, everyone_is_local
 from gerbang_service.access.certificates import Material, ServerCertificates
-from gerbang_service.access.files import Watched
+from gerbang_service.access.files import Refreshed
 from gerbang_service.access.identity import Identity
 from gerbang_service.access.policy import Policy, watched_policy
 from gerbang_service.access.tokens import TokenBook
+from gerbang_service.configuration.addresses import check_host, is_loopback, split_address
+from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.settings import Settings, check_host, is_loopback, split_address
-from gerbang_service.store.store import Store
+from gerbang_service.store.sqlite.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Ports:
         self._settings = settings
         self._note = note
         self._certificates: ServerCertificates | None = None
-        self._policy: Watched[Policy] | None = None
+        self._policy: Refreshed[Policy] | None = None
         if settings.tls_certificate is not None and settings.tls_key is not None:
             self._certificates = ServerCertificates(
                 settings.tls_certificate, settings.tls_key, settings.client_ca, self._note_certificates

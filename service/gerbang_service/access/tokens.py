@@ -16,8 +16,8 @@ from typing import Any
 
 from gerbang_service.access.identity import Identity, Role
 from gerbang_service.domain.errors import Unauthenticated
-from gerbang_service.store import tokens as table
-from gerbang_service.store.tokens import StoredToken
+from gerbang_service.store.sqlite import tokens as table
+from gerbang_service.store.sqlite.tokens import StoredToken
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from gerbang_service.audit.chain import Line, take_apart
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.store.folders import sync_file, sync_folder
 
 LOCK_FILE = "LOCK"
 HEAD_FILE = "head"
@@ -74,19 +75,6 @@ def lock(folder: Path) -> int:
     return held
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names of new files durable. Raises OSError."""
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a file ends.
@@ -124,7 +112,7 @@ def last_line(files: Sequence[Path], *, sync: bool = False) -> Line | None:
     """Return the last record of consecutive files, or None. `sync`: have it on disk first. Raises OSError."""
     for file in reversed(files):
         if sync:
-            _sync(file)
+            sync_file(file)
         if (line := ending(file).line) is not None:
             return line
     return None

@@ -13,6 +13,7 @@ from gerbang_service.audit.chain import NOTHING, Head, Line, Seal, take_apart
 from gerbang_service.audit.head import HeadInvalid, Noted, read_head, write_head
 from gerbang_service.audit.times import rfc3339
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.store.folders import sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ class Journal:
             self._written = 0
             raise
         if not self._names_durable:
-            files.sync_folder(self._folder)
+            sync_folder(self._folder)
             self._names_durable = True
         self._size += len(self._buffer)
         self._buffer.clear()

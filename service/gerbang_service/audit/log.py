@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gerbang_service.audit.chain import NOTHING, Head, Seal
+from gerbang_service.audit.history import Recorded
 from gerbang_service.audit.journal import Journal
-from gerbang_service.audit.revisions import Recorded
 from gerbang_service.domain.errors import AuditUnavailable
 
 log = logging.getLogger(__name__)

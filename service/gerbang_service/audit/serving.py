@@ -13,16 +13,16 @@ from typing import Any
 from gerbang_service.audit.chain import NOTHING, PURPOSE, Head
 from gerbang_service.audit.events import STORE_BEHIND, WORKERS
 from gerbang_service.audit.files import chain_folders, last_line, log_files, log_name
+from gerbang_service.audit.history import history
 from gerbang_service.audit.log import AuditLog
-from gerbang_service.audit.revisions import history
 from gerbang_service.audit.unkeyed import from_text, to_text, unkeyed_heads
+from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.settings import Settings
-from gerbang_service.store import reading
-from gerbang_service.store.cipher import AnyCipher
-from gerbang_service.store.connection import DATABASE_FILE, connect, turn_to_write
-from gerbang_service.store.database import DataFolder
-from gerbang_service.store.vault import keep_unkeyed_audit, unkeyed_audit
+from gerbang_service.store.sealing.cipher import AnyCipher
+from gerbang_service.store.sqlite import reading
+from gerbang_service.store.sqlite.connection import DATABASE_FILE, connect, turn_to_write
+from gerbang_service.store.sqlite.data_folder import DataFolder
+from gerbang_service.store.sqlite.vault import keep_unkeyed_audit, unkeyed_audit
 
 log = logging.getLogger(__name__)
 

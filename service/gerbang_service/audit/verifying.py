@@ -11,7 +11,7 @@ from gerbang_service.audit.chain import GENESIS, NOTHING, Head, Line, Seal, link
 from gerbang_service.audit.events import FILE, FOUND_AT_START, TOLD, WORKERS
 from gerbang_service.audit.files import chain_folders, log_files, log_name, name_of, number_of
 from gerbang_service.audit.head import HeadInvalid, Noted, read_head
-from gerbang_service.audit.revisions import COMMITTED
+from gerbang_service.audit.history import COMMITTED
 from gerbang_service.audit.verdict import (
     CHANGED,
     CUT,

@@ -17,6 +17,7 @@ _BY_REASON: Final[dict[str, str]] = {
     "IMAGE_UNREADABLE": "send a whole JPEG, PNG, WebP, BMP or JPEG 2000 file",
     "IMAGE_TOO_LARGE": "send a smaller file; 1000 pixels across are plenty",
     "NO_FACE_PACK": "ask a server that was started with a face pack",
+    "DATA_DAMAGED": "tell an operator: 'gerbang check' names what is damaged, and a backup has it",
     "SUBJECT_NOT_FOUND": "is the id right? Who may call 'gerbang subject list' sees there who is enrolled",
     "TEMPLATE_NOT_FOUND": "'gerbang subject show' lists the subject's templates",
     "WATCHLIST_NOT_FOUND": "is the id right? Who may call 'gerbang watchlist list' sees there those there are, and an "

@@ -25,10 +25,10 @@ from gerbang_service.cli.folder import key_file_option, works_on_files
 from gerbang_service.cli.options import Moment
 from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.store.connection import DATABASE_FILE, look
-from gerbang_service.store.keys import find_key
-from gerbang_service.store.reading import check_settings
-from gerbang_service.store.vault import check_meta, cipher_of, unkeyed_audit
+from gerbang_service.store.sealing.keys import find_key
+from gerbang_service.store.sqlite.connection import DATABASE_FILE, look
+from gerbang_service.store.sqlite.reading import check_settings
+from gerbang_service.store.sqlite.vault import check_meta, cipher_of, unkeyed_audit
 
 _NO_LOG = "there is no audit log; where the server's audit_folder says another place, name that"
 _paths = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))

@@ -10,10 +10,10 @@ from gerbang_service.cli.check import report_document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.folder import data_option, key_file_option, progress, works_on_files
 from gerbang_service.cli.output import Output
-from gerbang_service.store.backup import backup as backup_database
-from gerbang_service.store.backup import restore as restore_database
-from gerbang_service.store.checking import Report
-from gerbang_service.store.keys import find_key
+from gerbang_service.store.sealing.keys import find_key
+from gerbang_service.store.sqlite.backup import backup as backup_database
+from gerbang_service.store.sqlite.backup import restore as restore_database
+from gerbang_service.store.sqlite.checking import Report
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -12,11 +12,11 @@ from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.folder import data_option, key_file_option, progress, works_on_files
 from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.store.checking import Report
-from gerbang_service.store.checking import check as check_database
-from gerbang_service.store.connection import DATABASE_FILE, look
-from gerbang_service.store.keys import find_key
-from gerbang_service.store.log_check import log_damage
+from gerbang_service.store.sealing.keys import find_key
+from gerbang_service.store.sqlite.checking import Report
+from gerbang_service.store.sqlite.checking import check as check_database
+from gerbang_service.store.sqlite.connection import DATABASE_FILE, look
+from gerbang_service.store.sqlite.wal_check import log_damage
 
 
 @click.command(short_help="Check that what is stored is whole.")

@@ -16,7 +16,7 @@ from gerbang import GerbangError
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.process import keep_private
+from gerbang_service.running.process import keep_private
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])

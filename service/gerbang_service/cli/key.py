@@ -13,13 +13,13 @@ from gerbang_service.cli.folder import data_option, key_file_option, progress, w
 from gerbang_service.cli.options import InOrder
 from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.store.clearing import encrypt as encrypt_database
-from gerbang_service.store.connection import DATABASE_FILE, connect, look, turn_to_write
-from gerbang_service.store.database import DataFolder
-from gerbang_service.store.keys import OperatorKey, create_key_file, find_key, read_key_file
-from gerbang_service.store.log import LogKept, WriteAheadLog
-from gerbang_service.store.log_check import refuse_damaged
-from gerbang_service.store.vault import rewrap, wrapped_by
+from gerbang_service.store.sealing.keys import OperatorKey, create_key_file, find_key, read_key_file
+from gerbang_service.store.sqlite.connection import DATABASE_FILE, connect, look, turn_to_write
+from gerbang_service.store.sqlite.data_folder import DataFolder
+from gerbang_service.store.sqlite.encrypting import encrypt as encrypt_database
+from gerbang_service.store.sqlite.vault import rewrap, wrapped_by
+from gerbang_service.store.sqlite.wal import LogKept, WriteAheadLog
+from gerbang_service.store.sqlite.wal_check import refuse_damaged
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

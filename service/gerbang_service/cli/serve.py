@@ -14,10 +14,10 @@ from typing import Any
 
 import click
 
-from gerbang_service import process
+from gerbang_service.configuration.settings import Settings, read_toml
 from gerbang_service.domain.errors import Failed, StartupError
-from gerbang_service.settings import Settings, read_toml
-from gerbang_service.supervisor import Supervisor
+from gerbang_service.running import process
+from gerbang_service.running.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from gerbang_service.settings import Settings
+from gerbang_service.configuration.settings import Settings
 
 _HEAD = """# Configuration
 

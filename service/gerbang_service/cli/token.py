@@ -18,11 +18,11 @@ from gerbang_service.cli.options import InOrder, Moment, watchlists_option
 from gerbang_service.cli.output import NONE, Cell, Output, listed
 from gerbang_service.domain.errors import FieldInvalid, StartupError
 from gerbang_service.domain.identifiers import check_id
-from gerbang_service.store import tokens as table
-from gerbang_service.store.connection import DATABASE_FILE, connect, turn_to_write
-from gerbang_service.store.log_check import refuse_damaged
-from gerbang_service.store.schema import MIGRATIONS
-from gerbang_service.store.tokens import StoredToken
+from gerbang_service.store.sqlite import tokens as table
+from gerbang_service.store.sqlite.connection import DATABASE_FILE, connect, turn_to_write
+from gerbang_service.store.sqlite.schema import MIGRATIONS
+from gerbang_service.store.sqlite.tokens import StoredToken
+from gerbang_service.store.sqlite.wal_check import refuse_damaged
 
 _data = click.option(
     "--data",

@@ -23,7 +23,8 @@ GerbangError
 │   ├── WatchlistNotEmpty         WATCHLIST_NOT_EMPTY
 │   ├── SubjectHasNoTemplate      SUBJECT_HAS_NO_TEMPLATE
 │   ├── ModelMismatch             MODEL_MISMATCH
-│   └── NoFacePack                NO_FACE_PACK
+│   ├── NoFacePack                NO_FACE_PACK
+│   └── DataDamaged               DATA_DAMAGED
 ├── AccessRefused                 who calls may not
 │   ├── Unauthenticated           UNAUTHENTICATED
 │   ├── RoleDenied                ROLE_DENIED
@@ -199,6 +200,12 @@ class NoFacePack(StateError):
     """An image was sent to a server of templates only."""
 
     reason = "NO_FACE_PACK"
+
+
+class DataDamaged(StateError):
+    """What is stored of one thing can't be read: damaged, or tampered with. Repeating the call changes nothing."""
+
+    reason = "DATA_DAMAGED"
 
 
 class AccessRefused(GerbangError):

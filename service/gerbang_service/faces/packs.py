@@ -14,12 +14,12 @@ from typing import Any
 import cv2
 import onnxruntime
 
-from gerbang_service.cpu_quota import cpu_quota
+from gerbang_service.configuration.settings import CPU, CUDA, STAND_IN
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.faces.detector import Detector
 from gerbang_service.faces.embedder import Embedder
 from gerbang_service.faces.standin import write_pack
-from gerbang_service.settings import CPU, CUDA, STAND_IN
+from gerbang_service.threads.cpu_quota import cpu_quota
 
 # InsightFace's own default for what counts as a face.
 DETECTION_THRESHOLD = 0.5

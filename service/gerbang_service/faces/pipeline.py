@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gerbang_service.configuration.settings import CPU
 from gerbang_service.domain.errors import FaceRejected, NoFace, SeveralFaces
 from gerbang_service.domain.faces import DetectedFace, ExtractedFace, FaceChoice
 from gerbang_service.faces.alignment import align
@@ -18,8 +19,7 @@ from gerbang_service.faces.batching import Batches
 from gerbang_service.faces.decode import ImageLimits, decode
 from gerbang_service.faces.packs import FacePack
 from gerbang_service.faces.quality import QualityLimits, check, measure
-from gerbang_service.settings import CPU
-from gerbang_service.watching.watch import ALIGN, DECODE, DETECT, EMBED, UNWATCHED, Watch
+from gerbang_service.telemetry.meter import ALIGN, DECODE, DETECT, EMBED, UNMETERED, Meter
 
 # Crops in one run of the recogniser on a GPU, at most; bounds its memory. Not measured: no GPU was at hand.
 _LARGEST_BATCH = 32
@@ -52,10 +52,10 @@ class FacePipeline(Protocol):
 class InsightFacePipeline:
     """Runs a face pack; the template equals that of InsightFace's own FaceAnalysis.get on the same pack."""
 
-    def __init__(self, pack: FacePack, image_limits: ImageLimits, watch: Watch = UNWATCHED) -> None:
+    def __init__(self, pack: FacePack, image_limits: ImageLimits, meter: Meter = UNMETERED) -> None:
         self._pack = pack
         self._image_limits = image_limits
-        self._watch = watch
+        self._meter = meter
         self._in_flight = _InFlight()
         # On a CPU a batch takes as long as its crops one by one (docs/images.md), so each thread runs its own.
         largest = _LARGEST_BATCH if pack.embedder.takes_batches else 1
@@ -75,8 +75,8 @@ class InsightFacePipeline:
         self, image: bytes, choice: FaceChoice, limits: QualityLimits, before_stage: Callable[[], None]
     ) -> ExtractedFace:
         """Make a template of an image file, as FacePipeline says."""
-        stage = self._watch.stage
-        with self._in_flight, self._watch.image():
+        stage = self._meter.stage
+        with self._in_flight, self._meter.image():
             before_stage()
             with stage(DECODE):
                 pixels = decode(image, self._image_limits)

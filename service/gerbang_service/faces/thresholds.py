@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gerbang_service.configuration.settings import STAND_IN, Settings
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.settings import STAND_IN, Settings
 
 if TYPE_CHECKING:
     from gerbang_service.faces.packs import FacePack

@@ -20,13 +20,13 @@ from gerbang_service.domain.errors import (
 )
 from gerbang_service.domain.subjects import StoredSubject, Subject
 from gerbang_service.domain.watchlists import Direction, Watchlist
-from gerbang_service.gallery.graph import Graph, GraphProgress
+from gerbang_service.gallery.candidates.graph import Graph, GraphProgress
+from gerbang_service.gallery.candidates.rotation import rotation
+from gerbang_service.gallery.candidates.sketches import Sketches
 from gerbang_service.gallery.numbering import ListNumbers
 from gerbang_service.gallery.options import GalleryOptions, default_sketch_bits
-from gerbang_service.gallery.rotation import rotation
 from gerbang_service.gallery.search import Pools, Search
 from gerbang_service.gallery.selection import Selections
-from gerbang_service.gallery.sketches import Sketches
 from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
 
 # What of a template is in the graph: so many of its rotated coordinates. At a third of the memory of all 512 the graph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gerbang_service.gallery.graph import GraphSettings
+from gerbang_service.gallery.candidates.graph import GraphSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.domain.decision import Candidate, Comparison, ranked
-from gerbang_service.gallery.graph import Graph
+from gerbang_service.gallery.candidates.graph import Graph
+from gerbang_service.gallery.candidates.sketches import Sketches
 from gerbang_service.gallery.selection import Filter, Selection, Selections
-from gerbang_service.gallery.sketches import Sketches
 from gerbang_service.gallery.table import Owner, Table
 
 # Up to this many rows are compared one by one: cheap, and complete.

@@ -12,7 +12,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from gerbang_service.domain import errors
-from gerbang_service.watching.trail import trail
+from gerbang_service.telemetry.trail import trail
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ STATUS: Mapping[type[errors.GerbangError], grpc.StatusCode] = {
     errors.SubjectHasNoTemplate: _C.FAILED_PRECONDITION,
     errors.ModelMismatch: _C.FAILED_PRECONDITION,
     errors.NoFacePack: _C.FAILED_PRECONDITION,
+    errors.DataDamaged: _C.DATA_LOSS,
     errors.Unauthenticated: _C.UNAUTHENTICATED,
     errors.RoleDenied: _C.PERMISSION_DENIED,
     errors.WatchlistDenied: _C.PERMISSION_DENIED,

@@ -17,10 +17,10 @@ import grpc
 from google.rpc import status_pb2
 from grpc import aio
 
+from gerbang_service.access import calls
+from gerbang_service.access.calls import REQUEST_ID_KEY, Call, Observer
 from gerbang_service.access.identity import Identity
 from gerbang_service.domain.errors import NotReady, RevisionNotReached, ShuttingDown
-from gerbang_service.rpc import calls
-from gerbang_service.rpc.calls import REQUEST_ID_KEY, Call, Observer
 from gerbang_service.rpc.deserializing import Unreadable
 from gerbang_service.rpc.errors import to_status
 

@@ -7,12 +7,12 @@ from google.protobuf import timestamp_pb2
 from gerbang.v1 import matching_service_pb2 as matching_pb
 from gerbang.v1 import plan_pb2, sample_pb2, subject_pb2, watchlist_pb2
 from gerbang.v1 import watchlist_service_pb2 as office_pb
-from gerbang_service.comparisons import Identification, Verification
+from gerbang_service.asking.recall import Recall
+from gerbang_service.domain.comparisons import Identification, Verification
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.faces import DetectedFace
 from gerbang_service.domain.subjects import Quality, Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
-from gerbang_service.gallery.recall import Recall
 from gerbang_service.gallery.search import Plan
 
 _DIRECTION = {

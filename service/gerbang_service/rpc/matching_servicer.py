@@ -13,18 +13,19 @@ from grpc import aio
 
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import matching_service_pb2_grpc, sample_pb2
-from gerbang_service.access import bounds
-from gerbang_service.admission import Deadline
-from gerbang_service.comparisons import Identification, Search1N
+from gerbang_service.access import calls
+from gerbang_service.access.calls import Observer
+from gerbang_service.asking.matching import Matching
+from gerbang_service.changing import bounds
+from gerbang_service.changing.enrolling import Enrolling
+from gerbang_service.domain.comparisons import Identification, Search1N
 from gerbang_service.domain.errors import FieldInvalid, GerbangError
 from gerbang_service.domain.faces import FaceChoice
-from gerbang_service.matching import Matching
-from gerbang_service.rpc import calls, mapping
-from gerbang_service.rpc.calls import Observer
-from gerbang_service.rpc.enrolling import Enrolling
+from gerbang_service.rpc import mapping
 from gerbang_service.rpc.errors import to_status
 from gerbang_service.rpc.parsing import MAX_BATCH, Parser
 from gerbang_service.rpc.streams import Drain, OpenStreams, Turn, as_ready, in_order
+from gerbang_service.threads.admission import Deadline
 
 Context = aio.ServicerContext[Any, Any]
 

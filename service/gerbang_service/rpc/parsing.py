@@ -12,7 +12,9 @@ from google.protobuf import field_mask_pb2, timestamp_pb2
 from gerbang.v1 import matching_service_pb2 as matching_pb
 from gerbang.v1 import plan_pb2, sample_pb2, subject_pb2, watchlist_pb2
 from gerbang.v1 import watchlist_service_pb2 as office_pb
-from gerbang_service.comparisons import Search1N
+from gerbang_service.asking.recall import RecallQuestion
+from gerbang_service.changing.operations import OnExisting, check_validity
+from gerbang_service.domain.comparisons import Search1N
 from gerbang_service.domain.decision import DEFAULT_CANDIDATES, MAX_CANDIDATES
 from gerbang_service.domain.errors import FieldInvalid
 from gerbang_service.domain.faces import FaceChoice
@@ -28,9 +30,7 @@ from gerbang_service.domain.samples import ImageSample, Sample, TemplateSample
 from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.templates import check_model, unit_vector
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
-from gerbang_service.gallery.recall import RecallQuestion
 from gerbang_service.gallery.search import Plan
-from gerbang_service.operations import OnExisting, check_validity
 
 MAX_SAMPLES = 20
 MAX_BATCH = 256

@@ -14,11 +14,11 @@ from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.rpc import error_details_pb2, status_pb2
 
 from gerbang.v1 import matching_service_pb2 as pb
+from gerbang_service.access.calls import Call
+from gerbang_service.audit.history import COMMITTED
 from gerbang_service.audit.log import AuditLog
-from gerbang_service.audit.revisions import COMMITTED
 from gerbang_service.domain.errors import AuditUnavailable
-from gerbang_service.rpc import account
-from gerbang_service.rpc.calls import Call
+from gerbang_service.rpc import records as account
 from gerbang_service.rpc.errors import claimed
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
+from gerbang_service.access import calls
 from gerbang_service.access.identity import LOCAL
 from gerbang_service.domain.errors import Overloaded, ShuttingDown
-from gerbang_service.rpc import calls
 from gerbang_service.rpc.deserializing import Unreadable
 
 Item = TypeVar("Item")

@@ -11,21 +11,21 @@ from grpc import aio
 
 from gerbang.v1 import watchlist_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2_grpc
-from gerbang_service import operations
-from gerbang_service.access import bounds
-from gerbang_service.admission import Deadline
-from gerbang_service.comparisons import Defaults
+from gerbang_service.access import calls
+from gerbang_service.changing import bounds, operations
+from gerbang_service.changing.submitting import Writing
+from gerbang_service.changing.writer import Operation
+from gerbang_service.domain.comparisons import Defaults
 from gerbang_service.domain.errors import WatchlistNotFound
 from gerbang_service.domain.identifiers import check_id
 from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.parts import Parts
-from gerbang_service.rpc import calls, mapping, parsing
+from gerbang_service.rpc import mapping, parsing
 from gerbang_service.rpc.pages import page_token, token_subject
-from gerbang_service.rpc.writing import Writing
-from gerbang_service.store import reading
-from gerbang_service.store.connection import Connection
-from gerbang_service.writer import Operation
+from gerbang_service.running.parts import Parts
+from gerbang_service.store.sqlite import reading
+from gerbang_service.store.sqlite.connection import Connection
+from gerbang_service.threads.admission import Deadline
 
 Context = aio.ServicerContext[Any, Any]
 T = TypeVar("T")

@@ -1,10 +1,9 @@
-"""Making data folders."""
+"""Folders and names in them, made so that they are on the disk."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-
-from gerbang_service.audit.files import sync_folder
 
 
 def make_folder(folder: Path) -> None:
@@ -16,3 +15,17 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for each in missing:
         sync_folder(each.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of new files durable. Raises OSError."""
+    sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file, or the names in a folder, durable. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

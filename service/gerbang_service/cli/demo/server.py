@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
-from gerbang_service.store.keys import create_key_file
+from gerbang_service.store.sealing.keys import create_key_file
 
 READY_WITHIN_S: Final = 120.0
 """A real pack takes seconds to load; a first fetch of one by InsightFace takes longer."""

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from gerbang_service.access import certificates, policy
 from gerbang_service.access.files import readable_by_all
 from gerbang_service.cli.doctor.finding import Finding
+from gerbang_service.configuration.addresses import split_address
+from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.settings import Settings, split_address
 
 _TLS, _PORTS = "certificates", "ports"
 _SOON = timedelta(days=30)

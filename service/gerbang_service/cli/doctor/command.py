@@ -14,9 +14,9 @@ from gerbang_service.cli.doctor.finding import Finding, Level
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.cli.serve import config_option, settings_options
+from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.process import keep_private
-from gerbang_service.settings import Settings
+from gerbang_service.running.process import keep_private
 
 _STYLES = {Level.OK: "green", Level.WARNING: "bold yellow", Level.FAIL: "bold red"}
 

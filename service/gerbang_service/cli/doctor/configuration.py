@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gerbang_service.cli.doctor.finding import Finding
-from gerbang_service.cpu_quota import cpu_quota
-from gerbang_service.settings import STAND_IN, Settings, is_loopback
+from gerbang_service.configuration.addresses import is_loopback
+from gerbang_service.configuration.settings import STAND_IN, Settings
+from gerbang_service.threads.cpu_quota import cpu_quota
 
 _AREA = "configuration"
 
@@ -30,8 +31,8 @@ def _doubts(settings: Settings) -> Iterator[Finding]:
         yield Finding.warning(_AREA, "vectors and labels lie on disk in the clear", "say encryption, with a key_file")
     if not settings.audit_log:
         yield Finding.warning(_AREA, "nothing records who did what", "say audit_log")
-    if not settings.audit_every:
-        yield Finding.warning(_AREA, "no search is checked for misses", "leave audit_every at its default")
+    if not settings.recall_check_every:
+        yield Finding.warning(_AREA, "no search is checked for misses", "leave recall_check_every at its default")
     if not settings.metrics_listen:
         yield Finding.warning(_AREA, "nobody can watch this server", "set metrics_listen, such as 127.0.0.1:9464")
     if settings.pack == STAND_IN:

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gerbang_service.cli.doctor.finding import Finding
-from gerbang_service.cpu_quota import cpu_quota
-from gerbang_service.settings import Settings
-from gerbang_service.store.connection import DATABASE_FILE
+from gerbang_service.configuration.settings import Settings
+from gerbang_service.store.sqlite.connection import DATABASE_FILE
+from gerbang_service.threads.cpu_quota import cpu_quota
 
 _MACHINE, _MEMORY, _CLOCK = "machine", "memory", "clock"
 # Of a template beyond its vector: sketch, owner and numbers (750 bytes of 2,800 at 512 dimensions, measured) and its

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gerbang_service.cli.doctor.finding import Finding
+from gerbang_service.configuration.settings import NO_PACK, Settings
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.settings import NO_PACK, Settings
 
 _AREA = "face pack"
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gerbang_service.cli.doctor.finding import Finding, Level
+from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import GerbangError
-from gerbang_service.settings import Settings
-from gerbang_service.store import reading
-from gerbang_service.store.checking import Report, check
-from gerbang_service.store.connection import DATABASE_FILE, LOCK_FILE, Connection, look
-from gerbang_service.store.keys import ENVIRONMENT, OperatorKey, find_key
-from gerbang_service.store.log_check import log_damage
-from gerbang_service.store.schema import APPLICATION_ID, MIGRATIONS
-from gerbang_service.store.vault import WrongKey, cipher_of, wrapped_by
+from gerbang_service.store.sealing.keys import ENVIRONMENT, OperatorKey, find_key
+from gerbang_service.store.sqlite import reading
+from gerbang_service.store.sqlite.checking import Report, check
+from gerbang_service.store.sqlite.connection import DATABASE_FILE, LOCK_FILE, Connection, look
+from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from gerbang_service.store.sqlite.vault import WrongKey, cipher_of, wrapped_by
+from gerbang_service.store.sqlite.wal_check import log_damage
 
 _AREA, _DISK = "data folder", "disk"
 # Free room, bytes, below which writes fail soon, whatever the size of the database.

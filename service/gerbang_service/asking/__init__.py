@@ -1,0 +1,1 @@
+"""Use cases that change nothing: identify, verify, extract; the recall check."""

@@ -1,0 +1,1 @@
+"""Use cases that change something: enrol, lists and subjects; the one writer."""

@@ -1,0 +1,81 @@
+"""Changes that calls make: begun only when they can be recorded, and seen through even when the caller goes away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from gerbang_service.access import calls
+from gerbang_service.access.calls import Call
+from gerbang_service.changing.writer import Operation, Outcome, Writer
+from gerbang_service.store.sqlite.transaction import Transaction
+
+T = TypeVar("T")
+
+
+class Writing:
+    """Submits changes for the calls that make them. Belongs to the event loop."""
+
+    def __init__(self, writer: Writer, check: Callable[[], None]) -> None:
+        """`check` raises AuditUnavailable when what would be changed could not be recorded."""
+        self._writer = writer
+        self._check = check
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Have an operation written; raises what `Writer.submit` and its future do, and AuditUnavailable."""
+        return await seen_through(self.submit(operation))
+
+    def submit(self, operation: Operation[T]) -> Future[T]:
+        """Have an operation written, to be awaited with `seen_through`; those submitted earlier are written earlier."""
+        self._check()
+        change = self._writer.submit(_noted(operation, calls.current()))
+        if (task := asyncio.current_task()) is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return change
+
+    async def finished(self, timeout_s: float) -> None:
+        """Wait until all that submitted a change have been answered and recorded, or so long."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+
+
+async def seen_through(change: Future[T]) -> T:
+    """Return what a submitted change answers.
+
+    When the call is cancelled before its turn came, nothing is written. One that is being written can't be called back:
+    it goes on as if nobody had gone away, so that what was done is recorded like everything else. Cancelled once more,
+    as the event loop does with all that is left in the end, it is given up: a disk that hangs must not keep a process.
+    """
+    pending = asyncio.wrap_future(change)
+    gone = False
+    while True:
+        try:
+            answer = await asyncio.shield(pending)
+        except asyncio.CancelledError:
+            if gone or pending.cancelled() or change.cancel():
+                raise
+            gone = True
+        except Exception:
+            calls.current().revision = None
+            raise
+        else:
+            break
+    if gone and (task := asyncio.current_task()) is not None:
+        task.uncancel()
+    return answer
+
+
+def _noted(operation: Operation[T], call: Call) -> Operation[T]:
+    """Return the operation, which tells the call the revision that it makes."""
+
+    def run(transaction: Transaction) -> Outcome[T]:
+        outcome = operation(transaction)
+        if outcome.change is not None:
+            call.revision = outcome.change.revision
+        return outcome
+
+    return run

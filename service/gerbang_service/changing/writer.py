@@ -1,0 +1,289 @@
+"""The one writer: it makes changes durable and then visible, in one order, many at a time.
+
+Changes that arrive while a transaction is being committed wait and share the next one, so that one fsync serves all of
+them (group commit).
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+from gerbang_service.changing.erasing import Erasing
+from gerbang_service.domain.changes import Change
+from gerbang_service.domain.errors import Overloaded, ShuttingDown, StoreUnavailable
+from gerbang_service.gallery.gallery import Gallery
+from gerbang_service.store.sqlite.connection import Connection
+from gerbang_service.store.sqlite.following import changes_since
+from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.sqlite.transaction import Transaction
+from gerbang_service.telemetry.meter import UNMETERED, Meter
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_LARGEST_GROUP = 512
+# With several processes: a group is small, so that the others' turn comes soon, and a process without anything to write
+# looks for what others wrote so often, seconds.
+_LARGEST_SHARED_GROUP = 64
+_FOLLOWED_EVERY_S = 0.005
+# How long a process that can't read what others wrote goes on answering, seconds: a disk may stutter, but nobody may be
+# let through for long on a list that others have changed.
+_UNREAD_AT_MOST_S = 1.0
+# While the disk has not taken a change for so long, seconds, further ones are refused: none should wait behind a disk
+# that hangs.
+_STALLED_AFTER_S = 5.0
+# While the disk takes no changes, a small one is tried so often, seconds.
+_TRIED_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """What an operation answers, and the change it made. `erases`: stored content was deleted."""
+
+    answer: T
+    change: Change | None = None
+    erases: bool = False
+
+
+Operation = Callable[[Transaction], Outcome[T]]
+_Submitted: TypeAlias = tuple[Operation[object], Future[object]]
+
+
+class Writer:
+    """A thread that owns the store's writing side and the gallery's changes. `submit` may be called from any thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        gallery: Gallery,
+        *,
+        max_pending: int,
+        follows: str | None = None,
+        on_revision: Callable[[int], object],
+        on_failure: Callable[[], object],
+        meter: Meter = UNMETERED,
+    ) -> None:
+        """`follows`: None when no other process writes; else the recogniser whose templates count.
+
+        `on_revision` is told each new revision, `on_failure` that memory and disk differ; both in this thread.
+        """
+        self._store = store
+        self._gallery = gallery
+        self._on_revision = on_revision
+        self._on_failure = on_failure
+        # While changes can't be written: when the next small one is tried.
+        self._try_at: float | None = None
+        # While the thread is about something: since when.
+        self._busy_since: float | None = None
+        self._meter = meter
+        self._queue: queue.Queue[_Submitted | None] = queue.Queue(max_pending)
+        self._follows = follows
+        self._closed = self._given_up = False
+        self._read_at = 0.0
+        self._erasing = Erasing(store, self._look_at_others, hurried=lambda: not self._queue.empty())
+        self._thread = threading.Thread(target=self._work, name="writer")
+
+    def start(self) -> None:
+        """Start writing; the gallery is loaded, and its revision is the first that `on_revision` is told.
+
+        First catches up with what others wrote during the loading; raises FellBehind or StoreUnavailable when it can't.
+        """
+        before = -1
+        while self._follows is not None and self._gallery.revision != before:
+            before = self._gallery.revision
+            self._read_others()
+        self._on_revision(self._gallery.revision)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what was submitted, then end."""
+        self._closed = True
+        self._wake()
+        self._thread.join()
+
+    def look(self) -> None:
+        """Have what other processes wrote looked for at once."""
+        if self._follows is not None:
+            self._wake()
+
+    @property
+    def writable(self) -> bool:
+        """Whether the disk takes changes: it kept the last one, and lets none wait for long."""
+        return self._try_at is None and not self._stalled
+
+    @property
+    def _stalled(self) -> bool:
+        since = self._busy_since
+        return since is not None and time.monotonic() - since > _STALLED_AFTER_S
+
+    @property
+    def pending(self) -> int:
+        """Changes that wait."""
+        return self._queue.qsize()
+
+    def _wake(self) -> None:
+        # A full queue wakes as well.
+        with suppress(queue.Full):
+            self._queue.put_nowait(None)
+
+    def submit(self, operation: Operation[T]) -> Future[T]:
+        """Have an operation written; the future's result is there when it is durable and visible.
+
+        Operations take effect in the order of their submission. Raises Overloaded when too many wait, StoreUnavailable
+        when the disk has not answered for long, ShuttingDown after `stop`. The future raises what the operation raised,
+        or StoreUnavailable. One that is cancelled before its turn is not written; after that it can't be cancelled.
+        """
+        if self._closed:
+            raise ShuttingDown("the server is shutting down")
+        if self._stalled:
+            raise StoreUnavailable(f"the disk has not taken a change for more than {_STALLED_AFTER_S:g} s")
+        future: Future[T] = Future()
+        try:
+            self._queue.put_nowait((operation, future))  # type: ignore[arg-type]  # each pair shares its own T
+        except queue.Full:
+            raise Overloaded("too many changes are waiting to be written", retry_after_s=1.0) from None
+        future.add_done_callback(self._meter.submitted())
+        if self._given_up:
+            self._refuse_waiting()  # it was put there after the others had been refused
+        return future
+
+    def _work(self) -> None:
+        try:
+            while not (self._closed and self._queue.empty()):
+                group = self._next_group()
+                self._busy_since = time.monotonic()
+                if group:
+                    self._write(group)
+                else:
+                    self._look_at_others()
+                self._erasing.go_on()
+                self._try_disk()
+                self._busy_since = None
+        except Exception:
+            # What is on disk may not be what is searched: no answer can be trusted any more.
+            log.critical("what is in memory may not be what is stored: this process has to stop", exc_info=True)
+            self._closed = self._given_up = True
+            self._on_failure()
+            self._refuse_waiting()
+
+    def _refuse_waiting(self) -> None:
+        """Fail what nobody will write any more."""
+        with suppress(queue.Empty):
+            while True:
+                item = self._queue.get_nowait()
+                if item is not None and item[1].set_running_or_notify_cancel():
+                    item[1].set_exception(StoreUnavailable("the change was not written; this server has to stop"))
+
+    def _next_group(self) -> list[_Submitted]:
+        """Wait for operations and return what there is; nothing when woken, or when it is time to look at others."""
+        largest, patience = (
+            (_LARGEST_GROUP, None if self._try_at is None and not self._erasing.left else _TRIED_EVERY_S)
+            if self._follows is None
+            else (_LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S)
+        )
+        group: list[_Submitted] = []
+        try:
+            while len(group) < largest:
+                item = self._queue.get(block=not group, timeout=patience)
+                if item is None:
+                    break
+                group.append(item)
+        except queue.Empty:
+            pass
+        return group
+
+    def _look_at_others(self) -> None:
+        """Follow what others wrote. Raises FellBehind, and StoreUnavailable when it could not be read for too long."""
+        if self._follows is None:
+            return
+        before = self._gallery.revision
+        try:
+            self._read_others()
+        except StoreUnavailable as error:
+            if time.monotonic() - self._read_at > _UNREAD_AT_MOST_S:
+                raise
+            log.warning("what other workers wrote can't be read: %s", error)
+        if self._gallery.revision != before:
+            self._on_revision(self._gallery.revision)
+
+    def _read_others(self) -> None:
+        with self._store.snapshot() as connection:
+            self._follow(connection)
+        self._read_at = time.monotonic()
+
+    def _follow(self, connection: Connection) -> None:
+        """Bring the gallery to the state that a transaction sees."""
+        if self._follows is not None:
+            changes, revision = changes_since(connection, self._gallery, self._follows)
+            self._gallery.apply(*changes)
+            self._gallery.revision = revision
+
+    def _write(self, submitted: list[_Submitted]) -> None:
+        # From here on the futures can't be cancelled: when a caller goes away, asyncio cancels what it waited for.
+        group = [each for each in submitted if each[1].set_running_or_notify_cancel()]
+        if not group:
+            return
+        operations = [each if self._follows is None else _recorded(each) for each, _ in group]
+        started = time.perf_counter()
+        try:
+            outcomes = self._store.write_group(operations, before=self._follow, meanwhile=self._look_at_others)
+            self._gallery.apply(*(each.change for each in outcomes if isinstance(each, Outcome) and each.change))
+        except Exception:
+            for _, future in group:
+                future.set_exception(StoreUnavailable("the change may be on disk; this server has to be restarted"))
+            raise
+        kept = self._note(outcomes)
+        self._meter.committed(len(group), time.perf_counter() - started, kept=kept)
+        try:
+            if any(isinstance(outcome, Outcome) and outcome.erases for outcome in outcomes):
+                self._erasing.erase()
+        finally:
+            # Whatever became of that: these changes are made, and who waits for them is told.
+            self._on_revision(self._gallery.revision)
+            for outcome, (_, future) in zip(outcomes, group, strict=True):
+                if isinstance(outcome, Outcome):
+                    future.set_result(outcome.answer)
+                else:
+                    future.set_exception(outcome)
+
+    def _note(self, outcomes: Sequence[object]) -> bool:
+        """Note and return whether the store took a group: it takes all of it or nothing."""
+        kept = not any(isinstance(each, StoreUnavailable) for each in outcomes)
+        if kept == (self._try_at is not None):
+            log.log(logging.INFO if kept else logging.ERROR, "changes can%s be written", " again" if kept else "'t")
+        self._try_at = None if kept else time.monotonic() + _TRIED_EVERY_S
+        return kept
+
+    def _try_disk(self) -> None:
+        """While changes can't be written, write a small one now and then.
+
+        After a failed fsync that is also what undoes on the disk what was refused: it takes its place in the log.
+        """
+        if self._try_at is not None and time.monotonic() >= self._try_at:
+            self._note(self._store.write_group([_try], before=self._follow, meanwhile=self._look_at_others))
+            self._on_revision(self._gallery.revision)
+
+
+def _try(transaction: Transaction) -> None:
+    # The time, as SQLite does not write what is there already.
+    transaction.connection.execute("INSERT OR REPLACE INTO meta VALUES ('tried', ?)", (time.time_ns(),))
+
+
+def _recorded(operation: Operation[T]) -> Operation[T]:
+    """Return the operation followed by a record of its change, for other processes."""
+
+    def run(transaction: Transaction) -> Outcome[T]:
+        outcome = operation(transaction)
+        if outcome.change is not None:
+            transaction.record(outcome.change)
+        return outcome
+
+    return run

@@ -1,0 +1,1 @@
+"""Generators of candidates: who may be similar."""

@@ -1,0 +1,1 @@
+"""The parts put together: settings in, a server or several, out."""

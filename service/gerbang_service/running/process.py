@@ -1,0 +1,72 @@
+"""A process that serves: what is set up once for all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import resource
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+
+from gerbang_service.configuration.settings import Settings
+
+# The server refuses to start; it was started and had to give up.
+EXIT_REFUSED, EXIT_FAILED = 3, 4
+
+# A thread that comes back from native code (a search, a commit) waits this long for one that computes in Python;
+# CPython's 5 ms would be most of an answer's time (benchmarks/fresh.py).
+_SWITCH_INTERVAL_S = 0.0005
+_PR_SET_DUMPABLE = 4  # of prctl(2)
+
+
+def prepare() -> None:
+    """Set up logging to stderr, what libraries read when they are imported, and keep the process's memory to itself."""
+    keep_private()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # At INFO it tells which of its builds it looked for, in words that read like failures.
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)
+    # Searches and images are spread over threads of their own. OpenBLAS's would only spin beside them: on two cores
+    # they took 40 % of the answers. NumPy reads this when it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def keep_private() -> None:
+    """Leave no core dump, let no other process of this user look into the memory, and share no file that is made."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        # Also for cores that go to a program, which the limit does not stop; and for debuggers and /proc/PID/environ.
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    os.umask(0o077)
+
+
+def log_as(settings: Settings) -> None:
+    """Write the log as the settings say from here on."""
+    # Imported here: it needs protobuf, which `prepare` has to go before.
+    from gerbang_service.telemetry.logs import configure  # noqa: PLC0415
+
+    configure(settings.log_format, settings.log_level)
+
+
+async def serve(settings: Settings, stop_when: Callable[[Callable[[], None]], object] = lambda _: None) -> None:
+    """Run a server until SIGTERM, Ctrl-C, or whatever `stop_when` is given the server's `stop` for.
+
+    Prints "listening on HOST:PORT" and "ready". Raises StartupError.
+    """
+    # Imported here, so that `gerbang serve --help`, and a supervisor, need no neural network runtime.
+    from gerbang_service.running.server import Server  # noqa: PLC0415
+
+    # Once for the process: changing filters around a call is not safe in threads.
+    warnings.filterwarnings("ignore", module="PIL")  # of odd metadata; the pixels decide
+    warnings.filterwarnings(
+        "ignore", "`estimate` is deprecated", FutureWarning
+    )  # insightface 2.1 with scikit-image 0.26
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    server = Server(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.stop)
+    stop_when(server.stop)
+    await server.run(lambda line: print(line, flush=True))

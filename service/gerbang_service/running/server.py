@@ -1,0 +1,218 @@
+"""The server's life: bind, load, serve, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from grpc import aio
+
+from gerbang.v1 import matching_service_pb2, watchlist_service_pb2
+from gerbang.v1.matching_service_pb2_grpc import add_MatchingServiceServicer_to_server
+from gerbang.v1.watchlist_service_pb2_grpc import add_WatchlistServiceServicer_to_server
+from gerbang_service.access.calls import Observers
+from gerbang_service.access.identity import Identity
+from gerbang_service.access.ports import Opened, Ports
+from gerbang_service.audit.log import AuditLog
+from gerbang_service.audit.serving import compare, note_start, open_log, open_worker_log
+from gerbang_service.changing.enrolling import Enrolling
+from gerbang_service.changing.submitting import Writing
+from gerbang_service.configuration.addresses import split_address
+from gerbang_service.configuration.settings import Settings
+from gerbang_service.domain.errors import Failed
+from gerbang_service.rpc.guard import Context, Guard
+from gerbang_service.rpc.health import NOT_SERVING, SERVING, WRITES, Health
+from gerbang_service.rpc.matching_servicer import MatchingServicer
+from gerbang_service.rpc.parsing import Parser
+from gerbang_service.rpc.recording import Recorder
+from gerbang_service.rpc.registration import add_by_name, add_open_to_all
+from gerbang_service.rpc.streams import Drain, OpenStreams
+from gerbang_service.rpc.watchlist_servicer import ServerFacts, WatchlistServicer
+from gerbang_service.running.figures import Probes
+from gerbang_service.running.listener import Listener
+from gerbang_service.running.parts import Parts, build
+from gerbang_service.running.telemetry import Telemetry
+from gerbang_service.store.sqlite import reading
+
+log = logging.getLogger(__name__)
+
+SERVICES = (
+    matching_service_pb2.DESCRIPTOR.services_by_name["MatchingService"].full_name,
+    watchlist_service_pb2.DESCRIPTOR.services_by_name["WatchlistService"].full_name,
+)
+
+# How long new calls are still answered, with SHUTTING_DOWN, seconds.
+_LAST_CALLS_S = 0.2
+# How long those who changed something, and then were cut off, have to have it recorded, seconds.
+_LAST_RECORDS_S = 1.0
+
+
+class Server:
+    """One server, from `start` to `stop`. Belongs to one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ready = False
+        self._failed = False
+        self._stopping = asyncio.Event()
+        self._drain = Drain()
+        self._health = Health()
+        self._open_streams = OpenStreams(settings.max_streams)
+        self._telemetry = Telemetry(settings)
+        self._ports: list[int] = []
+        self._audit: AuditLog | None = None
+        self._writing: Writing | None = None
+        self._listener: Listener | None = None
+
+    async def run(self, say: Callable[[str], None]) -> None:
+        """Serve until `stop`; `say` is told the bound address, and when the server is ready.
+
+        Raises StartupError when it can't start, or Failed when it had to stop because memory and disk may differ.
+        """
+        meter = self._telemetry.meter
+        # First of all: it costs nothing to find out that a certificate can't be used.
+        ports = Ports(self._settings, self._note)
+        parts = build(self._settings, on_failure=self._fail, meter=meter)
+        try:
+            self._open_audit(parts)
+            self._telemetry.start(parts, self._probes())
+            self._set_health(NOT_SERVING)
+            if self._settings.workers > 1:
+                # Before it listens: the kernel would hand it connections that the others could serve.
+                await self._load(parts)
+            await self._listen(ports, parts, say)
+        finally:
+            await self._telemetry.stop()
+            await asyncio.to_thread(parts.stop, loaded=self._ready)
+            await self._close_audit()
+        if self._failed:
+            raise Failed("stopped: what is in memory may not be what is stored, see the log")
+        log.info("stopped")
+
+    def stop(self) -> None:
+        """Begin to drain: no new calls, those in flight are finished, then `run` returns."""
+        self._stopping.set()
+
+    def _fail(self) -> None:
+        self._failed = True
+        self.stop()
+
+    async def _listen(self, ports: Ports, parts: Parts, say: Callable[[str], None]) -> None:
+        add_services = self._services(parts, ports.authentication(parts.store))
+        self._listener = Listener(self._settings, ports, self._telemetry.interceptors, add_services)
+        opened = self._listener.bind()
+        self._ports += [split_address(each)[1] for each in (opened.main, opened.tokens) if each]
+        self._note_start(parts, opened, ports.facts())
+        serving = asyncio.ensure_future(self._listener.serve(self._stopping))
+        say(f"listening on {opened.main}")
+        if opened.tokens:
+            say(f"listening for tokens on {opened.tokens}")
+        following = asyncio.ensure_future(
+            self._health.follow_writes(lambda: self._ready and parts.writer.writable and self._recordable())
+        )
+        try:
+            if not self._ready:
+                await self._load(parts)
+            say("ready")
+            await serving
+        finally:
+            following.cancel()
+            self.stop()
+            await self._drain_and_stop(self._listener)
+            await serving
+
+    def _recordable(self) -> bool:
+        return self._audit is None or not self._audit.failing
+
+    async def _load(self, parts: Parts) -> None:
+        await asyncio.to_thread(parts.load)
+        self._ready = True
+        self._set_health(SERVING)
+
+    async def _drain_and_stop(self, listener: Listener) -> None:
+        # Load balancers and clients see NOT_SERVING first, streams end after what they took, and calls in flight have
+        # the grace to finish.
+        self._health.drain()
+        self._drain.begin()
+        log.info("draining")
+        # Those who call in this time are told SHUTTING_DOWN; once gRPC stops, it only cancels what it has not begun.
+        await asyncio.sleep(_LAST_CALLS_S)
+        await listener.stop(self._settings.drain_grace_s)
+
+    def _set_health(self, status: int) -> None:
+        # The empty name is the server as a whole.
+        for name in ("", *SERVICES, WRITES):
+            self._health.set(name, status)
+
+    def _probes(self) -> Probes:
+        return Probes(
+            ready=lambda: self._ready and self._listener is not None and self._listener.listening,
+            draining=self._stopping.is_set,
+            ports=lambda: self._ports,
+            open_streams=lambda: self._open_streams.count,
+            audit_waiting=lambda: 0 if self._audit is None else self._audit.waiting[0],
+            audit_writable=self._recordable,
+        )
+
+    def _open_audit(self, parts: Parts) -> None:
+        settings, cipher = self._settings, parts.store.cipher
+        with parts.store.reading() as connection:
+            revision = reading.revision(connection)
+        if settings.workers > 1:
+            self._audit = open_worker_log(settings, cipher, revision)
+        else:
+            self._audit = open_log(settings, cipher, alone=True)
+            if self._audit is not None:
+                compare(self._audit, settings, cipher, revision)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if self._audit is not None:
+            self._audit.note(event)
+
+    def _note_start(self, parts: Parts, opened: Opened, callers: dict[str, Any]) -> None:
+        if self._audit is not None:
+            recogniser = parts.recogniser
+            note_start(
+                self._audit,
+                self._settings,
+                listen=opened.main,
+                token_listen=opened.tokens,
+                model=recogniser.model,
+                threshold=recogniser.defaults.identification_threshold,
+                verification_threshold=recogniser.defaults.verification_threshold,
+                **callers,
+            )
+
+    async def _close_audit(self) -> None:
+        if self._audit is None:
+            return
+        if self._writing is not None:
+            await self._writing.finished(_LAST_RECORDS_S)
+        self._audit.note({"event": "stop", "gave_up": self._failed})
+        await asyncio.to_thread(self._audit.stop)
+
+    def _services(self, parts: Parts, authenticate: Callable[[Context], Identity]) -> Callable[[aio.Server], None]:
+        """Make the services, and return what adds them to a gRPC server."""
+        recogniser = parts.recogniser
+        parser = Parser(recogniser.model, recogniser.dimension)
+        audit = self._audit
+        writing = self._writing = Writing(parts.writer, audit.check if audit is not None else lambda: None)
+        enrolling = Enrolling(parts.matching, parser, parts.store, writing, parts.queries)
+        facts = ServerFacts(
+            recogniser.pack, recogniser.model, recogniser.dimension, recogniser.defaults, parts.start_time_ns
+        )
+        # First: what can't be recorded is not answered, and the others are told of the failure only.
+        recorders = () if audit is None else (Recorder(audit, recogniser.model),)
+        observer = Observers((*recorders, *self._telemetry.observers))
+        guard = Guard(lambda: self._ready, self._stopping.is_set, authenticate, observer)
+        matching = MatchingServicer(parts.matching, enrolling, parser, self._drain, self._open_streams, observer)
+        watchlists = WatchlistServicer(parts, writing, facts)
+
+        def add(server: aio.Server) -> None:
+            add_by_name(server, add_MatchingServiceServicer_to_server, guard.of(matching))
+            add_by_name(server, add_WatchlistServiceServicer_to_server, guard.of(watchlists))
+            add_open_to_all(server, self._health, SERVICES if self._settings.reflection else ())
+
+        return add

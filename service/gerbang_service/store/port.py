@@ -1,0 +1,209 @@
+"""What the service asks of a store: what is durable, behind one interface.
+
+A store keeps watchlists, subjects with their templates, and answers to requests that may be repeated. Each change has
+the next revision. Implementations: `store/sqlite` (embedded, the default), `store/memory.py` (the official fake). All
+pass `tests/store/contract.py`.
+
+No type of a database is part of it. What fails is told by errors of the domain: StoreUnavailable when the store can't
+be read or written just now, DataDamaged when what is stored of one thing can't be read, ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+from gerbang_service.domain.changes import Change
+from gerbang_service.domain.subjects import NewTemplate, StoredSubject, Subject
+from gerbang_service.domain.watchlists import Watchlist
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredRequest:
+    """The answer to an enrolment that carried a request_id: ids only, since the rest is read again when it is repeated.
+
+    `digest`: of the request's content. `samples`: for each sample, in order, the id of its template, or the reason why
+    it was rejected. `revision`: of the change. `subject_id` stays, and all else is gone, when the subject was deleted:
+    `erased`. `create_time_ns`: ns since the epoch.
+    """
+
+    request_id: str
+    digest: bytes
+    subject_id: str
+    samples: tuple[int | str, ...]
+    revision: int
+    create_time_ns: int
+    erased: bool = False
+
+
+class Reader(Protocol):
+    """Queries of one committed state. Belongs to the thread that asked for it, until its block ends.
+
+    Methods raise StoreUnavailable, and DataDamaged for what they would have to tell of.
+    """
+
+    def revision(self) -> int:
+        """Return the revision of the last change."""
+
+    def watchlist(self, watchlist_id: str) -> Watchlist | None:
+        """Return one watchlist, or None."""
+
+    def watchlists(self, within: Collection[str] | None = None) -> list[Watchlist]:
+        """Return the watchlists, by id; only those `within`, None for all."""
+
+    def subject_count(self, watchlist_id: str) -> int:
+        """Return how many subjects are on a watchlist. Costs no more for a long one."""
+
+    def subject_counts(self) -> dict[str, int]:
+        """Return how many subjects are on each watchlist, by id; empty ones too. Costs as many steps as lists."""
+
+    def subject(self, subject_id: str) -> Subject | None:
+        """Return one subject with its lists and templates, or None."""
+
+    def lists_of(self, subject_id: str) -> tuple[str, ...] | None:
+        """Return the lists that a subject is on, or None when nobody has this id. Reads nothing else of the subject."""
+
+    def subjects(self, *, after: str, limit: int, watchlists: Collection[str] | None = None) -> list[Subject]:
+        """Return up to `limit` subjects with an id greater than `after`, by id.
+
+        `watchlists`: only those on one of these lists, None for all. A long list, or a late page, costs no more.
+        """
+
+    def answered(self, request_id: str) -> AnsweredRequest | None:
+        """Return the answer to an earlier request, or None."""
+
+
+class Transaction(Reader, Protocol):
+    """A write in progress. What it does is seen by its own queries at once, by others' when all of it is durable."""
+
+    def next_revision(self) -> int:
+        """Count one change and return its revision."""
+
+    def put_watchlist(self, watchlist: Watchlist) -> None:
+        """Insert a watchlist, or overwrite the one of its id."""
+
+    def delete_watchlist(self, watchlist_id: str) -> None:
+        """Delete a watchlist; its subjects leave it."""
+
+    def put_subject(self, subject: Subject) -> None:
+        """Insert a subject, or overwrite the one of its id; its templates are left as they are."""
+
+    def add_templates(
+        self, subject_id: str, templates: Sequence[NewTemplate], model: str, create_time_ns: int
+    ) -> list[int]:
+        """Insert templates of a stored subject and return their ids, in order. No id is ever given twice."""
+
+    def delete_template(self, template_id: int) -> None:
+        """Delete one template."""
+
+    def delete_templates(self, subject_id: str) -> None:
+        """Delete all templates of a subject."""
+
+    def delete_subject(self, subject_id: str) -> None:
+        """Delete a subject with all that is stored of it; answers about it become `erased`."""
+
+    def keep_answer(self, answer: AnsweredRequest) -> None:
+        """Remember the answer to a request, for its repeats."""
+
+    def forget_answers(self, before_ns: int, most: int) -> int:
+        """Forget up to `most` answers that are older, the oldest first, and return how many were forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """What an operation answers, and the change it made. `erases`: stored content was deleted."""
+
+    answer: T
+    change: Change | None = None
+    erases: bool = False
+
+
+Operation: TypeAlias = Callable[[Transaction], Outcome[T]]
+"""What runs in a transaction. What it raises undoes it alone, and is its result; the others of its group go on."""
+
+
+class Follower(Protocol):
+    """A gallery that is told what others wrote."""
+
+    @property
+    def revision(self) -> int:
+        """The revision that it holds."""
+
+    @property
+    def watchlist_ids(self) -> Collection[str]:
+        """Ids of the watchlists that it holds."""
+
+    def template_ids(self, subject_id: str) -> Sequence[int] | None:
+        """Return the ids of a subject's templates, or None when it holds no such subject."""
+
+    def apply(self, changes: Sequence[Change], revision: int) -> None:
+        """Make changes visible all at once; they lead to `revision`."""
+
+
+class FellBehind(Exception):
+    """The changes since a revision are not known any more: who follows has to start anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All that a gallery loads, of one state. The iterators are read once, in this order.
+
+    `templates`: batches of (template_id, subject_key, little-endian float32 bytes); keys are those of `subjects`.
+    """
+
+    revision: int
+    watchlists: list[Watchlist]
+    subjects: Iterator[StoredSubject]
+    templates: Iterator[Sequence[tuple[int, int, bytes]]]
+
+
+class Store(Protocol):
+    """A store in use. `write`, `follow` and `erase` belong to one thread; everything else may be called from any.
+
+    Durable: what `write` returned is there after a power cut. Atomic: a group of operations is there wholly or not.
+    """
+
+    def reading(self) -> AbstractContextManager[Reader]:
+        """Lend queries that all see the same state."""
+
+    def template_count(self, model: str) -> int:
+        """Return how many templates of a recogniser are stored."""
+
+    def contents(self, model: str) -> AbstractContextManager[Contents]:
+        """Lend all that is stored, with the templates of a recogniser."""
+
+    def write(
+        self,
+        operations: Sequence[Operation[T]],
+        *,
+        follower: Follower | None = None,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> list[Outcome[T] | Exception]:
+        """Run operations in order in one transaction, commit it durably, and return what became of each.
+
+        An operation that raises is undone alone. When the store itself fails, none is kept, and each gets a
+        StoreUnavailable of its own. `follower` is told, inside the transaction and before the operations, what others
+        wrote. `meanwhile` is called now and then while others write; what these two raise passes through.
+        """
+
+    def follow(self, follower: Follower) -> None:
+        """Tell a follower what others wrote since its revision. Raises FellBehind, StoreUnavailable."""
+
+    def probe(self) -> None:
+        """Write something small, durably, to find out whether the store takes changes. Raises StoreUnavailable."""
+
+    def erase(
+        self, meanwhile: Callable[[], object] = lambda: None, hurried: Callable[[], bool] = lambda: False
+    ) -> str | None:
+        """Erase what was deleted from everything that is stored, or return why it could not be done yet.
+
+        The promise: tried at once, and again each second until it is done. Waits for queries that still see it, up to
+        a second or until `hurried`.
+        """
+
+    def close(self) -> None:
+        """End; what was written is kept."""

@@ -1,0 +1,112 @@
+"""Between rows of the database and the domain's types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from gerbang_service.domain.subjects import Quality, Subject, TemplateInfo
+from gerbang_service.domain.watchlists import Action, Direction, Watchlist
+from gerbang_service.store.sealing.cipher import AnyCipher, Damaged, place
+
+WATCHLIST_COLUMNS = "watchlist_id, title, direction, action, threshold, labels, create_time_ns, update_time_ns"
+SUBJECT_COLUMNS = "subject_id, valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns"
+TEMPLATE_COLUMNS = "template_id, model, quality, create_time_ns"
+
+
+# The labels of a row, and the vector of a template, are sealed for the whole row: any change of it is found out.
+def watchlist_place(row: tuple[Any, ...]) -> bytes:
+    """Return what the labels of WATCHLIST_COLUMNS are bound to."""
+    name, title, direction, action, threshold, _, created, updated = row
+    return place("watchlists.labels", name, direction, action, threshold, created, updated, title)
+
+
+def subject_place(row: tuple[Any, ...]) -> bytes:
+    """Return what the labels of SUBJECT_COLUMNS are bound to."""
+    name, valid_from, expire_time, _, created, updated = row
+    return place("subjects.labels", name, valid_from, expire_time, created, updated)
+
+
+def vector_place(template_id: int, subject_id: str, model: str, quality: str | None, create_time_ns: int) -> bytes:
+    """Return what a template's vector is bound to."""
+    return place("templates.vector", template_id, subject_id, model, create_time_ns, quality)
+
+
+def watchlist_from(row: tuple[Any, ...], cipher: AnyCipher) -> Watchlist:
+    """Make a Watchlist of the columns WATCHLIST_COLUMNS. Raises Damaged."""
+    name, title, direction, action, threshold, labels, created, updated = row
+    opened = labels_from(labels, watchlist_place(row), cipher)
+    return Watchlist(name, title, Direction(direction), Action(action), threshold, opened, created, updated)
+
+
+def watchlist_values(watchlist: Watchlist, cipher: AnyCipher) -> tuple[Any, ...]:
+    """Return the values of WATCHLIST_COLUMNS."""
+    # SQLite stores -0.0 as 0.0, which would not be what was sealed.
+    threshold = None if watchlist.threshold is None else float(watchlist.threshold) + 0.0
+    head = (watchlist.watchlist_id, watchlist.title, watchlist.direction.value, int(watchlist.action), threshold)
+    times = (watchlist.create_time_ns, watchlist.update_time_ns)
+    labels = cipher.seal_text(labels_text(watchlist.labels), watchlist_place((*head, "", *times)))
+    return (*head, labels, *times)
+
+
+def subject_values(subject: Subject, cipher: AnyCipher) -> tuple[Any, ...]:
+    """Return the values of SUBJECT_COLUMNS."""
+    head = (subject.subject_id, subject.valid_from_ns, subject.expire_time_ns)
+    times = (subject.create_time_ns, subject.update_time_ns)
+    labels = cipher.seal_text(labels_text(subject.labels), subject_place((*head, "", *times)))
+    return (*head, labels, *times)
+
+
+def subject_labels(row: tuple[Any, ...], cipher: AnyCipher) -> dict[str, str]:
+    """Return the labels of the columns SUBJECT_COLUMNS. Raises Damaged."""
+    return labels_from(row[3], subject_place(row), cipher)
+
+
+def subject_from(
+    row: tuple[Any, ...], watchlists: Iterable[str], templates: Iterable[TemplateInfo], cipher: AnyCipher
+) -> Subject:
+    """Make a Subject of the columns SUBJECT_COLUMNS, its lists and its templates. Raises Damaged."""
+    name, valid_from, expire_time, _, created, updated = row
+    return Subject(
+        name,
+        tuple(watchlists),
+        valid_from,
+        expire_time,
+        subject_labels(row, cipher),
+        tuple(templates),
+        created,
+        updated,
+    )
+
+
+def template_from(row: tuple[Any, ...]) -> TemplateInfo:
+    """Make a TemplateInfo of the columns TEMPLATE_COLUMNS."""
+    template_id, model, quality, created = row
+    return TemplateInfo(template_id, model, created, None if quality is None else Quality(*json.loads(quality)))
+
+
+def quality_text(quality: Quality | None) -> str | None:
+    """Return the stored form of a quality."""
+    if quality is None:
+        return None
+    return json.dumps([quality.inter_eye_px, quality.sharpness, quality.brightness, quality.yaw, quality.roll])
+
+
+def labels_text(labels: Any) -> str:  # noqa: ANN401 - any mapping of strings
+    """Return labels as text, as it is sealed."""
+    return json.dumps(dict(labels), ensure_ascii=False, sort_keys=True)
+
+
+def labels_from(stored: str, place: bytes, cipher: AnyCipher) -> dict[str, str]:
+    """Return stored labels. Raises Damaged."""
+    text = cipher.open_text(stored, place)
+    if text == "{}":
+        return {}
+    try:
+        labels = json.loads(text)
+    except ValueError:
+        labels = None
+    if not isinstance(labels, dict):
+        raise Damaged("labels are not JSON: damaged or tampered with")
+    return labels

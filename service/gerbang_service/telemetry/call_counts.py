@@ -1,0 +1,131 @@
+"""Counts calls: who asked what, how it ended, how long it took, and in which lists somebody was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from gerbang.v1 import matching_service_pb2 as pb
+from gerbang.v1.watchlist_pb2 import Action
+from gerbang_service.access.calls import Call
+from gerbang_service.access.identity import RPCS
+from gerbang_service.domain.errors import AccessRefused
+from gerbang_service.domain.watchlists import Watchlist
+
+# Seconds; the first is less than any call over a network takes, who waits for the last has given up.
+CALL_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+# Watchlists with series of their own, at most; the others are counted together.
+_MOST_WATCHLISTS = 256
+_OTHERS = "(others)"
+_UNKNOWN = "unknown"
+_INTERNAL = "INTERNAL"
+_DENIALS = tuple(kind.reason for kind in AccessRefused.__subclasses__())
+_OK = grpc.StatusCode.OK.name
+_STATUS_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
+_ACTIONS = {number: name.removeprefix("ACTION_").lower() for name, number in Action.items()}
+
+
+def status_name(status: status_pb2.Status) -> str:
+    """Return the name of a status's code, such as NOT_FOUND."""
+    return _STATUS_NAMES.get(status.code, _UNKNOWN)
+
+
+def reason_of(status: status_pb2.Status) -> str:
+    """Return the reason of the error table that a status carries; without one, as when a client went away, its name."""
+    if not status.details:
+        return status_name(status)
+    # Always the first detail (rpc/errors.py). A flood of refusals is counted too: no search for it.
+    reason: str = error_details_pb2.ErrorInfo.FromString(status.details[0].value).reason
+    return reason
+
+
+class CallCounts:
+    """An Observer that counts. Belongs to the event loop; a call costs it a few microseconds."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "gerbang_requests",
+            "Calls answered or failed, and items of streams, by rpc, the caller's role and gRPC status.",
+            ["rpc", "role", "status"],
+            registry=registry,
+        )
+        self._errors = Counter(
+            "gerbang_errors",
+            "Failures by reason of the error table, those of items in a batch or stream included.",
+            ["rpc", "reason"],
+            registry=registry,
+        )
+        self._durations = Histogram(
+            "gerbang_request_duration_seconds",
+            "Time from a call, or an item of a stream, to its answer. What failed is left out.",
+            ["rpc"],
+            buckets=CALL_BUCKETS,
+            registry=registry,
+        )
+        self._hits = Counter(
+            "gerbang_hits",
+            "Answers of Identify with a candidate, once for each watchlist it hit in and what is to be done.",
+            ["watchlist", "action"],
+            registry=registry,
+        )
+        # Looking a child up by its labels costs more than all the rest.
+        self._request_of: dict[tuple[str, str, str], Counter] = {}
+        self._duration_of: dict[str, Histogram] = {}
+        self._hit_of: dict[tuple[str, int], Counter] = {}
+        self._watchlists: set[str] = set()
+        # Prometheus sees no increase in a series that begins at 1: what alerts wait for has to be there at 0.
+        for rpc in sorted(frozenset().union(*RPCS.values())):
+            for reason in (_INTERNAL, *_DENIALS):
+                self._errors.labels(rpc, reason)
+
+    def expect(self, watchlists: Iterable[Watchlist]) -> None:
+        """Begin to count hits in these lists, at 0. May be called from any thread."""
+        for each in watchlists:
+            self._hits.labels(self.shown(each.watchlist_id), each.action.name.lower())
+
+    def shown(self, watchlist: str) -> str:
+        """Return the name under which a watchlist is counted: its own, or that of all beyond a number."""
+        if len(self._watchlists) < _MOST_WATCHLISTS:
+            self._watchlists.add(watchlist)
+        return watchlist if watchlist in self._watchlists else _OTHERS
+
+    async def answered(self, call: Call, request: Any, response: Any) -> None:  # noqa: ANN401, ARG002
+        """Count an answer, and whom it found."""
+        self._count(call, _OK)
+        duration = self._duration_of.get(call.rpc)
+        if duration is None:
+            duration = self._duration_of[call.rpc] = self._durations.labels(call.rpc)
+        duration.observe(call.seconds)
+        if isinstance(response, pb.IdentifyResponse):
+            self._count_hits(response)
+        elif isinstance(response, pb.IdentifyBatchResponse):
+            for each in response.responses:
+                self._count_hits(each)
+                if each.HasField("error"):
+                    self._errors.labels(call.rpc, reason_of(each.error)).inc()
+
+    async def failed(self, call: Call, request: Any, status: status_pb2.Status) -> None:  # noqa: ANN401, ARG002
+        """Count a failure."""
+        self._count(call, status_name(status))
+        self._errors.labels(call.rpc, reason_of(status)).inc()
+
+    def _count(self, call: Call, status: str) -> None:
+        role = call.identity.role.value if call.identity else _UNKNOWN
+        key = (call.rpc, role, status)
+        series = self._request_of.get(key)
+        if series is None:
+            series = self._request_of[key] = self._requests.labels(*key)
+        series.inc()
+
+    def _count_hits(self, response: pb.IdentifyResponse) -> None:
+        if not response.hit:
+            return
+        for key in {(name, each.action) for each in response.candidates for name in each.watchlists}:
+            series = self._hit_of.get(key)
+            if series is None:
+                series = self._hit_of[key] = self._hits.labels(self.shown(key[0]), _ACTIONS.get(key[1], _UNKNOWN))
+            series.inc()

@@ -1,1 +1,0 @@
-"""How the server is watched: metrics, liveness and readiness, logs, traces."""
