@@ -15,12 +15,11 @@ from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.writer import Writer
 from gerbang_service.configuration.settings import NO_PACK, Settings
-from gerbang_service.domain.comparisons import Defaults
 from gerbang_service.domain.errors import StartupError, StoreUnavailable
+from gerbang_service.domain.questions import Defaults, Plan
 from gerbang_service.gallery.candidates.graph import GraphSettings
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
-from gerbang_service.gallery.search import Plan
 from gerbang_service.store.sqlite import reading
 from gerbang_service.store.sqlite.store import Store
 from gerbang_service.store.sqlite.vault import key_for
@@ -61,6 +60,7 @@ class Parts:
     store: Store
     gallery: Gallery
     matching: Matching
+    revisions: Revisions
     writer: Writer
     queries: Pool
     images: Pool
@@ -204,4 +204,6 @@ def _assemble(
         meter=meter,
     )
     queries = Pool(_QUERY_THREADS, Admission("queries", _MAX_PENDING_QUERIES), "query")
-    return Parts(recogniser, store, gallery, matching, writer, queries, images, searches, audit, start_time_ns)
+    return Parts(
+        recogniser, store, gallery, matching, revisions, writer, queries, images, searches, audit, start_time_ns
+    )
