@@ -20,9 +20,9 @@ from benchmarks.engine import Engine, Variant
 from benchmarks.galleries import DIMENSION, Vectors, facelike, facelike_probes
 from benchmarks.machine import describe, with_one_thread, without_thread_limits
 from benchmarks.measuring import Contender, latency, percentiles
+from gerbang_service.changing.operations import create_watchlist
 
 from gerbang import EnrollRequest, GateClient, WatchlistClient, enroll_request
-from gerbang_service.changing.operations import create_watchlist
 from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.search import Plan

@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from gerbang_service.changing.operations import (
     Enrolment,
     OnExisting,
@@ -21,6 +18,9 @@ from gerbang_service.changing.operations import (
     enroll,
     update_subject,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gerbang_service.changing.writer import Operation, Outcome
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.domain.subjects import NewTemplate, Subject

@@ -1,8 +1,8 @@
 """What a caller that is bound to watchlists may change. For one that is not: everything, at no cost.
 
 - It changes subjects that are on its own lists only. One that it does not see does not exist for it
-  (SUBJECT_NOT_FOUND); one that it shares with others is WATCHLIST_DENIED: deleting or replacing somebody would take them
-  off those lists too.
+  (SUBJECT_NOT_FOUND); one that it shares with others is WATCHLIST_DENIED: deleting or replacing somebody would take
+  them off those lists too.
 - It enrols onto its own lists. An id that is taken by somebody it does not see is SUBJECT_EXISTS, whatever
   `on_existing` says.
 - It leaves nobody on no list, where it would not see them any more: that is WATCHLIST_DENIED too.

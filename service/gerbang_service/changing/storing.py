@@ -20,9 +20,9 @@ from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
 from gerbang_service.store.port import AnsweredRequest, Operation, Outcome, Reader, Transaction
 
 MAX_TEMPLATES_PER_SUBJECT = 100
-# So long an answer is kept for repeats of its request, ns: 30 days. So many older ones are forgotten with each new one:
-# more than come, and few enough that no write takes long.
-_KEPT_NS = 30 * 24 * 3600 * 10**9
+# So long an answer is kept for repeats of its request, ns: a year, in which an upload may be sent again. So many older
+# ones are forgotten with each new one: more than come, and few enough that no write takes long.
+_KEPT_NS = 366 * 24 * 3600 * 10**9
 _FORGOTTEN_AT_ONCE = 4
 
 
@@ -135,7 +135,7 @@ def _merged(existing: Subject | None, wanted: Subject, on_existing: OnExisting, 
         return dataclasses.replace(wanted, create_time_ns=existing.create_time_ns, update_time_ns=now)
     # Absent is one thing and the first moment of 1970, or any other value that counts as false, another.
     differs = {
-        "watchlists": wanted.watchlists != () and wanted.watchlists != existing.watchlists,
+        "watchlists": wanted.watchlists not in ((), existing.watchlists),
         "valid_from": wanted.valid_from_ns is not None and wanted.valid_from_ns != existing.valid_from_ns,
         "expire_time": wanted.expire_time_ns is not None and wanted.expire_time_ns != existing.expire_time_ns,
         "labels": len(wanted.labels) > 0 and wanted.labels != existing.labels,

@@ -15,9 +15,9 @@ from gerbang.v1.watchlist_service_pb2_grpc import add_WatchlistServiceServicer_t
 from gerbang_service.access.calls import Observers
 from gerbang_service.access.identity import Identity
 from gerbang_service.access.ports import Opened, Ports
+from gerbang_service.asking.office import OfficeReads
 from gerbang_service.audit.log import AuditLog
 from gerbang_service.audit.serving import compare, note_start, open_log, open_worker_log
-from gerbang_service.asking.office import OfficeReads
 from gerbang_service.changing.enrolling import Enrolling
 from gerbang_service.changing.office import OfficeChanges
 from gerbang_service.changing.submitting import Writing
