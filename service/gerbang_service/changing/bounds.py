@@ -16,13 +16,10 @@ import dataclasses
 from typing import TypeVar
 
 from gerbang_service.access.identity import Identity
-from gerbang_service.changing.writer import Operation, Outcome
 from gerbang_service.domain.changes import SubjectPut
 from gerbang_service.domain.errors import SubjectExists, SubjectNotFound, WatchlistDenied
 from gerbang_service.domain.subjects import Subject
-from gerbang_service.store.sqlite import reading
-from gerbang_service.store.sqlite.connection import Connection
-from gerbang_service.store.sqlite.transaction import Transaction
+from gerbang_service.store.port import Operation, Outcome, Reader, Transaction
 
 T = TypeVar("T")
 
@@ -47,17 +44,17 @@ def shown_lists(identity: Identity, watchlists: tuple[str, ...]) -> tuple[str, .
     return watchlists if own is None else tuple(each for each in watchlists if each in own)
 
 
-def sees(identity: Identity, connection: Connection, subject_id: str) -> bool:
+def sees(identity: Identity, reader: Reader, subject_id: str) -> bool:
     """Tell whether a caller sees who has this id. Who is bound sees nobody where nobody is."""
-    return identity.watchlists is None or identity.sees(_lists(connection, subject_id))
+    return identity.watchlists is None or identity.sees(_lists(reader, subject_id))
 
 
-def seen(identity: Identity, connection: Connection, subject_id: str) -> Subject:
+def seen(identity: Identity, reader: Reader, subject_id: str) -> Subject:
     """Return what a caller is shown of a subject; raise SubjectNotFound for none, and for one that it does not see.
 
     Both in the same words, and after the same work: nothing but lists is read of somebody whom it does not see.
     """
-    subject = reading.subject(connection, subject_id) if sees(identity, connection, subject_id) else None
+    subject = reader.subject(subject_id) if sees(identity, reader, subject_id) else None
     # Once more: lists may have changed between the two.
     if subject is None or not identity.sees(subject.watchlists):
         raise _not_found(subject_id)
@@ -70,7 +67,7 @@ def changing(identity: Identity, subject_id: str, operation: Operation[T]) -> Op
         return operation
 
     def asked(transaction: Transaction) -> Outcome[T]:
-        lists = _lists(transaction.connection, subject_id)
+        lists = _lists(transaction, subject_id)
         if not identity.sees(lists):
             raise _not_found(subject_id)
         _check_own(identity, subject_id, lists)
@@ -85,8 +82,8 @@ def enrolling(identity: Identity, subject_id: str, operation: Operation[T]) -> O
         return operation
 
     def asked(transaction: Transaction) -> Outcome[T]:
-        if subject_id and reading.subject_key(transaction.connection, subject_id) is not None:
-            lists = _lists(transaction.connection, subject_id)
+        if subject_id and transaction.lists_of(subject_id) is not None:
+            lists = _lists(transaction, subject_id)
             if not identity.sees(lists):
                 raise SubjectExists(f"subject {subject_id} is already enrolled", subject_id=subject_id)
             _check_own(identity, subject_id, lists)
@@ -95,10 +92,9 @@ def enrolling(identity: Identity, subject_id: str, operation: Operation[T]) -> O
     return asked
 
 
-def _lists(connection: Connection, subject_id: str) -> tuple[str, ...]:
+def _lists(reader: Reader, subject_id: str) -> tuple[str, ...]:
     """Return the lists that a subject is on, none for one that is not there; without anything else of it."""
-    query = "SELECT watchlist_id FROM memberships JOIN subjects USING (subject_key) WHERE subject_id = ?"
-    return tuple(name for (name,) in connection.execute(query, (subject_id,)))
+    return reader.lists_of(subject_id) or ()
 
 
 def _check_own(identity: Identity, subject_id: str, lists: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ from gerbang_service.faces.quality import ENROLMENT
 from gerbang_service.rpc import mapping
 from gerbang_service.rpc.parsing import Parser, enrolment_subject, on_existing, request_identity
 from gerbang_service.rpc.streams import Turn
-from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.port import Store
 from gerbang_service.threads.admission import Deadline
 from gerbang_service.threads.pool import Pool
 
@@ -92,8 +92,8 @@ class Enrolling:
         return response(answer)
 
     def _earlier(self, request_id: str, digest: bytes) -> bytes | None:
-        with self.store.reading() as connection:
-            return earlier_answer(connection, request_id, digest)
+        with self.store.reading() as reader:
+            return earlier_answer(reader, request_id, digest)
 
     async def _replayed(self, stored: bytes, identity: Identity, deadline: Deadline) -> pb.EnrollResponse:
         answer = pb.EnrollResponse.FromString(stored)
@@ -104,11 +104,11 @@ class Enrolling:
         return answer
 
     def _only_seen(self, answer: pb.EnrollResponse, identity: Identity) -> None:
-        with self.store.reading() as connection:
+        with self.store.reading() as reader:
             name = answer.subject.subject_id
-            if not bounds.sees(identity, connection, name):
+            if not bounds.sees(identity, reader, name):
                 raise SubjectExists(f"subject {name} is already enrolled", subject_id=name)
-            left = [each for each in answer.duplicates if bounds.sees(identity, connection, each.subject_id)]
+            left = [each for each in answer.duplicates if bounds.sees(identity, reader, each.subject_id)]
         del answer.duplicates[:]
         answer.duplicates.extend(left)
         answer.subject.watchlists[:] = bounds.shown_lists(identity, tuple(answer.subject.watchlists))

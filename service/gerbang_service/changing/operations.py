@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from gerbang_service.changing.writer import Operation, Outcome
 from gerbang_service.domain.changes import SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
 from gerbang_service.domain.errors import (
     FieldInvalid,
@@ -24,9 +23,7 @@ from gerbang_service.domain.errors import (
 )
 from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.store.sqlite import reading
-from gerbang_service.store.sqlite.connection import Connection
-from gerbang_service.store.sqlite.transaction import Transaction
+from gerbang_service.store.port import Operation, Outcome, Reader, Transaction
 
 MAX_TEMPLATES_PER_SUBJECT = 100
 
@@ -61,12 +58,12 @@ class Enrolment:
     encode: Callable[[Enrolled], bytes]
 
 
-def earlier_answer(connection: Connection, request_id: str, digest: bytes) -> bytes | None:
+def earlier_answer(reader: Reader, request_id: str, digest: bytes) -> bytes | None:
     """Return the stored answer to a request that was answered before, or None for a new one.
 
     Raises FieldInvalid when the id was used for other content, SubjectNotFound when the subject was deleted since.
     """
-    earlier = reading.request(connection, request_id) if request_id else None
+    earlier = reader.request(request_id) if request_id else None
     if earlier is None:
         return None
     known_digest, subject_id, answer = earlier
@@ -83,7 +80,7 @@ def enroll(enrolment: Enrolment) -> Operation[Enrolled | bytes]:
     """Enrol a subject or add to one; answers the stored bytes when the request was answered before."""
 
     def operation(transaction: Transaction) -> Outcome[Enrolled | bytes]:
-        earlier = earlier_answer(transaction.connection, enrolment.request_id, enrolment.digest)
+        earlier = earlier_answer(transaction, enrolment.request_id, enrolment.digest)
         if earlier is not None:
             return Outcome(earlier)
         now = time.time_ns()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -14,17 +14,14 @@ from gerbang.v1 import watchlist_service_pb2_grpc
 from gerbang_service.access import calls
 from gerbang_service.changing import bounds, operations
 from gerbang_service.changing.submitting import Writing
-from gerbang_service.changing.writer import Operation
 from gerbang_service.domain.comparisons import Defaults
 from gerbang_service.domain.errors import WatchlistNotFound
 from gerbang_service.domain.identifiers import check_id
-from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.rpc import mapping, parsing
 from gerbang_service.rpc.pages import page_token, token_subject
 from gerbang_service.running.parts import Parts
-from gerbang_service.store.sqlite import reading
-from gerbang_service.store.sqlite.connection import Connection
+from gerbang_service.store.port import Operation, Reader
 from gerbang_service.threads.admission import Deadline
 
 Context = aio.ServicerContext[Any, Any]
@@ -57,15 +54,15 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         _deadline(context).check()
         return await self._writing.write(operation)
 
-    async def _read(self, query: Callable[[Connection], T], context: Context) -> T:
+    async def _read(self, query: Callable[[Reader], T], context: Context) -> T:
         def work() -> T:
-            with self._store.reading() as connection:
-                return query(connection)
+            with self._store.reading() as reader:
+                return query(reader)
 
         return await self._queries.run(work, _deadline(context))
 
     async def _counted(self, watchlist: Watchlist, context: Context) -> Any:  # noqa: ANN401 - a protobuf message
-        count = await self._read(lambda c: reading.subject_count(c, watchlist.watchlist_id), context)
+        count = await self._read(lambda reader: reader.subject_count(watchlist.watchlist_id), context)
         return mapping.watchlist(watchlist, count)
 
     async def CreateWatchlist(self, request: pb.CreateWatchlistRequest, context: Context) -> pb.CreateWatchlistResponse:
@@ -111,7 +108,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         """Return one subject."""
         name = check_id("subject_id", request.subject_id)
         identity = calls.caller()
-        found = await self._read(lambda c: bounds.seen(identity, c, name), context)
+        found = await self._read(lambda reader: bounds.seen(identity, reader, name), context)
         return pb.GetSubjectResponse(subject=mapping.subject(found))
 
     async def ListSubjects(self, request: pb.ListSubjectsRequest, context: Context) -> pb.ListSubjectsResponse:
@@ -124,7 +121,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
             self._existing(request.watchlist)
         lists = [request.watchlist] if request.watchlist else identity.watchlists
         # One more than asked for tells whether there is another page.
-        found = await self._read(lambda c: _subjects(c, lists, after, size + 1), context)
+        found = await self._read(lambda reader: reader.subjects(after=after, limit=size + 1, watchlists=lists), context)
         page = found[:size]
         return pb.ListSubjectsResponse(
             subjects=[mapping.subject(bounds.shown(identity, each)) for each in page],
@@ -195,15 +192,6 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         if watchlist is None:
             raise WatchlistNotFound(f"no watchlist {watchlist_id}", watchlist_id=watchlist_id)
         return watchlist
-
-
-def _subjects(connection: Connection, lists: Collection[str] | None, after: str, limit: int) -> list[Subject]:
-    """Return up to `limit` subjects with an id greater than `after` that are on one of these lists; None: all."""
-    if lists is None:
-        return reading.subjects_page(connection, after=after, limit=limit)
-    pages = (reading.subjects_page(connection, after=after, limit=limit, watchlist_id=each) for each in lists)
-    found = {each.subject_id: each for page in pages for each in page}
-    return [found[name] for name in sorted(found)[:limit]]
 
 
 def _deadline(context: Context) -> Deadline:
