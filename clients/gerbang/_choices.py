@@ -49,9 +49,7 @@ def on_existing_value(choice: Choice | None) -> OnExisting.ValueType:
     return _value(OnExisting, "on_existing", choice)
 
 
-def _value(
-    enum: _EnumTypeWrapper[Value], argument: str, choice: Choice | None, but: Collection[Value] = ()
-) -> Value:
+def _value(enum: _EnumTypeWrapper[Value], argument: str, choice: Choice | None, but: Collection[Value] = ()) -> Value:
     """Return the enum's value. Raise ValueError, with the choices, for one that it does not have, or that is `but`."""
     # Every enum names its first value X_UNSPECIFIED; X_ is what the others begin with (buf lint holds both).
     prefix = enum.keys()[0].removesuffix("UNSPECIFIED")

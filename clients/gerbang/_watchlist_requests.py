@@ -69,4 +69,5 @@ def _mask(paths: list[str]) -> FieldMask:
 
 def recall_request(sample: int, similarities: Sequence[float], plans: Sequence[Choice]) -> MeasureRecallRequest:
     """Return a MeasureRecallRequest. Raise ValueError for an unknown plan."""
-    return MeasureRecallRequest(sample=sample, similarities=similarities, plans=[measured_plan_value(each) for each in plans])
+    values = [measured_plan_value(each) for each in plans]
+    return MeasureRecallRequest(sample=sample, similarities=similarities, plans=values)

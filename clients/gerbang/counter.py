@@ -44,7 +44,8 @@ class CounterClient(SyncClient):
         face_choice: "largest" (default) or "only", for both images.
         timeout: seconds. None: the client's.
         The answer has `match`, `similarity` (-1 to 1, no probability) and the `threshold` that was applied.
-        Raises FaceRejected, ImageRejected, RevisionNotReached, SubjectNotFound, SubjectHasNoTemplate or another GerbangError.
+        Raises FaceRejected, ImageRejected, RevisionNotReached, SubjectNotFound, SubjectHasNoTemplate or another
+        GerbangError.
         """
         request = verify_request(
             probe,

@@ -7,13 +7,14 @@ from functools import partial
 
 import numpy as np
 
-from gerbang_service.domain.changes import SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
+from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
 from gerbang_service.domain.decision import Candidate, Thresholds, decide
+from gerbang_service.domain.questions import Plan
 from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
-from gerbang_service.gallery.search import Plan, Query
+from gerbang_service.gallery.search import Query
 from gerbang_service.gallery.selection import Filter
 
 DIMENSION = 16
@@ -29,11 +30,14 @@ class Office:
         self.revision = 0
         self.templates = 0
         for each in lists:
-            self.gallery.apply(WatchlistPut(self._next(), each))
+            self._apply(WatchlistPut(self._next(), each))
 
     def _next(self) -> int:
         self.revision += 1
         return self.revision
+
+    def _apply(self, change: Change) -> None:
+        self.gallery.apply([change], change.revision)
 
     def enrol(self, name: str, vectors: np.ndarray, *lists: str, until_ns: int | None = None) -> None:
         ids = range(self.templates + 1, self.templates + len(vectors) + 1)
@@ -41,15 +45,15 @@ class Office:
         infos = tuple(TemplateInfo(each, "m", 0, None) for each in ids)
         subject = Subject(name, tuple(sorted(lists)), None, until_ns, {}, infos)
         added = dict(zip(ids, vectors, strict=True))
-        self.gallery.apply(SubjectPut(self._next(), subject, added))
+        self._apply(SubjectPut(self._next(), subject, added))
         self.records[name] = (subject, added)
 
     def delete(self, name: str) -> None:
-        self.gallery.apply(SubjectGone(self._next(), name))
+        self._apply(SubjectGone(self._next(), name))
         del self.records[name]
 
     def drop_list(self, name: str) -> None:
-        self.gallery.apply(WatchlistGone(self._next(), name))
+        self._apply(WatchlistGone(self._next(), name))
 
     def wait_for_graph(self) -> None:
         deadline = time.monotonic() + 60

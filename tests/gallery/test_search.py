@@ -13,8 +13,8 @@ from office import DIMENSION, Office, unit
 
 from gerbang_service.domain.changes import WatchlistPut
 from gerbang_service.domain.errors import WatchlistNotFound
+from gerbang_service.domain.questions import Plan
 from gerbang_service.domain.watchlists import Direction, Watchlist
-from gerbang_service.gallery.search import Plan
 
 PLANS = list(Plan)
 
@@ -152,7 +152,7 @@ def test_leaving_and_reusing_a_list_number_mixes_up_nobody() -> None:
     vectors = unit(rng, 2)
     made.enrol("one", vectors[:1], "first")
     made.drop_list("first")
-    made.gallery.apply(WatchlistPut(made._next(), Watchlist("second")))
+    made._apply(WatchlistPut(made._next(), Watchlist("second")))
     made.enrol("two", vectors[1:], "second")
     assert [c.subject_id for c in made.identify(vectors[0], Plan.EXACT, threshold=-1.0)] == ["two"]
 

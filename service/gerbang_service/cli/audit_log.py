@@ -27,7 +27,7 @@ from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sealing.keys import find_key
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, look
-from gerbang_service.store.sqlite.reading import check_settings
+from gerbang_service.store.sqlite.meta import check_settings
 from gerbang_service.store.sqlite.vault import check_meta, cipher_of, unkeyed_audit
 
 _NO_LOG = "there is no audit log; where the server's audit_folder says another place, name that"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -29,6 +29,7 @@ from gerbang_service.gallery.options import GalleryOptions, default_sketch_bits
 from gerbang_service.gallery.search import Pools, Search
 from gerbang_service.gallery.selection import Selections
 from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
+from gerbang_service.store.port import Contents
 
 # What of a template is in the graph: so many of its rotated coordinates. At a third of the memory of all 512 the graph
 # finds more mates in the same time (docs/search.md).
@@ -149,8 +150,13 @@ class Gallery:
         owner = self._owners.get(subject_id)
         return None if owner is None else owner.template_ids
 
-    def apply(self, *changes: Change) -> None:
-        """Make committed changes visible, in order."""
+    @property
+    def watchlist_ids(self) -> Collection[str]:
+        """Ids of all watchlists."""
+        return self._watchlists
+
+    def apply(self, changes: Sequence[Change], revision: int) -> None:
+        """Make committed changes visible, in order; they lead to `revision`."""
         pending = _Pending()
         for change in changes:
             # Subjects are put many at a time, each once; anything else sees what was put before it.
@@ -159,8 +165,7 @@ class Gallery:
                 pending = _Pending()
             self._apply(change, pending)
         self._settle(pending)
-        if changes:
-            self.revision = changes[-1].revision
+        self.revision = revision
 
     def _apply(self, change: Change, pending: _Pending) -> None:
         match change:
@@ -257,23 +262,17 @@ class Gallery:
 
     # --- starting -------------------------------------------------------------------------------------------------
 
-    def load(
-        self,
-        watchlists: Iterable[Watchlist],
-        subjects: Iterable[StoredSubject],
-        templates: Iterable[Sequence[tuple[int, int, bytes]]],
-        revision: int,
-    ) -> None:
-        """Fill an empty gallery. `templates`: batches of (template_id, subject_key, little-endian float32 bytes).
+    def load(self, contents: Contents) -> None:
+        """Fill an empty gallery.
 
         Raises StartupError for a vector of the wrong length: the database was damaged or tampered with.
         """
-        for watchlist in watchlists:
+        for watchlist in contents.watchlists:
             self._put_watchlist(watchlist)
-        owners = {stored.subject_key: self._load_subject(stored) for stored in subjects}
-        for batch in templates:
+        owners = {stored.subject_key: self._load_subject(stored) for stored in contents.subjects}
+        for batch in contents.templates:
             self._load_batch(batch, owners)
-        self.revision = revision
+        self.revision = contents.revision
 
     def _load_subject(self, stored: StoredSubject) -> Owner:
         owner = Owner(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.domain.decision import Candidate, Comparison, ranked
-from gerbang_service.domain.questions import Plan as Plan
+from gerbang_service.domain.questions import Plan
 from gerbang_service.gallery.candidates.graph import Graph
 from gerbang_service.gallery.candidates.sketches import Sketches
 from gerbang_service.gallery.selection import Filter, Selection, Selections

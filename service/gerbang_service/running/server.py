@@ -36,7 +36,6 @@ from gerbang_service.running.figures import Probes
 from gerbang_service.running.listener import Listener
 from gerbang_service.running.parts import Parts, build
 from gerbang_service.running.telemetry import Telemetry
-from gerbang_service.store.sqlite import reading
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +101,7 @@ class Server:
         self.stop()
 
     async def _listen(self, ports: Ports, parts: Parts, say: Callable[[str], None]) -> None:
-        add_services = self._services(parts, ports.authentication(parts.store))
+        add_services = self._services(parts, ports.authentication(parts.store.reading))
         self._listener = Listener(self._settings, ports, self._telemetry.interceptors, add_services)
         opened = self._listener.bind()
         self._ports += [split_address(each)[1] for each in (opened.main, opened.tokens) if each]
@@ -160,8 +159,8 @@ class Server:
 
     def _open_audit(self, parts: Parts) -> None:
         settings, cipher = self._settings, parts.store.cipher
-        with parts.store.reading() as connection:
-            revision = reading.revision(connection)
+        with parts.store.reading() as reader:
+            revision = reader.revision()
         if settings.workers > 1:
             self._audit = open_worker_log(settings, cipher, revision)
         else:
