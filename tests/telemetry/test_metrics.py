@@ -6,7 +6,7 @@ import resource
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -175,7 +175,7 @@ def test_a_stream_that_waits_is_open(watched: WatchedServer) -> None:
 
 
 def test_searches_answered_again_are_counted(data: Path) -> None:
-    """The self-audit's counts are those of the server's own answer."""
+    """The recall check's counts are those of the server's own answer."""
     with WatchedServer(data, *TEMPLATES, "--recall-check-every", "1") as server, GateClient(server.address) as gate:
         gate.identify(vector(1))
         deadline = time.monotonic() + 10
@@ -244,9 +244,9 @@ def test_what_is_being_applied_is_not_behind(
     """Between its commit and its being searched a change is on its way: whoever looks just then is not alarmed."""
     apply = Gallery.apply
 
-    def slow(self: Gallery, *changes: Change) -> None:
+    def slow(self: Gallery, changes: Sequence[Change], revision: int) -> None:
         time.sleep(0.2)
-        apply(self, *changes)
+        apply(self, changes, revision)
 
     monkeypatch.setattr(Gallery, "apply", slow)
     caplog.set_level("INFO")

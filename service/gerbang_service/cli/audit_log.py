@@ -1,4 +1,4 @@
-"""`gerbang audit verify`, `head` and `show`: the log of who did what to whom."""
+"""`gerbang audit`: the log of who did what to whom."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sealing.keys import find_key
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, look
-from gerbang_service.store.sqlite.reading import check_settings
+from gerbang_service.store.sqlite.meta import check_settings
 from gerbang_service.store.sqlite.vault import check_meta, cipher_of, unkeyed_audit
 
 _NO_LOG = "there is no audit log; where the server's audit_folder says another place, name that"
@@ -255,3 +255,8 @@ def _value(value: Any) -> str:  # noqa: ANN401 - what JSON has
     if isinstance(value, list):
         return " ".join(_value(each) for each in value)
     return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+@click.group(short_help="Who did what to whom.", commands=(verify, head, show))
+def audit() -> None:
+    """Read and prove the log of who did what to whom."""

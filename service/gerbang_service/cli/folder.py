@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from gerbang import GerbangError
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
-from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.errors import DataDamaged, StartupError
 from gerbang_service.running.process import keep_private
 
 P = ParamSpec("P")
@@ -52,7 +52,7 @@ def works_on_files(command: Callable[Concatenate[Output, P], ExitCode]) -> Calla
         except StartupError as error:
             output.fatal(GerbangError(str(error), reason=error.reason))
             code = ExitCode.ERROR
-        except sqlite3.Error as error:
+        except (sqlite3.Error, DataDamaged) as error:
             whose = (
                 ": run this as the server's user" if getattr(error, "sqlite_errorname", "") == "SQLITE_CANTOPEN" else ""
             )

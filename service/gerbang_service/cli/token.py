@@ -16,12 +16,12 @@ from gerbang_service.access.identity import Role
 from gerbang_service.access.tokens import id_of, is_token, new_token
 from gerbang_service.cli.options import InOrder, Moment, watchlists_option
 from gerbang_service.cli.output import NONE, Cell, Output, listed
-from gerbang_service.domain.errors import FieldInvalid, StartupError
+from gerbang_service.domain.errors import DataDamaged, FieldInvalid, StartupError
 from gerbang_service.domain.identifiers import check_id
+from gerbang_service.store.port import StoredToken
 from gerbang_service.store.sqlite import tokens as table
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, connect, turn_to_write
 from gerbang_service.store.sqlite.schema import MIGRATIONS
-from gerbang_service.store.sqlite.tokens import StoredToken
 from gerbang_service.store.sqlite.wal_check import refuse_damaged
 
 _data = click.option(
@@ -142,7 +142,7 @@ def _connection(database: Path) -> Iterator[sqlite3.Connection]:
             if version != len(MIGRATIONS):
                 raise click.ClickException(f"{folder} is of another version: start this version's server on it first")
             yield connection
-    except sqlite3.Error as error:
+    except (sqlite3.Error, DataDamaged) as error:
         raise click.ClickException(f"{database} can't be used: {error}") from error
 
 

@@ -14,9 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import StoreUnavailable
+from gerbang_service.domain.errors import DataDamaged, StoreUnavailable
 from gerbang_service.running.parts import Parts
-from gerbang_service.store.sqlite import reading
 from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from gerbang_service.telemetry.call_counts import CallCounts
 from gerbang_service.telemetry.certificate_dates import CertificateDates
@@ -154,13 +153,13 @@ class ServerState(Collector):
     def _store(self) -> Iterator[Metric]:
         stages = self._stages
         try:
-            with self._parts.store.reading() as connection:
-                stored = reading.revision(connection)
+            with self._parts.store.reading() as reader:
+                stored = reader.revision()
                 if self._on_lists[0] != stored:
                     # A change in between is counted now, and its revision has them counted again.
-                    self._on_lists = (stored, self._shown(reading.subjects_by_watchlist(connection)))
+                    self._on_lists = (stored, self._shown(reader.subject_counts()))
             readable = True
-        except StoreUnavailable:
+        except (StoreUnavailable, DataDamaged):
             stored, readable = 0, False
         yield _gauge("gerbang_store_readable", "1 when the database could be read just now.", readable)
         yield _gauge(

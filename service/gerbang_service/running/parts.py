@@ -15,14 +15,12 @@ from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.writer import Writer
 from gerbang_service.configuration.settings import NO_PACK, Settings
-from gerbang_service.domain.comparisons import Defaults
-from gerbang_service.domain.errors import StartupError, StoreUnavailable
+from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
+from gerbang_service.domain.questions import Defaults, Plan
 from gerbang_service.gallery.candidates.graph import GraphSettings
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
-from gerbang_service.gallery.search import Plan
-from gerbang_service.store.sqlite import reading
-from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.sqlite.store import SqliteStore
 from gerbang_service.store.sqlite.vault import key_for
 from gerbang_service.telemetry.meter import UNMETERED, Meter
 from gerbang_service.threads.admission import Admission
@@ -58,9 +56,10 @@ class Parts:
     """What the rpc layer calls."""
 
     recogniser: Recogniser
-    store: Store
+    store: SqliteStore
     gallery: Gallery
     matching: Matching
+    revisions: Revisions
     writer: Writer
     queries: Pool
     images: Pool
@@ -79,14 +78,9 @@ class Parts:
         # time of loading and later stop the server for a second at a time.
         gc.disable()
         try:
-            with self.store.snapshot() as connection:
-                self.gallery.load(
-                    reading.watchlists(connection),
-                    reading.all_subjects(connection, model),
-                    reading.all_templates(connection, model),
-                    reading.revision(connection),
-                )
-        except StoreUnavailable as error:
+            with self.store.contents(model) as contents:
+                self.gallery.load(contents)
+        except (StoreUnavailable, DataDamaged) as error:
             raise StartupError(f"{self.store.folder}: {error}; 'gerbang check' tells what else is") from error
         gc.freeze()
         gc.enable()
@@ -112,7 +106,7 @@ def build(settings: Settings, *, on_failure: Callable[[], None], meter: Meter = 
     """
     start_time_ns = time.time_ns()
     key = key_for(settings.data, settings.key_file) if settings.encryption else None
-    store = Store(settings.data, key, supervised=settings.workers > 1)
+    store = SqliteStore(settings.data, key, supervised=settings.workers > 1)
     try:
         recogniser = _recogniser(settings, store, meter)
         store.bind_model(recogniser.model, recogniser.dimension, ignore_others=settings.other_models == "ignore")
@@ -122,7 +116,7 @@ def build(settings: Settings, *, on_failure: Callable[[], None], meter: Meter = 
         raise
 
 
-def _recogniser(settings: Settings, store: Store, meter: Meter) -> Recogniser:
+def _recogniser(settings: Settings, store: SqliteStore, meter: Meter) -> Recogniser:
     if settings.pack == NO_PACK:
         model, dimension = store.model() or (settings.model or _UNNAMED_MODEL, settings.dimension)
         if settings.model and settings.model != model:
@@ -152,7 +146,7 @@ def _defaults(settings: Settings, pack: FacePack | None) -> Defaults:
 
 def _assemble(
     settings: Settings,
-    store: Store,
+    store: SqliteStore,
     recogniser: Recogniser,
     on_failure: Callable[[], None],
     start_time_ns: int,
@@ -160,8 +154,7 @@ def _assemble(
 ) -> Parts:
     loop = asyncio.get_running_loop()
     quota = max(1, cpu_quota() // settings.workers)
-    with store.reading() as connection:
-        capacity = int(1.1 * reading.template_count(connection, recogniser.model))
+    capacity = int(1.1 * store.template_count(recogniser.model))
     options = GalleryOptions(
         settings.sketch_bits,
         settings.rescored,
@@ -198,10 +191,12 @@ def _assemble(
         store,
         gallery,
         max_pending=settings.max_pending_writes,
-        follows=recogniser.model if settings.workers > 1 else None,
+        follows=settings.workers > 1,
         on_revision=on_revision,
         on_failure=lambda: loop.call_soon_threadsafe(on_failure),
         meter=meter,
     )
     queries = Pool(_QUERY_THREADS, Admission("queries", _MAX_PENDING_QUERIES), "query")
-    return Parts(recogniser, store, gallery, matching, writer, queries, images, searches, audit, start_time_ns)
+    return Parts(
+        recogniser, store, gallery, matching, revisions, writer, queries, images, searches, audit, start_time_ns
+    )

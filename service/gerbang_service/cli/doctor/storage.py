@@ -14,11 +14,12 @@ from pathlib import Path
 
 from gerbang_service.cli.doctor.finding import Finding, Level
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import GerbangError
+from gerbang_service.domain.errors import DataDamaged, GerbangError
 from gerbang_service.store.sealing.keys import ENVIRONMENT, OperatorKey, find_key
-from gerbang_service.store.sqlite import reading
 from gerbang_service.store.sqlite.checking import Report, check
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, LOCK_FILE, Connection, look
+from gerbang_service.store.sqlite.meta import revision_of
+from gerbang_service.store.sqlite.rows import NOT_OURS
 from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from gerbang_service.store.sqlite.vault import WrongKey, cipher_of, wrapped_by
 from gerbang_service.store.sqlite.wal_check import log_damage
@@ -118,9 +119,9 @@ class StorageCheck:
                 yield from self._find_key(connection)
                 yield from self._contents(connection)
                 yield _soundness(check(connection, self._key, log=log))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, DataDamaged) as error:
             yield Finding.fail(_AREA, f"{database} can't be read: {error}", _RESTORE)
-        except reading.NOT_OURS:
+        except NOT_OURS:
             # Not with the error's own text, which may hold what was read.
             yield Finding.fail(_AREA, f"{database} holds what Gerbang does not write", _RESTORE)
 
@@ -151,7 +152,7 @@ class StorageCheck:
             yield Finding.fail("key", str(error), "the file has to be there, hold a key, and be its user's alone")
             return
         self._key = key
-        if needed is None and connection is not None and reading.revision(connection):
+        if needed is None and connection is not None and revision_of(connection):
             yield Finding.fail("key", f"{settings.data} holds faces in the clear", "gerbang key encrypt")
             return
         yield Finding.ok("key", f"key {key.id} {'fits' if needed else 'is ready'}")
@@ -173,7 +174,7 @@ class StorageCheck:
         else:
             yield Finding.ok(
                 _AREA,
-                f"{self.templates:,} templates at revision {reading.revision(connection):,}"
+                f"{self.templates:,} templates at revision {revision_of(connection):,}"
                 if not others
                 else f"{sum(others.values()):,} templates of other recognisers are left unused",
             )
