@@ -10,11 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-import faiss
-
 from gerbang_service.asking.recall import Recall, RecallQuestion, measure_recall
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.errors import ShuttingDown
+from gerbang_service.gallery.candidates.one_thread import search_alone
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.search import Plan, Query
 from gerbang_service.threads.admission import Admission, Deadline
@@ -49,8 +48,8 @@ class RecallCheck:
         self._places = threading.Semaphore(_MOST_WAITING)
         self._lock = threading.Lock()
         self._count = CheckCount()
-        self._measuring = Pool(1, Admission("measurements of recall", 1), "recall")
-        self._pool = ThreadPoolExecutor(1, "audit", initializer=faiss.omp_set_num_threads, initargs=(1,))
+        self._measuring = Pool(1, Admission("measurements of recall", 1), "recall", begin=search_alone)
+        self._pool = ThreadPoolExecutor(1, "recall check", initializer=search_alone)
 
     @property
     def count(self) -> CheckCount:

@@ -9,9 +9,6 @@ from typing import Any
 
 from grpc import aio
 
-from gerbang.v1 import matching_service_pb2, watchlist_service_pb2
-from gerbang.v1.matching_service_pb2_grpc import add_MatchingServiceServicer_to_server
-from gerbang.v1.watchlist_service_pb2_grpc import add_WatchlistServiceServicer_to_server
 from gerbang_service.access.calls import Observers
 from gerbang_service.access.identity import Identity
 from gerbang_service.access.ports import Opened, Ports
@@ -27,7 +24,7 @@ from gerbang_service.rpc.health import NOT_SERVING, SERVING, WRITES, Health
 from gerbang_service.rpc.matching_servicer import MatchingServicer
 from gerbang_service.rpc.parsing import Parser
 from gerbang_service.rpc.recording import Recorder
-from gerbang_service.rpc.registration import add_by_name, add_open_to_all
+from gerbang_service.rpc.services import NAMES, adding
 from gerbang_service.rpc.streams import Drain, OpenStreams
 from gerbang_service.rpc.watchlist_servicer import ServerFacts, WatchlistServicer
 from gerbang_service.running.figures import Probes
@@ -37,11 +34,6 @@ from gerbang_service.running.telemetry import Telemetry
 from gerbang_service.store.sqlite import reading
 
 log = logging.getLogger(__name__)
-
-SERVICES = (
-    matching_service_pb2.DESCRIPTOR.services_by_name["MatchingService"].full_name,
-    watchlist_service_pb2.DESCRIPTOR.services_by_name["WatchlistService"].full_name,
-)
 
 # How long new calls are still answered, with SHUTTING_DOWN, seconds.
 _LAST_CALLS_S = 0.2
@@ -143,7 +135,7 @@ class Server:
 
     def _set_health(self, status: int) -> None:
         # The empty name is the server as a whole.
-        for name in ("", *SERVICES, WRITES):
+        for name in ("", *NAMES, WRITES):
             self._health.set(name, status)
 
     def _probes(self) -> Probes:
@@ -209,10 +201,4 @@ class Server:
         guard = Guard(lambda: self._ready, self._stopping.is_set, authenticate, observer)
         matching = MatchingServicer(parts.matching, enrolling, parser, self._drain, self._open_streams, observer)
         watchlists = WatchlistServicer(parts, writing, facts)
-
-        def add(server: aio.Server) -> None:
-            add_by_name(server, add_MatchingServiceServicer_to_server, guard.of(matching))
-            add_by_name(server, add_WatchlistServiceServicer_to_server, guard.of(watchlists))
-            add_open_to_all(server, self._health, SERVICES if self._settings.reflection else ())
-
-        return add
+        return adding(guard, matching, watchlists, self._health, reflection=self._settings.reflection)
