@@ -155,8 +155,10 @@ def test_what_alerts_wait_for_is_there_at_zero(data: Path) -> None:
     waited_for = {"INTERNAL", *(kind.reason for kind in AccessRefused.__subclasses__())}
     for reason in waited_for:
         assert samples["gerbang_errors_total", frozenset({("rpc", "Identify"), ("reason", reason)})] == 0
-    for result in ("missed", "audited"):
+    for result in ("missed", "checked"):
         assert samples["gerbang_recall_check_searches_total", frozenset({("result", result)})] == 0
+    for generator in ("sweep", "graph"):
+        assert samples["gerbang_generator_failures_total", frozenset({("generator", generator)})] == 0
 
 
 def test_every_alert_has_its_section_and_every_section_its_alert() -> None:

@@ -71,7 +71,7 @@ class Matching:
         *,
         images: Pool,
         searches: Batcher,
-        audit: RecallCheck,
+        recall_check: RecallCheck,
         meter: Meter = UNMETERED,
     ) -> None:
         self._gallery = gallery
@@ -80,7 +80,7 @@ class Matching:
         self._defaults = defaults
         self._images = images
         self._searches = searches
-        self._audit = audit
+        self._recall_check = recall_check
         self._meter = meter
         self._scopes: dict[tuple[tuple[str, ...], Direction, float | None], Scope] = {}
         self._scopes_of: Mapping[str, Watchlist] = {}
@@ -139,7 +139,7 @@ class Matching:
         self, prepared: _Prepared, candidates: list[Candidate], revision: int, size: int
     ) -> Identification:
         query = prepared.query
-        self._audit.consider(query, candidates, revision)
+        self._recall_check.consider(query, candidates, revision)
         return Identification(candidates, prepared.threshold, prepared.face, query.plan, size, revision)
 
     async def _prepare_many(

@@ -1,4 +1,4 @@
-"""The self-audit: some searches are answered a second time by exact comparison, to count whom the plan missed."""
+"""The recall check: some searches are answered a second time by exact comparison, to count whom the plan missed."""
 
 from __future__ import annotations
 

@@ -12,15 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
-from gerbang_service.domain.errors import (
-    StartupError,
-    SubjectHasNoTemplate,
-    SubjectNotFound,
-    WatchlistNotFound,
-)
+from gerbang_service.domain.errors import StartupError, SubjectHasNoTemplate, SubjectNotFound, WatchlistNotFound
 from gerbang_service.domain.subjects import StoredSubject, Subject
 from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.gallery.candidates.graph import Graph, GraphProgress
+from gerbang_service.gallery.candidates.port import GeneratorProgress
 from gerbang_service.gallery.candidates.rotation import rotation
 from gerbang_service.gallery.candidates.sketches import Sketches
 from gerbang_service.gallery.numbering import ListNumbers
@@ -100,6 +96,12 @@ class Gallery:
     def graph_progress(self) -> GraphProgress:
         """How far the graph follows."""
         return self.graph.progress()
+
+    def progress(self) -> Sequence[GeneratorProgress]:
+        """How far each generator follows."""
+        graph = self.graph.progress()
+        told = GeneratorProgress("graph", graph.indexed, graph.pending, graph.tombstones)
+        return (GeneratorProgress("sweep", self.size, 0, 0), told)
 
     # --- asking ---------------------------------------------------------------------------------------------------
 

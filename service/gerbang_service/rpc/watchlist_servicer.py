@@ -50,7 +50,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         self._store = parts.store
         self._writing = writing
         self._queries = parts.queries
-        self._audit = parts.audit
+        self._recall_check = parts.recall_check
         self._facts = facts
 
     async def _write(self, operation: Operation[T], context: Context) -> T:
@@ -160,7 +160,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         context: Context,
     ) -> pb.GetServerInfoResponse:
         """Tell what the server is and holds."""
-        facts, progress, count = self._facts, self._gallery.graph_progress(), self._audit.count
+        facts, progress, count = self._facts, self._gallery.graph_progress(), self._recall_check.count
         return pb.GetServerInfoResponse(
             version=version("gerbang"),
             face_pack=facts.face_pack,
@@ -183,7 +183,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         wanted = parsing.recall(request)
         progress = self._gallery.graph_progress()
         size = self._gallery.size
-        measured = await self._audit.measure(wanted, _deadline(context))
+        measured = await self._recall_check.measure(wanted, _deadline(context))
         return pb.MeasureRecallResponse(
             measurements=[mapping.recall(each) for each in measured],
             gallery_size=size,

@@ -65,7 +65,7 @@ class Parts:
     queries: Pool
     images: Pool
     searches: Batcher
-    audit: RecallCheck
+    recall_check: RecallCheck
     start_time_ns: int
 
     def load(self) -> None:
@@ -100,7 +100,7 @@ class Parts:
         if loaded:
             self.writer.stop()
             self.gallery.graph.stop()
-        for each in (self.images, self.searches, self.queries, self.audit):
+        for each in (self.images, self.searches, self.queries, self.recall_check):
             each.stop()
         self.store.close()
 
@@ -178,7 +178,7 @@ def _assemble(
         Admission("searches", settings.max_pending_searches),
         meter,
     )
-    audit = RecallCheck(gallery, settings.recall_check_every)
+    recall_check = RecallCheck(gallery, settings.recall_check_every)
     matching = Matching(
         gallery,
         recogniser.pipeline,
@@ -186,7 +186,7 @@ def _assemble(
         recogniser.defaults,
         images=images,
         searches=searches,
-        audit=audit,
+        recall_check=recall_check,
         meter=meter,
     )
 
@@ -204,4 +204,4 @@ def _assemble(
         meter=meter,
     )
     queries = Pool(_QUERY_THREADS, Admission("queries", _MAX_PENDING_QUERIES), "query")
-    return Parts(recogniser, store, gallery, matching, writer, queries, images, searches, audit, start_time_ns)
+    return Parts(recogniser, store, gallery, matching, writer, queries, images, searches, recall_check, start_time_ns)
