@@ -6,9 +6,9 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gerbang_service.asking.matching import Matching
 from gerbang_service.asking.recall_check import RecallCheck
@@ -41,6 +41,8 @@ _QUERY_THREADS = 2
 _MAX_PENDING_QUERIES = 256
 _UNNAMED_MODEL = "unspecified"
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Recogniser:
@@ -68,10 +70,11 @@ class Parts:
     recall_check: RecallCheck
     start_time_ns: int
 
-    def load(self) -> None:
+    def load(self, check: Callable[[], None] = lambda: None) -> None:
         """Fill the gallery from the store and start following it; blocks, for seconds with a large gallery.
 
-        Raises StartupError when something stored is damaged: nobody is left out without a word.
+        `check` is called between batches, and ends the loading by raising. Raises StartupError when something stored is
+        damaged: nobody is left out without a word.
         """
         started = time.monotonic()
         model = self.recogniser.model
@@ -82,14 +85,17 @@ class Parts:
             with self.store.snapshot() as connection:
                 self.gallery.load(
                     reading.watchlists(connection),
-                    reading.all_subjects(connection, model),
-                    reading.all_templates(connection, model),
+                    _checked(reading.all_subjects(connection, model), check),
+                    _checked(reading.all_templates(connection, model), check),
                     reading.revision(connection),
                 )
         except StoreUnavailable as error:
             raise StartupError(f"{self.store.folder}: {error}; 'gerbang check' tells what else is") from error
-        gc.freeze()
-        gc.enable()
+        else:
+            gc.freeze()
+        finally:
+            gc.enable()
+        check()
         # First: when it can't catch up with what others wrote meanwhile, no thread must be left behind.
         self.writer.start()
         self.gallery.graph.start()
@@ -103,6 +109,12 @@ class Parts:
         for each in (self.images, self.searches, self.queries, self.recall_check):
             each.stop()
         self.store.close()
+
+
+def _checked(items: Iterable[T], check: Callable[[], None]) -> Iterator[T]:
+    for item in items:
+        check()
+        yield item
 
 
 def build(settings: Settings, *, on_failure: Callable[[], None], meter: Meter = UNMETERED) -> Parts:

@@ -41,6 +41,10 @@ _LAST_CALLS_S = 0.2
 _LAST_RECORDS_S = 1.0
 
 
+class _NotWanted(Exception):
+    """The server is to stop, and what is being loaded will not be searched."""
+
+
 class Server:
     """One server, from `start` to `stop`. Belongs to one event loop."""
 
@@ -74,7 +78,8 @@ class Server:
             if self._settings.workers > 1:
                 # Before it listens: the kernel would hand it connections that the others could serve.
                 await self._load(parts)
-            await self._listen(ports, parts, say)
+            if not self._stopping.is_set():
+                await self._listen(ports, parts, say)
         finally:
             await self._telemetry.stop()
             await asyncio.to_thread(parts.stop, loaded=self._ready)
@@ -107,7 +112,8 @@ class Server:
         try:
             if not self._ready:
                 await self._load(parts)
-            say("ready")
+            if not self._stopping.is_set():
+                say("ready")
             await serving
         finally:
             following.cancel()
@@ -119,9 +125,20 @@ class Server:
         return self._audit is None or not self._audit.failing
 
     async def _load(self, parts: Parts) -> None:
-        await asyncio.to_thread(parts.load)
+        """Load, unless told to stop before it is done."""
+        try:
+            await asyncio.to_thread(parts.load, self._check_wanted)
+        except _NotWanted:
+            log.info("told to stop while loading")
+            return
         self._ready = True
-        self._set_health(SERVING)
+        if not self._stopping.is_set():
+            self._set_health(SERVING)
+
+    def _check_wanted(self) -> None:
+        # In the thread that loads, which can't be cancelled.
+        if self._stopping.is_set():
+            raise _NotWanted
 
     async def _drain_and_stop(self, listener: Listener) -> None:
         # Load balancers and clients see NOT_SERVING first, streams end after what they took, and calls in flight have
