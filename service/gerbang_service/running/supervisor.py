@@ -32,8 +32,8 @@ _SHORT_LIFE_S = 10.0
 _SHORT_LIVES = 5
 # While others serve, one that refuses to start is tried again so often, seconds.
 _REFUSED_AGAIN_S = 10.0
-# A worker that has said nothing so often, at one look a beat, hangs. It would hold its connections for ever, and perhaps
-# the turn to write that the others wait for.
+# A worker that has said nothing so often, at one look a beat, hangs. It would hold its connections for ever, and the
+# turn to write, if it has that, which the others wait for.
 _SILENT_BEATS = 10
 # What a worker may need, beyond the grace for calls in flight, to end, seconds.
 _ENDING_S = 10.0
