@@ -11,16 +11,16 @@ from gerbang import WatchlistClient
 from gerbang_service.gallery.candidates.port import GeneratorProgress
 from gerbang_service.running.figures import of_generators
 from gerbang_service.running.list_sizes import ListSizes
-from telemetry.watched import DIMENSION, WatchedServer, samples_of, value
+from telemetry.metered import DIMENSION, MeteredServer, samples_of, value
 
 
-def test_each_generator_of_a_server_holds_all_templates_soon(watched: WatchedServer) -> None:
-    with WatchlistClient(watched.address) as office:
+def test_each_generator_of_a_server_holds_all_templates_soon(metered: MeteredServer) -> None:
+    with WatchlistClient(metered.address) as office:
         office.create_watchlist("w")
         for number in range(3):
             office.enroll(f"p{number}", [[float(number == each) for each in range(DIMENSION)]], watchlists=["w"])
     deadline = time.monotonic() + 10
-    while value(samples := watched.scrape(), "gerbang_generator_templates", generator="graph", state="pending"):
+    while value(samples := metered.scrape(), "gerbang_generator_templates", generator="graph", state="pending"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     for generator in ("sweep", "graph"):

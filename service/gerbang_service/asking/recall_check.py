@@ -21,24 +21,24 @@ from gerbang_service.threads.pool import Pool
 
 log = logging.getLogger(__name__)
 
-# Audits that may wait; beyond it they are skipped, since searching matters more.
+# Checks that may wait; beyond it they are skipped, since searching matters more.
 _MOST_WAITING = 16
-# After an audit none is chosen for so many times as long as it took: at most a twentieth of a core, however busy the
+# After a check none is chosen for so many times as long as it took: at most a twentieth of a core, however busy the
 # gates are and however large the gallery.
 _RESTS = 19
 
 
 @dataclass(frozen=True, slots=True)
 class CheckCount:
-    """Searches audited; of those, how many lacked a candidate; searches chosen but skipped."""
+    """Searches checked; of those, how many lacked a candidate; searches chosen but skipped."""
 
-    audited: int = 0
+    checked: int = 0
     missed: int = 0
     skipped: int = 0
 
 
 class RecallCheck:
-    """Audits one search in `every` (0: none), in a thread of its own. `consider` belongs to the event loop."""
+    """Checks one search in `every` (0: none), in a thread of its own. `consider` belongs to the event loop."""
 
     def __init__(self, gallery: Gallery, every: int) -> None:
         self._gallery = gallery
@@ -57,7 +57,7 @@ class RecallCheck:
         return self._count
 
     def consider(self, query: Query, answer: Sequence[Candidate], revision: int) -> None:
-        """Audit this search if its turn has come. `revision`: the gallery's, before the search."""
+        """Check this search if its turn has come. `revision`: the gallery's, before the search."""
         if not self._every or query.plan is Plan.EXACT:
             return
         self._searches += 1
@@ -66,14 +66,14 @@ class RecallCheck:
         if time.monotonic() < self._resting_until or not self._places.acquire(blocking=False):
             self._add(skipped=1)
             return
-        self._pool.submit(self._audit, query, list(answer), revision)
+        self._pool.submit(self._check, query, list(answer), revision)
 
-    def _audit(self, query: Query, answer: list[Candidate], revision: int) -> None:
+    def _check(self, query: Query, answer: list[Candidate], revision: int) -> None:
         started = time.monotonic()
         try:
             (exact,) = self._gallery.search.run([replace(query, plan=Plan.EXACT)])
         except Exception:
-            log.exception("a search could not be audited")
+            log.exception("a search could not be checked")
             return
         finally:
             ended = time.monotonic()
@@ -84,7 +84,7 @@ class RecallCheck:
             return
         answered = {each.subject_id for each in answer}
         lacking = [each for each in exact if each.subject_id not in answered]
-        self._add(audited=1, missed=int(bool(lacking)))
+        self._add(checked=1, missed=int(bool(lacking)))
         if lacking:
             log.warning(
                 "plan %s missed %d of %d candidates, the best at similarity %.4f, in a gallery of %d at revision %d",
@@ -111,12 +111,12 @@ class RecallCheck:
         finally:
             gone.set()
 
-    def _add(self, *, audited: int = 0, missed: int = 0, skipped: int = 0) -> None:
+    def _add(self, *, checked: int = 0, missed: int = 0, skipped: int = 0) -> None:
         with self._lock:
             count = self._count
-            self._count = CheckCount(count.audited + audited, count.missed + missed, count.skipped + skipped)
+            self._count = CheckCount(count.checked + checked, count.missed + missed, count.skipped + skipped)
 
     def stop(self) -> None:
-        """End without the audits that wait."""
+        """End without the checks that wait."""
         self._measuring.stop()
         self._pool.shutdown(cancel_futures=True)

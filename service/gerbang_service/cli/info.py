@@ -38,7 +38,7 @@ def info(session: Session) -> ExitCode:
             "revision": f"{found.revision:,}",
             "graph": f"{found.graph.indexed:,} indexed, {found.graph.pending:,} pending, "
             f"{found.graph.tombstones:,} deleted",
-            "self-audit": f"{found.audit.audited:,} searches checked, {found.audit.missed:,} missed someone, "
+            "recall check": f"{found.audit.audited:,} searches checked, {found.audit.missed:,} missed someone, "
             f"{found.audit.skipped:,} skipped",
         }
     )

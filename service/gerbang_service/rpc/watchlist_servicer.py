@@ -175,7 +175,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
             plan=mapping.PLAN[facts.defaults.plan],
             graph=pb.GraphProgress(indexed=progress.indexed, pending=progress.pending, tombstones=progress.tombstones),
             start_time=mapping.timestamp(facts.start_time_ns),
-            audit=pb.SelfAudit(audited=count.audited, missed=count.missed, skipped=count.skipped),
+            audit=pb.SelfAudit(audited=count.checked, missed=count.missed, skipped=count.skipped),
         )
 
     async def MeasureRecall(self, request: pb.MeasureRecallRequest, context: Context) -> pb.MeasureRecallResponse:

@@ -144,7 +144,7 @@ class ServerState(Collector):
             "Searches answered again exactly: checked in all; missed: of those, where somebody was missing; skipped.",
             labels=("result",),
         )
-        for result, searches in (("checked", count.audited), ("missed", count.missed), ("skipped", count.skipped)):
+        for result, searches in (("checked", count.checked), ("missed", count.missed), ("skipped", count.skipped)):
             family.add_metric((result,), searches)
         yield family
 

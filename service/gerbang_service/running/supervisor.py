@@ -1,4 +1,4 @@
-"""Several processes on one port: started, watched, replaced when they die, and stopped together.
+"""Several processes on one port: started, looked after, replaced when they die or hang, and stopped together.
 
 The supervisor has the data folder and the port, and serves nothing itself. It imports neither gRPC nor the networks.
 """
@@ -215,7 +215,7 @@ class Supervisor:
 
 
 def _for_worker(settings: Settings, number: int) -> Settings:
-    """Return the settings of one worker: each has an audit log of its own, and is watched on a port of its own."""
+    """Return the settings of one worker: each has an audit log of its own, and a port for its metrics."""
     settings = dataclasses.replace(settings, audit_folder=worker_folder(settings, number))
     if not settings.metrics_listen:
         return settings
