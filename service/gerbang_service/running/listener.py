@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from grpc import aio
 
-from gerbang_service.access.ports import Opened, Ports
+from gerbang_service.access.tcp_ports import Opened, Ports
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import Failed, StartupError
 

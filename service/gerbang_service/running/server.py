@@ -11,7 +11,7 @@ from grpc import aio
 
 from gerbang_service.access.calls import Observers
 from gerbang_service.access.identity import Identity
-from gerbang_service.access.ports import Opened, Ports
+from gerbang_service.access.tcp_ports import Opened, Ports
 from gerbang_service.audit.log import AuditLog
 from gerbang_service.audit.serving import compare, note_start, open_log, open_worker_log
 from gerbang_service.changing.enrolling import Enrolling
