@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,7 +20,13 @@ from gerbang_service.gallery.options import GalleryOptions
 
 DIMENSION = 16
 OPEN: list[Office] = []
-"""Those whose gallery was started; stopped at the end of each file of tests."""
+"""Those whose gallery was started: stopped before the interpreter ends, as native code must not be cut off."""
+
+
+@atexit.register
+def _stop() -> None:
+    for office in OPEN:
+        office.gallery.stop()
 
 
 class Office:

@@ -41,10 +41,6 @@ from gerbang_service.threads.pool import Pool
 if TYPE_CHECKING:
     from gerbang_service.faces.pipeline import FacePipeline
 
-# An answer from a later revision is waited for no longer than this, seconds, whatever the call's deadline.
-_REVISION_WAIT_S: Final = 5.0
-# Of the time that a call has left, this share may go into waiting, so that the answer still arrives.
-_REVISION_WAIT_SHARE: Final = 0.9
 _DUPLICATES: Final = 5
 
 
@@ -112,11 +108,6 @@ class Asking:
         with self._meter.stage(EXTRACT):
             return await self._images.run(work, deadline, lane)
 
-    async def _reach(self, revision: int, deadline: Deadline) -> None:
-        if revision > 0:
-            wait_s = min(_REVISION_WAIT_S, _REVISION_WAIT_SHARE * deadline.remaining_s)
-            await self._revisions.reach(revision, wait_s)
-
     # --- 1:N --------------------------------------------------------------------------------------------------------
 
     async def identify(
@@ -167,7 +158,7 @@ class Asking:
         self, search: Search1N, deadline: Deadline, lane: asyncio.Semaphore | None
     ) -> tuple[Question, DetectedFace | None]:
         features = await self.features(search.probe, PROBE, deadline, lane)
-        await self._reach(search.min_revision, deadline)
+        await self._revisions.reached(search.min_revision, deadline)
         among = OnLists(
             self._defaults.identification_threshold,
             search.watchlists,
@@ -224,7 +215,7 @@ class Asking:
         """
         if isinstance(wanted.reference, str):
             features = await self.features(wanted.probe, PROBE, deadline)
-            await self._reach(wanted.min_revision, deadline)
+            await self._revisions.reached(wanted.min_revision, deadline)
             # A dot product with each of a few templates: less work than handing it to a thread.
             found = self._gallery.compare(features.vector, wanted.reference, wanted.seen_by)
             return self._verification(
