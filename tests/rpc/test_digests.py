@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 
 import pytest
@@ -11,7 +12,7 @@ from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.matching_service_pb2 import ON_EXISTING_ADD
 from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
-from gerbang_service.rpc.digests import content_digest
+from gerbang_service.rpc.digests import RequestContent
 from rpc.wire import TIMEOUT_S, Wire, template
 
 LABELS = {f"key-{number}": f"value-{number}" for number in range(20)}
@@ -22,6 +23,10 @@ UNKNOWN_FIELD = bytes([0xC2, 0x3E, 0x01, 0x07])
 def request(**fields: object) -> EnrollRequest:
     subject = Subject(subject_id="digest", watchlists=["one", "two"], labels=LABELS)
     return EnrollRequest(**{"subject": subject, "samples": [template(1), Sample(image=b"photo")], **fields})  # type: ignore[arg-type]
+
+
+def content_digest(asked: EnrollRequest) -> bytes:
+    return RequestContent(asked).digest()
 
 
 def test_the_order_of_lists_and_labels_does_not_count() -> None:
@@ -55,6 +60,15 @@ def test_a_field_that_the_server_does_not_know_does_not_count() -> None:
 def test_all_else_counts(other: EnrollRequest) -> None:
     """A request_id used for other content is recognised as that."""
     assert content_digest(other) != content_digest(request())
+
+
+def test_a_digest_of_an_older_program_is_compared_as_that_made_it() -> None:
+    """Of the whole message, with its request_id: what was enrolled before an upgrade can be repeated after it."""
+    request_id = str(uuid.uuid4())
+    older = hashlib.sha256(request(request_id=request_id).SerializeToString(deterministic=True)).digest()
+    assert RequestContent(request(request_id=request_id.upper())).has(older)
+    assert not RequestContent(request(request_id=request_id, samples=[template(2)])).has(older)
+    assert RequestContent(request()).has(content_digest(request()))
 
 
 def test_a_repeat_written_in_another_way_is_answered(bare: Wire) -> None:

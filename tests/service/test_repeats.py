@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,15 +59,33 @@ def repeat(revisions: Revisions, opened: SqliteStore, queries: Pool) -> Enrollin
     return Enrolling(nobody, revisions, opened, nobody, queries, "m", 0.5)  # type: ignore[arg-type]
 
 
-def asked(digest: object = lambda: DIGEST) -> Enrolment:
-    return Enrolment(SUBJECT, [], OnExisting.REJECT, False, REQUEST_ID, digest)  # type: ignore[arg-type]
+class Content:
+    """What is asked for again; notes in which thread it was digested."""
+
+    def __init__(self) -> None:
+        self.digested_by: list[threading.Thread] = []
+
+    def digest(self) -> bytes:
+        """Return the digest."""
+        self.digested_by.append(threading.current_thread())
+        return DIGEST
+
+    def has(self, digest: bytes) -> bool:
+        """Compare."""
+        return self.digest() == digest
+
+
+def asked(content: Content) -> Enrolment:
+    return Enrolment(SUBJECT, [], OnExisting.REJECT, allow_partial=False, request_id=REQUEST_ID, content=content)
 
 
 async def test_a_repeat_waits_until_the_change_is_visible(stored: tuple[SqliteStore, Stored], queries: Pool) -> None:
     """Whoever asks next must find the person: in the store they may be earlier than in the gallery."""
     opened, first = stored
     revisions = Revisions(first.revision - 1)
-    answering = asyncio.create_task(repeat(revisions, opened, queries).enroll(asked(), LOCAL, Deadline.after(30)))
+    answering = asyncio.create_task(
+        repeat(revisions, opened, queries).enroll(asked(Content()), LOCAL, Deadline.after(30))
+    )
     await asyncio.sleep(0.2)
     assert not answering.done()
     revisions.advance(first.revision)
@@ -79,15 +98,10 @@ async def test_a_repeat_waits_until_the_change_is_visible(stored: tuple[SqliteSt
 async def test_the_digest_is_made_beside_the_event_loop(stored: tuple[SqliteStore, Stored], queries: Pool) -> None:
     """That of 64 MiB of photos takes a tenth of a second, in which no gate would be answered."""
     opened, first = stored
-    made_by: list[threading.Thread] = []
-
-    def digest() -> bytes:
-        made_by.append(threading.current_thread())
-        return DIGEST
-
-    await repeat(Revisions(first.revision), opened, queries).enroll(asked(digest), LOCAL, Deadline.after(30))
-    assert len(made_by) == 1
-    assert made_by[0] is not threading.current_thread()
+    content = Content()
+    await repeat(Revisions(first.revision), opened, queries).enroll(asked(content), LOCAL, Deadline.after(30))
+    assert content.digested_by
+    assert threading.current_thread() not in content.digested_by
 
 
 async def test_who_does_not_see_the_subject_is_told_only_that_it_is_there(
@@ -97,6 +111,6 @@ async def test_who_does_not_see_the_subject_is_told_only_that_it_is_there(
     opened, first = stored
     opened.write([create_watchlist(Watchlist("v"))])
     bound = Identity("clerk", Role.ENROLMENT, frozenset({"v"}))
-    enrolment = Enrolment(Subject("s", ("v",)), [], OnExisting.REJECT, False, REQUEST_ID, lambda: DIGEST)
+    enrolment = dataclasses.replace(asked(Content()), subject=Subject("s", ("v",)))
     with pytest.raises(SubjectExists):
         await repeat(Revisions(first.revision), opened, queries).enroll(enrolment, bound, Deadline.after(30))
