@@ -66,7 +66,8 @@ StoredOrBefore: TypeAlias = Stored | AnsweredRequest
 def earlier_answer(reader: Reader, request_id: str, same: Callable[[bytes], bool]) -> AnsweredRequest | None:
     """Return the answer to a request that was answered before, or None for a new one.
 
-    `same` tells whether a digest is of the content that is asked for now. Raises FieldInvalid when the id was used for other content, SubjectNotFound when the subject was deleted since.
+    `same` tells whether a digest is of the content that is asked for now. Raises FieldInvalid when the id was used for
+    other content, SubjectNotFound when the subject was deleted since.
     """
     earlier = reader.answered(request_id) if request_id else None
     if earlier is None:

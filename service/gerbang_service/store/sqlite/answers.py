@@ -27,7 +27,7 @@ def insert_answer(connection: Connection, cipher: AnyCipher, answer: AnsweredReq
     digest = b"" if answer.erased else cipher.seal(answer.digest, answer_place(head))
     connection.execute(
         f"INSERT INTO requests ({ANSWER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", (head[0], digest, *head[2:])
-    )  # noqa: S608 - constant columns
+    )
 
 
 def answer_from(row: tuple[Any, ...], cipher: AnyCipher) -> AnsweredRequest:

@@ -90,7 +90,7 @@ class SqliteReader:
         # deleted lists has no watchlist.
         query = (
             "SELECT watchlist_id FROM subjects LEFT JOIN memberships USING (subject_key) "
-            "LEFT JOIN watchlists USING (list_key) WHERE subject_id = ? ORDER BY watchlist_id"
+            "LEFT JOIN watchlists USING (list_key) WHERE subjects.subject_id = ? ORDER BY watchlist_id"
         )
         rows = self._connection.execute(query, (subject_id,)).fetchall()
         return tuple(name for (name,) in rows if name is not None) if rows else None
