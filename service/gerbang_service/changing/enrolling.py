@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +38,21 @@ Rejection: TypeAlias = FaceRejected | InputError | ModelMismatch
 REJECTIONS: Final = (FaceRejected, InputError, ModelMismatch)
 
 
+class Content(Protocol):
+    """What a request asks for. Its methods are called in a thread: they may take long."""
+
+    def digest(self) -> bytes:
+        """Return a digest of it."""
+
+    def has(self, digest: bytes) -> bool:
+        """Tell whether a digest, perhaps one of an older program's, is of the same content."""
+
+
 @dataclass(frozen=True, slots=True)
 class Enrolment:
     """A person to enrol, as a caller asks for it. `samples`: 1 to 20; one that is none is the error that it is.
 
-    `request_id`: in canonical form, empty for none. `digest` makes a digest of the content, for recognising repeats; it
-    is called in a thread, since it may take long.
+    `request_id`: in canonical form, empty for none. `content`: what is asked for, for recognising repeats.
     """
 
     subject: Subject
@@ -51,7 +60,7 @@ class Enrolment:
     on_existing: OnExisting
     allow_partial: bool
     request_id: str
-    digest: Callable[[], bytes]
+    content: Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +151,9 @@ class Enrolling:
         )
 
     def _earlier(self, wanted: Enrolment) -> tuple[bytes, AnsweredRequest | None]:
-        digest = wanted.digest()
         with self.store.reading() as reader:
-            return digest, earlier_answer(reader, wanted.request_id, digest)
+            earlier = earlier_answer(reader, wanted.request_id, wanted.content.has)
+        return (wanted.content.digest(), None) if earlier is None else (b"", earlier)
 
     async def _replayed(self, earlier: AnsweredRequest, caller: Identity, deadline: Deadline) -> Enrolled:
         """Answer a repeat of what is stored now, when that is visible here: others may have written it."""

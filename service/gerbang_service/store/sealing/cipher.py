@@ -110,7 +110,7 @@ _ROWS = {
     "templates.vector": "template {} of subject {}: its vector",
     "subjects.labels": "subject {}: its labels or another of its fields",
     "watchlists.labels": "watchlist {}: its labels or another of its fields",
-    "requests.digest": "request {} about subject {}: its digest",
+    "requests.digest": "request {} about subject {}: its digest or another of its fields",
     "requests.answer": "request {} about subject {}: its stored answer",
     "meta.seal": "table meta (revision, model, dimension)",
 }

@@ -16,9 +16,9 @@ from gerbang_service.domain.errors import DataDamaged
 from gerbang_service.store.sealing.cipher import AnyCipher
 from gerbang_service.store.sealing.keys import OperatorKey
 from gerbang_service.store.sqlite import tokens
+from gerbang_service.store.sqlite.answers import ANSWER_COLUMNS, answer_from, older_answer
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.meta import check_settings, revision_of
-from gerbang_service.store.sqlite.reading import opened_request
 from gerbang_service.store.sqlite.rows import (
     NOT_OURS,
     SUBJECT_COLUMNS,
@@ -37,6 +37,8 @@ _BATCH = 8192
 _NORM_TOLERANCE = 1e-4
 # Enough to see what happened; the rest is counted.
 _SHOWN = 100
+# From this schema on answers to requests hold ids only, and lists have keys.
+_ANSWERS_OF_IDS = 4
 _TABLES = ("subjects", "templates", "watchlists", "memberships", "requests", "tokens")
 
 Progress = Callable[[int, int], object]
@@ -95,7 +97,8 @@ def check(
                 "meta": _meta,
                 "subjects": _subjects,
                 "watchlists": _watchlists,
-                "requests": _requests,
+                "requests": _requests if version >= _ANSWERS_OF_IDS else _older_requests,
+                "memberships": _memberships if version >= _ANSWERS_OF_IDS else lambda _: (),
                 "tokens": _tokens,
                 "templates": lambda each: _templates(each, progress),
             }
@@ -207,8 +210,37 @@ def _watchlists(connection: Connection) -> Iterator[str]:
 
 def _requests(connection: Connection) -> Iterator[str]:
     if not _unreadable(connection):
+        for row in connection.execute(f"SELECT {ANSWER_COLUMNS} FROM requests"):  # noqa: S608
+            yield from _problem(lambda row=row: answer_from(row, connection.cipher), f"request {row[0]}")
+
+
+def _older_requests(connection: Connection) -> Iterator[str]:
+    if not _unreadable(connection):
         for row in connection.execute("SELECT request_id, digest, subject_id, answer FROM requests"):
-            yield from _problem(lambda row=row: opened_request(connection, *row), f"request {row[0]}")
+            yield from _problem(lambda row=row: older_answer(row, connection.cipher), f"request {row[0]}")
+
+
+def _memberships(connection: Connection) -> Iterator[str]:
+    query = (
+        "SELECT list_key, m.subject_id FROM memberships m LEFT JOIN subjects s USING (subject_key) "
+        "WHERE s.subject_id IS NOT m.subject_id"
+    )
+    for key, name in connection.execute(query):
+        yield f"table memberships: {name} on list {key} is another subject"
+    query = (
+        "SELECT DISTINCT list_key FROM memberships WHERE list_key NOT IN (SELECT list_key FROM watchlists) "
+        "AND list_key NOT IN (SELECT list_key FROM gone_lists)"
+    )
+    for (key,) in connection.execute(query):
+        yield f"table memberships: names list {key}, which is not there"
+    for (key,) in connection.execute("SELECT list_key FROM gone_lists JOIN watchlists USING (list_key)"):
+        yield f"table gone_lists: list {key} is there"
+    query = (
+        "SELECT watchlist_id, subjects, (SELECT count(*) FROM memberships m WHERE m.list_key = w.list_key) AS counted "
+        "FROM watchlists w LEFT JOIN list_sizes USING (list_key) WHERE subjects IS NOT counted"
+    )
+    for name, said, counted in connection.execute(query):
+        yield f"table list_sizes: watchlist {name} is said to have {said} subjects, and has {counted}"
 
 
 def _tokens(connection: Connection) -> Iterator[str]:

@@ -130,7 +130,7 @@ class DataFolder:
                 opened.callback(os.close, file)
                 connection = opened.enter_context(closing(self.connect()))
                 _check_pages(connection)
-                migrate(connection)
+                migrate(connection, lambda: cipher_of(connection, key))
                 # Who follows it starts anew with the server.
                 connection.execute("DELETE FROM changes")
                 self.cipher = cipher_for(connection, key)

@@ -33,39 +33,43 @@ def other_models(connection: Connection, model: str) -> dict[str, int]:
 
 
 def _subjects(connection: Connection, model: str) -> Iterator[StoredSubject]:
-    """Yield every subject by key, with the ids of its templates of a recogniser."""
-    templates = _template_ids_by_subject(connection, model)
-    lists = _watchlists_by_subject(connection)
+    """Yield every subject by key, with its lists and the ids of its templates of a recogniser."""
+    lists = _InStep(connection.execute("SELECT subject_key, list_key FROM memberships ORDER BY subject_key, list_key"))
+    templates = _InStep(
+        connection.execute(
+            "SELECT subject_key, template_id FROM templates INDEXED BY templates_by_subject WHERE model = ? "
+            "ORDER BY subject_key, template_id",
+            (model,),
+        )
+    )
+    names = dict(connection.execute("SELECT list_key, watchlist_id FROM watchlists").fetchall())
+    # One tuple for all subjects of the same lists.
+    named: dict[tuple[int, ...], tuple[str, ...]] = {}
     query = f"SELECT subject_key, {SUBJECT_COLUMNS} FROM subjects ORDER BY subject_key"  # noqa: S608
     for key, *row in connection.execute(query):
-        yield StoredSubject(
-            key,
-            row[0],
-            lists.get(key, ()),
-            row[1],
-            row[2],
-            subject_labels(tuple(row), connection.cipher),
-            tuple(templates.get(key, ())),
-        )
+        on = lists.of(key)
+        if on not in named:
+            # What is left of deleted lists has no name.
+            named[on] = tuple(sorted(names[each] for each in on if each in names))
+        labels = subject_labels(tuple(row), connection.cipher)
+        yield StoredSubject(key, row[0], named[on], row[1], row[2], labels, templates.of(key))
 
 
-def _watchlists_by_subject(connection: Connection) -> dict[int, tuple[str, ...]]:
-    lists: dict[int, tuple[str, ...]] = {}
-    # One tuple for all subjects of the same lists.
-    known: dict[tuple[str, ...], tuple[str, ...]] = {}
-    query = "SELECT subject_key, watchlist_id FROM memberships ORDER BY subject_key, watchlist_id"
-    for key, name in connection.execute(query):
-        names = (*lists.get(key, ()), name)
-        lists[key] = known.setdefault(names, names)
-    return lists
+class _InStep:
+    """Rows (key, value), ordered by key, read along with other rows that are ordered so."""
 
+    def __init__(self, rows: Iterator[tuple[int, int]]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
 
-def _template_ids_by_subject(connection: Connection, model: str) -> dict[int, list[int]]:
-    ids: dict[int, list[int]] = {}
-    query = "SELECT subject_key, template_id FROM templates INDEXED BY templates_by_subject WHERE model = ?"
-    for key, template_id in connection.execute(query, (model,)):
-        ids.setdefault(key, []).append(template_id)
-    return ids
+    def of(self, key: int) -> tuple[int, ...]:
+        """Return the values of a key; keys are asked for in ascending order."""
+        values: list[int] = []
+        while self._next is not None and self._next[0] <= key:
+            if self._next[0] == key:
+                values.append(self._next[1])
+            self._next = next(self._rows, None)
+        return tuple(values)
 
 
 def _templates(connection: Connection, model: str) -> Iterator[list[tuple[int, int, bytes]]]:

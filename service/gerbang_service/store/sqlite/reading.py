@@ -12,8 +12,8 @@ from gerbang_service.domain.errors import DataDamaged
 from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store.port import AnsweredRequest, StoredToken
-from gerbang_service.store.sealing.cipher import place
 from gerbang_service.store.sqlite import tokens
+from gerbang_service.store.sqlite.answers import ANSWER_COLUMNS, answer_from
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.meta import revision_of
 from gerbang_service.store.sqlite.rows import (
@@ -65,16 +65,13 @@ class SqliteReader:
 
     def subject_count(self, watchlist_id: str) -> int:
         """Return how many subjects are on a watchlist."""
-        query = "SELECT count(*) FROM memberships WHERE watchlist_id = ?"
-        return int(self._connection.execute(query, (watchlist_id,)).fetchone()[0])
+        query = "SELECT subjects FROM watchlists JOIN list_sizes USING (list_key) WHERE watchlist_id = ?"
+        row = self._connection.execute(query, (watchlist_id,)).fetchone()
+        return 0 if row is None else int(row[0])
 
     def subject_counts(self) -> dict[str, int]:
         """Return how many subjects are on each watchlist, by id; empty ones too."""
-        query = (
-            "SELECT watchlist_id, "
-            "(SELECT count(*) FROM memberships WHERE memberships.watchlist_id = watchlists.watchlist_id) "
-            "FROM watchlists ORDER BY watchlist_id"
-        )
+        query = "SELECT watchlist_id, subjects FROM watchlists JOIN list_sizes USING (list_key) ORDER BY watchlist_id"
         return dict(self._connection.execute(query).fetchall())
 
     def subject(self, subject_id: str) -> Subject | None:
@@ -89,10 +86,11 @@ class SqliteReader:
 
     def lists_of(self, subject_id: str) -> tuple[str, ...] | None:
         """Return the lists that a subject is on, or None when nobody has this id."""
-        # One query for whoever it is: how long it takes must not tell a caller that there is somebody.
+        # One query for whoever it is: how long it takes must not tell a caller that there is somebody. What is left of
+        # deleted lists has no watchlist.
         query = (
             "SELECT watchlist_id FROM subjects LEFT JOIN memberships USING (subject_key) "
-            "WHERE subject_id = ? ORDER BY watchlist_id"
+            "LEFT JOIN watchlists USING (list_key) WHERE subjects.subject_id = ? ORDER BY watchlist_id"
         )
         rows = self._connection.execute(query, (subject_id,)).fetchall()
         return tuple(name for (name,) in rows if name is not None) if rows else None
@@ -109,8 +107,9 @@ class SqliteReader:
 
     def _members(self, watchlist_id: str, after: str, limit: int) -> Iterable[tuple[str, int]]:
         query = (
-            "SELECT subject_id, subject_key FROM subjects JOIN memberships USING (subject_key) "
-            "WHERE watchlist_id = ? AND subject_id > ? ORDER BY subject_id LIMIT ?"
+            "SELECT subject_id, subject_key FROM memberships "
+            "WHERE list_key = (SELECT list_key FROM watchlists WHERE watchlist_id = ?) AND subject_id > ? "
+            "ORDER BY subject_id LIMIT ?"
         )
         return self._connection.execute(query, (watchlist_id, after, limit))
 
@@ -118,7 +117,10 @@ class SqliteReader:
         """Return the subjects of these keys, in their order: in three queries, however many they are."""
         among, named = "IN (SELECT value FROM json_each(?))", (json.dumps(list(keys)),)
         lists: dict[int, list[str]] = {}
-        query = f"SELECT subject_key, watchlist_id FROM memberships WHERE subject_key {among} ORDER BY watchlist_id"  # noqa: S608
+        query = (
+            "SELECT subject_key, watchlist_id FROM memberships JOIN watchlists USING (list_key) "  # noqa: S608
+            f"WHERE subject_key {among} ORDER BY watchlist_id"
+        )
         for key, name in self._connection.execute(query, named):
             lists.setdefault(key, []).append(name)
         templates: dict[int, list[tuple[Any, ...]]] = {}
@@ -150,20 +152,9 @@ class SqliteReader:
 
     def answered(self, request_id: str) -> AnsweredRequest | None:
         """Return the answer to an earlier request, or None."""
-        found = self.request(request_id)
-        if found is None:
-            return None
-        digest, subject_id, answer = found
-        if answer is None:
-            return AnsweredRequest(request_id, b"", subject_id, (), 0, 0, erased=True)
-        samples, revision, created = json.loads(answer)
-        return AnsweredRequest(request_id, digest, subject_id, tuple(samples), revision, created)
-
-    def request(self, request_id: str) -> tuple[bytes, str, bytes | None] | None:
-        """Return (digest, subject_id, answer) of an earlier request, or None."""
-        query = "SELECT digest, subject_id, answer FROM requests WHERE request_id = ?"
+        query = f"SELECT {ANSWER_COLUMNS} FROM requests WHERE request_id = ?"  # noqa: S608
         row = self._connection.execute(query, (request_id,)).fetchone()
-        return None if row is None else opened_request(self._connection, request_id, *row)
+        return None if row is None else answer_from(row, self._connection.cipher)
 
     def token_version(self) -> int:
         """Return a number that changes when anybody else commits anything: cheap to ask for."""
@@ -172,17 +163,3 @@ class SqliteReader:
     def tokens(self) -> list[StoredToken]:
         """Return all tokens, revoked and expired ones too, in the order of their creation."""
         return tokens.all_tokens(self._connection)
-
-
-def opened_request(
-    connection: Connection, request_id: str, digest: bytes, subject_id: str, answer: bytes | None
-) -> tuple[bytes, str, bytes | None]:
-    """Return (digest, subject_id, answer) of a row of requests. Raises DataDamaged."""
-    if answer is None:
-        return b"", subject_id, None
-    opened = connection.cipher.open
-    return (
-        opened(digest, place("requests.digest", request_id, subject_id)),
-        subject_id,
-        opened(answer, place("requests.answer", request_id, subject_id)),
-    )

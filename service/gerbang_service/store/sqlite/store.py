@@ -22,7 +22,7 @@ from gerbang_service.store.sqlite.following import changes_since
 from gerbang_service.store.sqlite.loading import contents, other_models, template_count
 from gerbang_service.store.sqlite.meta import model_of, revision_of
 from gerbang_service.store.sqlite.reading import SqliteReader
-from gerbang_service.store.sqlite.transaction import SqliteTransaction
+from gerbang_service.store.sqlite.transaction import SqliteTransaction, leave_gone_lists
 from gerbang_service.store.sqlite.vault import seal_meta
 from gerbang_service.store.sqlite.wal import LogKept, WriteAheadLog
 
@@ -212,11 +212,16 @@ class SqliteStore:
     def erase(
         self, meanwhile: Callable[[], object] = lambda: None, hurried: Callable[[], bool] = lambda: False
     ) -> str | None:
-        """Move the write-ahead log into the database and empty it, so that deleted content is in neither.
+        """Erase what was deleted: see Store. Who was on a deleted list leaves it; the write-ahead log is emptied.
 
-        Waits for queries that still read the log, up to a second or until `hurried`, and calls `meanwhile` now and
-        then; what that raises passes through. Returns None, or why it could not be done.
+        The log is moved into the database first, so that deleted content is in neither.
         """
+        try:
+            while self._leave_gone_lists(meanwhile):
+                if hurried():
+                    return "many were on a list that was deleted"
+        except sqlite3.Error as error:
+            return str(error)
         deadline = time.monotonic() + _CHECKPOINT_WAIT_S
         while True:
             try:
@@ -230,6 +235,14 @@ class SqliteStore:
             if hurried() or time.monotonic() > deadline:
                 return "queries kept reading it"
             time.sleep(_CHECKPOINT_RETRY_S)
+
+    def _leave_gone_lists(self, meanwhile: Callable[[], object]) -> bool:
+        """Have some leave the lists that were deleted; tell whether more are left."""
+        if not self._writer.execute("SELECT 1 FROM gone_lists").fetchone():
+            return False
+        meanwhile()
+        with self._folder.writing(meanwhile), self._changing():
+            return leave_gone_lists(self._writer)
 
     @contextmanager
     def reading(self) -> Iterator[SqliteReader]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
+from gerbang_service.domain.errors import WatchlistNotFound
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store.port import AnsweredRequest
-from gerbang_service.store.sealing.cipher import place
+from gerbang_service.store.sqlite.answers import erase_answers, forget_answers, insert_answer
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.reading import SqliteReader
 from gerbang_service.store.sqlite.rows import (
@@ -24,6 +24,8 @@ from gerbang_service.store.sqlite.rows import (
 # Changes that are remembered, at least: more than are made while a new process loads a large gallery (a million
 # templates take seconds, in each of which some thousands may be enrolled). Who is farther behind has to start anew.
 _RECORDED = 100_000
+# Memberships of deleted lists are deleted so many at a time.
+_LEAVE_AT_ONCE = 2000
 # Older ones are forgotten a few at a time, so that no write takes long.
 _FORGOTTEN_EVERY = 1000
 
@@ -63,7 +65,9 @@ class SqliteTransaction(SqliteReader):
 
     def delete_watchlist(self, watchlist_id: str) -> None:
         """Delete a watchlist; its subjects leave it."""
+        # The members of a long list leave it later, a few at a time: see `leave_gone_lists`.
         self._connection.execute("DELETE FROM watchlists WHERE watchlist_id = ?", (watchlist_id,))
+        leave_gone_lists(self._connection)
 
     def put_subject(self, subject: Subject) -> None:
         """Insert a subject, or overwrite the one of its id; its templates are left as they are."""
@@ -74,11 +78,23 @@ class SqliteTransaction(SqliteReader):
             "create_time_ns = excluded.create_time_ns, update_time_ns = excluded.update_time_ns",
             subject_values(subject, self._connection.cipher),
         )
-        key = self._key(subject.subject_id)
-        self._connection.execute("DELETE FROM memberships WHERE subject_key = ?", (key,))
-        self._connection.executemany(
-            "INSERT INTO memberships VALUES (?, ?)", ((key, name) for name in subject.watchlists)
-        )
+        self._put_on(subject)
+
+    def _put_on(self, subject: Subject) -> None:
+        """Have a stored subject on its lists, and on no others."""
+        key, name = self._key(subject.subject_id), subject.subject_id
+        query = "SELECT list_key FROM watchlists WHERE watchlist_id = ?"
+        wanted = set[int]()
+        for each in subject.watchlists:
+            row = self._connection.execute(query, (each,)).fetchone()
+            if row is None:
+                raise WatchlistNotFound(f"no watchlist {each}", watchlist_id=each)
+            wanted.add(row[0])
+        query = "SELECT list_key FROM memberships WHERE subject_key = ?"
+        known = {each for (each,) in self._connection.execute(query, (key,))}
+        left, joined = ((each, name) for each in known - wanted), ((each, name, key) for each in wanted - known)
+        self._connection.executemany("DELETE FROM memberships WHERE list_key = ? AND subject_id = ?", left)
+        self._connection.executemany("INSERT INTO memberships VALUES (?, ?, ?)", joined)
 
     def add_templates(
         self, subject_id: str, templates: Sequence[NewTemplate], model: str, create_time_ns: int
@@ -116,28 +132,17 @@ class SqliteTransaction(SqliteReader):
         self._connection.execute("DELETE FROM templates WHERE subject_key = ?", (key,))
 
     def delete_subject(self, subject_id: str) -> None:
-        """Delete a subject with all that is stored of it; its request ids stay, without their answers."""
+        """Delete a subject with all that is stored of it; answers about it become `erased`."""
         self._connection.execute("DELETE FROM subjects WHERE subject_id = ?", (subject_id,))
-        self._connection.execute("UPDATE requests SET digest = x'', answer = NULL WHERE subject_id = ?", (subject_id,))
+        erase_answers(self._connection, subject_id)
 
     def keep_answer(self, answer: AnsweredRequest) -> None:
         """Remember the answer to a request, for its repeats."""
-        content = json.dumps([answer.samples, answer.revision, answer.create_time_ns]).encode()
-        self.keep_request(answer.request_id, answer.digest, answer.subject_id, content)
+        insert_answer(self._connection, self._connection.cipher, answer)
 
     def forget_answers(self, before_ns: int, most: int) -> int:
-        """Forget old answers."""
-        return 0
-
-    def keep_request(self, request_id: str, digest: bytes, subject_id: str, answer: bytes) -> None:
-        """Remember the answer to a request, for its repeats."""
-        # The digest too: it would tell who has a photo whether it was enrolled.
-        seal = self._connection.cipher.seal
-        sealed_digest = seal(digest, place("requests.digest", request_id, subject_id))
-        sealed_answer = seal(answer, place("requests.answer", request_id, subject_id))
-        self._connection.execute(
-            "INSERT INTO requests VALUES (?, ?, ?, ?)", (request_id, sealed_digest, subject_id, sealed_answer)
-        )
+        """Forget up to `most` answers that are older, the oldest first, and return how many were forgotten."""
+        return forget_answers(self._connection, before_ns, most)
 
     def record(self, change: Change) -> None:
         """Remember what a change was about, for processes that follow this one's."""
@@ -154,3 +159,22 @@ class SqliteTransaction(SqliteReader):
         self._connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?)", (change.revision, *about))
         if change.revision % _FORGOTTEN_EVERY == 0:
             self._connection.execute("DELETE FROM changes WHERE revision <= ?", (change.revision - _RECORDED,))
+
+
+def leave_gone_lists(connection: Connection) -> bool:
+    """Delete some of the memberships that are left of deleted lists, in the transaction that is open.
+
+    Tells whether more are left. So few that other writes hardly wait: with all their pages in two indexes, those of a
+    hundred thousand take seconds.
+    """
+    row = connection.execute("SELECT list_key FROM gone_lists LIMIT 1").fetchone()
+    if row is None:
+        return False
+    # Whatever a damaged page says: nobody is taken off a list that is there.
+    query = (
+        "DELETE FROM memberships WHERE list_key = ?1 AND NOT EXISTS (SELECT 1 FROM watchlists WHERE list_key = ?1) "
+        "AND subject_id IN (SELECT subject_id FROM memberships WHERE list_key = ?1 LIMIT ?2)"
+    )
+    if connection.execute(query, (row[0], _LEAVE_AT_ONCE)).rowcount < _LEAVE_AT_ONCE:
+        connection.execute("DELETE FROM gone_lists WHERE list_key = ?", row)
+    return connection.execute("SELECT 1 FROM gone_lists").fetchone() is not None
