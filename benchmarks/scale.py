@@ -22,10 +22,10 @@ from benchmarks.machine import describe, with_one_thread, without_thread_limits
 from benchmarks.measuring import Contender, latency, percentiles
 
 from gerbang import EnrollRequest, GateClient, WatchlistClient, enroll_request
-from gerbang_service.changing.operations import create_watchlist
+from gerbang_service.changing.watchlists import create_watchlist
+from gerbang_service.domain.questions import Plan
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.gallery.search import Plan
 from gerbang_service.store.port import Operation, Outcome, Transaction
 from gerbang_service.store.sqlite.store import SqliteStore
 

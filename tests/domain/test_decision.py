@@ -48,6 +48,20 @@ def test_the_requests_threshold_replaces_those_of_the_lists() -> None:
     assert decide(compared(0.5, "red"), thresholds(request=0.55), ALL) is None
 
 
+def test_a_request_that_may_not_lower_thresholds_only_raises_them() -> None:
+    """In each list the higher one is in force: the request's, or what is in force without it."""
+
+    def in_force(request: float | None) -> tuple[float, dict[str, float]]:
+        made = Thresholds.of(ALL.values(), server=0.5, request=request, never_below_own=True)
+        return made.default, dict(made.by_list)
+
+    own = {"cegah": 0.5, "strict": as_float32(0.8), "red": as_float32(0.3)}
+    for low in (None, -1.0, 0.0, 0.3):
+        assert in_force(low) == (0.5, own)
+    raised = as_float32(0.6)
+    assert in_force(0.6) == (raised, {"cegah": raised, "strict": as_float32(0.8), "red": raised})
+
+
 def test_a_subject_on_no_searched_list_is_no_candidate() -> None:
     """Lists that were not searched do not count, and neither does being on none."""
     only_red = Thresholds.of([RED], server=0.5, request=None)

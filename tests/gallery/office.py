@@ -9,11 +9,12 @@ import numpy as np
 
 from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
 from gerbang_service.domain.decision import Candidate, Thresholds, decide
+from gerbang_service.domain.questions import Plan
 from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
-from gerbang_service.gallery.search import Plan, Query
+from gerbang_service.gallery.search import Query
 from gerbang_service.gallery.selection import Filter
 
 DIMENSION = 16

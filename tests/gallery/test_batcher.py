@@ -14,7 +14,8 @@ import pytest
 
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.errors import DeadlineTooShort, Overloaded
-from gerbang_service.gallery.search import Plan, Query
+from gerbang_service.domain.questions import Plan
+from gerbang_service.gallery.search import Query
 from gerbang_service.gallery.selection import Filter
 from gerbang_service.threads.admission import Admission, Deadline
 from gerbang_service.threads.batcher import LARGEST_BATCH, Answers, Batcher

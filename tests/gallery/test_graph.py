@@ -7,8 +7,8 @@ import time
 import numpy as np
 from office import Office, unit
 
+from gerbang_service.domain.questions import Plan
 from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.gallery.search import Plan
 
 
 def test_the_graph_catches_up_with_exactly_the_live_templates() -> None:

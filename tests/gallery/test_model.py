@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from office import Office, unit
 
+from gerbang_service.domain.questions import Plan
 from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.gallery.search import Plan
 
 # Enough that the sweep and the graph are used, and not the comparison one by one that few rows get.
 INITIAL = 400

@@ -13,8 +13,8 @@ from office import DIMENSION, Office, unit
 
 from gerbang_service.domain.changes import WatchlistPut
 from gerbang_service.domain.errors import WatchlistNotFound
+from gerbang_service.domain.questions import Plan
 from gerbang_service.domain.watchlists import Direction, Watchlist
-from gerbang_service.gallery.search import Plan
 
 PLANS = list(Plan)
 

@@ -175,7 +175,7 @@ def test_a_stream_that_waits_is_open(watched: WatchedServer) -> None:
 
 
 def test_searches_answered_again_are_counted(data: Path) -> None:
-    """The self-audit's counts are those of the server's own answer."""
+    """The recall check's counts are those of the server's own answer."""
     with WatchedServer(data, *TEMPLATES, "--recall-check-every", "1") as server, GateClient(server.address) as gate:
         gate.identify(vector(1))
         deadline = time.monotonic() + 10

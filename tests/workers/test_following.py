@@ -11,16 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gerbang_service.changing.operations import (
-    Enrolment,
-    OnExisting,
-    create_watchlist,
-    delete_subject,
-    delete_template,
-    delete_watchlist,
-    enroll,
-    update_subject,
-)
+from gerbang_service.access.identity import LOCAL
+from gerbang_service.changing.storing import NewEnrolment, OnExisting
+from gerbang_service.changing.storing import store as enroll
+from gerbang_service.changing.subjects import delete_subject, delete_template, update_subject
+from gerbang_service.changing.watchlists import create_watchlist, delete_watchlist
 from gerbang_service.domain.changes import Change
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.domain.subjects import NewTemplate, Subject
@@ -38,14 +33,14 @@ def enrolment(name: str, watchlist: str, on_existing: OnExisting, seed: int) -> 
     vector = np.random.default_rng(seed).standard_normal(DIMENSION).astype(np.float32)
     new = NewTemplate(vector / np.float32(np.linalg.norm(vector)), None)
     listed = () if on_existing is OnExisting.ADD else (watchlist,)
-    return enroll(Enrolment(Subject(name, listed), [new], MODEL, on_existing, "", b"", lambda _: b""))
+    return enroll(LOCAL, NewEnrolment(Subject(name, listed), [new], MODEL, on_existing, "", b""))
 
 
 operations = st.one_of(
     st.builds(enrolment, names, lists, st.sampled_from(OnExisting), st.integers(0, 10**6)),
-    st.builds(update_subject, names, st.builds(lambda each: {"watchlists": (each,)}, lists)),
-    st.builds(delete_subject, names),
-    st.builds(delete_template, names, st.integers(1, 12)),
+    st.builds(update_subject, st.just(LOCAL), names, st.builds(lambda each: {"watchlists": (each,)}, lists)),
+    st.builds(delete_subject, st.just(LOCAL), names),
+    st.builds(delete_template, st.just(LOCAL), names, st.integers(1, 12)),
     st.builds(lambda each: create_watchlist(Watchlist(each)), lists),
     st.builds(lambda each: delete_watchlist(each, force=True), lists),
 )
@@ -147,7 +142,12 @@ def test_following_equals_loading(tmp_path_factory: pytest.TempPathFactory, chun
 
 # Of what takes people off lists and puts them on others, more than a choice among all operations would have.
 moves = st.one_of(
-    st.builds(update_subject, names, st.builds(lambda each: {"watchlists": tuple(each)}, st.sets(lists, min_size=1))),
+    st.builds(
+        update_subject,
+        st.just(LOCAL),
+        names,
+        st.builds(lambda each: {"watchlists": tuple(each)}, st.sets(lists, min_size=1)),
+    ),
     st.builds(lambda each: delete_watchlist(each, force=True), lists),
     st.builds(lambda each: create_watchlist(Watchlist(each)), lists),
 )
@@ -192,7 +192,7 @@ def test_who_moves_to_another_list_is_on_one_all_the_time(tmp_path: Path) -> Non
         follower = loaded(store)
         assert findable(follower) == {"a"}
         write(store, create_watchlist(Watchlist("w")))
-        write(store, update_subject("a", {"watchlists": ("w",)}))
+        write(store, update_subject(LOCAL, "a", {"watchlists": ("w",)}))
         write(store, delete_watchlist("v", force=True))
         follow(follower, store, lambda: check(findable(follower) == {"a"}))
         assert content(follower) == content(loaded(store))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gerbang_service.changing import writer as writing
-from gerbang_service.changing.operations import create_watchlist, delete_watchlist
+from gerbang_service.changing.watchlists import create_watchlist, delete_watchlist
 from gerbang_service.changing.writer import Writer
 from gerbang_service.domain.errors import StoreUnavailable
 from gerbang_service.domain.watchlists import Watchlist

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,15 +14,24 @@ from numpy.typing import NDArray
 
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
-from gerbang_service.domain.comparisons import Defaults, Features, Identification, Search1N, Verification
 from gerbang_service.domain.decision import Candidate, Comparison, Thresholds, as_float32, decide
 from gerbang_service.domain.errors import NoFacePack
 from gerbang_service.domain.faces import DetectedFace, ExtractedFace
+from gerbang_service.domain.questions import (
+    Answer,
+    Defaults,
+    Features,
+    Identification,
+    Plan,
+    Search1N,
+    Verification,
+    Verify1,
+)
 from gerbang_service.domain.samples import ImageSample, Sample
 from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.faces.quality import PROBE, QualityLimits
 from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.gallery.search import Plan, Query
+from gerbang_service.gallery.search import Query
 from gerbang_service.gallery.selection import Filter
 from gerbang_service.telemetry.meter import EXTRACT, SEARCH, UNMETERED, Meter
 from gerbang_service.threads.admission import Deadline
@@ -33,10 +41,6 @@ from gerbang_service.threads.pool import Pool
 if TYPE_CHECKING:
     from gerbang_service.faces.pipeline import FacePipeline
 
-# An answer from a later revision is waited for no longer than this, whatever the call's deadline.
-_REVISION_WAIT_S = 5.0
-# Of the time that a call has left, this share may go into waiting, so that the answer still arrives.
-_REVISION_WAIT_SHARE = 0.9
 _DUPLICATES = 5
 # Scopes remembered; an airport asks in a handful of ways.
 _SCOPES = 256
@@ -55,8 +59,8 @@ class Scope:
         return decide(comparison, self.thresholds, self.watchlists)
 
 
-def _all_are_seen(_: Sequence[str]) -> bool:
-    return True
+def _seeing(seen_by: frozenset[str] | None) -> Callable[[Sequence[str]], bool]:
+    return lambda lists: seen_by is None or not seen_by.isdisjoint(lists)
 
 
 class Matching:
@@ -82,7 +86,7 @@ class Matching:
         self._searches = searches
         self._audit = audit
         self._meter = meter
-        self._scopes: dict[tuple[tuple[str, ...], Direction, float | None], Scope] = {}
+        self._scopes: dict[tuple[tuple[str, ...], Direction, float | None, bool], Scope] = {}
         self._scopes_of: Mapping[str, Watchlist] = {}
 
     def lane(self) -> asyncio.Semaphore:
@@ -140,7 +144,8 @@ class Matching:
     ) -> Identification:
         query = prepared.query
         self._audit.consider(query, candidates, revision)
-        return Identification(candidates, prepared.threshold, prepared.face, query.plan, size, revision)
+        answer = Answer(candidates, prepared.threshold, query.plan, revision, size, query.filter.now_ns)
+        return Identification(answer, prepared.face)
 
     async def _prepare_many(
         self, searches: Sequence[Search1N], deadline: Deadline, lane: asyncio.Semaphore | None
@@ -158,9 +163,7 @@ class Matching:
 
     async def _prepare(self, search: Search1N, deadline: Deadline, lane: asyncio.Semaphore | None) -> _Prepared:
         features = await self.features(search.probe, PROBE, deadline, lane)
-        if search.min_revision > 0:
-            wait = min(_REVISION_WAIT_S, _REVISION_WAIT_SHARE * deadline.remaining_s)
-            await self._revisions.reach(search.min_revision, wait)
+        await self._revisions.reached(search.min_revision, deadline)
         scope = self._scope(search)
         query = Query(
             probe=features.vector,
@@ -172,23 +175,21 @@ class Matching:
         )
         return _Prepared(query, scope.thresholds.default, features.face)
 
-    def lowest_threshold(self, search: Search1N) -> float:
-        """Return the lowest threshold in force in the lists of a search, whatever it asks for itself.
-
-        Raises WatchlistNotFound.
-        """
-        return self._scope(dataclasses.replace(search, threshold=None)).thresholds.floor
-
     def _scope(self, search: Search1N) -> Scope:
         """Return what the search's lists, direction and threshold come to. Gates ask the same again and again."""
         watchlists = self._gallery.watchlists
         if self._scopes_of is not watchlists or len(self._scopes) >= _SCOPES:
             self._scopes_of, self._scopes = watchlists, {}
-        key = (search.watchlists, search.direction, search.threshold)
+        key = (search.watchlists, search.direction, search.threshold, search.never_below_own)
         scope = self._scopes.get(key)
         if scope is None:
             lists = self._gallery.lists_for(search.watchlists, search.direction)
-            thresholds = Thresholds.of(lists, server=self._defaults.identification_threshold, request=search.threshold)
+            thresholds = Thresholds.of(
+                lists,
+                server=self._defaults.identification_threshold,
+                request=search.threshold,
+                never_below_own=search.never_below_own,
+            )
             scope = self._scopes[key] = Scope(
                 self._gallery.list_bits(lists), thresholds, {each.watchlist_id: each for each in lists}
             )
@@ -199,12 +200,13 @@ class Matching:
         vectors: Sequence[NDArray[np.float32]],
         subject_id: str,
         deadline: Deadline,
-        sees: Callable[[Sequence[str]], bool] = _all_are_seen,
+        seen_by: frozenset[str] | None = None,
     ) -> list[Candidate]:
         """Return other subjects with this face, on a list or not, best first: a hint at double enrolment.
 
-        `sees` tells of a subject's lists whether the caller sees it.
+        `seen_by`: only those on one of these lists, None for all.
         """
+        sees = _seeing(seen_by)
         threshold = as_float32(self._defaults.identification_threshold)
 
         def accept(comparison: Comparison) -> Candidate | None:
@@ -224,39 +226,33 @@ class Matching:
                     best[each.subject_id] = each
         return sorted(best.values(), key=lambda each: (-each.similarity, each.subject_id))[:_DUPLICATES]
 
-    async def verify(
-        self,
-        probe: Sample,
-        reference: Sample | str,
-        threshold: float | None,
-        deadline: Deadline,
-        sees: Callable[[Sequence[str]], bool] = _all_are_seen,
-    ) -> Verification:
+    async def verify(self, asked: Verify1, deadline: Deadline) -> Verification:
         """Compare a probe with an enrolled subject (an id) or with another sample.
 
-        `sees` tells of a subject's lists whether the caller sees it; one that it does not is SubjectNotFound.
+        A subject that the caller does not see is SubjectNotFound.
         """
-        if isinstance(reference, str):
-            features = await self.features(probe, PROBE, deadline)
+        if isinstance(asked.reference, str):
+            features = await self.features(asked.probe, PROBE, deadline)
+            await self._revisions.reached(asked.min_revision, deadline)
+            revision = self._gallery.revision
             # A dot product with each of a few templates: less work than handing it to a thread.
-            similarity, template_id = self._gallery.compare(features.vector, reference, sees)
-            return self._decision(similarity, threshold, template_id, features.face, None)
+            similarity, template_id = self._gallery.compare(features.vector, asked.reference, _seeing(asked.seen_by))
+            decided = self._decision(similarity, asked.threshold, features.face, None)
+            return replace(decided, template_id=template_id, revision=revision)
         features, other = await asyncio.gather(
-            self.features(probe, PROBE, deadline), self.features(reference, PROBE, deadline)
+            self.features(asked.probe, PROBE, deadline), self.features(asked.reference, PROBE, deadline)
         )
-        similarity = _cosine(features.vector, other.vector)
-        return self._decision(similarity, threshold, None, features.face, other.face)
+        return self._decision(_cosine(features.vector, other.vector), asked.threshold, features.face, other.face)
 
     def _decision(
         self,
         similarity: float,
         threshold: float | None,
-        template_id: int | None,
         probe_face: DetectedFace | None,
         reference_face: DetectedFace | None,
     ) -> Verification:
         limit = as_float32(self._defaults.verification_threshold if threshold is None else threshold)
-        return Verification(similarity >= limit, similarity, limit, template_id, probe_face, reference_face)
+        return Verification(similarity >= limit, similarity, limit, None, probe_face, reference_face)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.domain.decision import Candidate, Comparison
+from gerbang_service.domain.questions import Plan
 from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.gallery.search import Plan, Query
+from gerbang_service.gallery.search import Query
 from gerbang_service.gallery.selection import Filter
 
 # A probe's noise is a random mixture of so many other templates: of the gallery's own covariance, and near to none.

@@ -1,4 +1,4 @@
-"""The self-audit: some searches are answered a second time by exact comparison, to count whom the plan missed."""
+"""The recall check: some searches are answered a second time by exact comparison, to count whom the plan missed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import faiss
 from gerbang_service.asking.recall import Recall, RecallQuestion, measure_recall
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.errors import ShuttingDown
+from gerbang_service.domain.questions import Plan
 from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.gallery.search import Plan, Query
+from gerbang_service.gallery.search import Query
 from gerbang_service.threads.admission import Admission, Deadline
 from gerbang_service.threads.pool import Pool
 

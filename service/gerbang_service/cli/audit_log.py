@@ -1,4 +1,4 @@
-"""`gerbang audit verify`, `head` and `show`: the log of who did what to whom."""
+"""`gerbang audit`: the log of who did what to whom."""
 
 from __future__ import annotations
 
@@ -255,3 +255,8 @@ def _value(value: Any) -> str:  # noqa: ANN401 - what JSON has
     if isinstance(value, list):
         return " ".join(_value(each) for each in value)
     return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+@click.group(short_help="Who did what to whom.", commands=(verify, head, show))
+def audit() -> None:
+    """Read and prove the log of who did what to whom."""

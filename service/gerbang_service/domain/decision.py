@@ -44,20 +44,27 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The threshold of every list searched: the request's own, else the list's, else the server's."""
+    """The threshold in force in every list searched. `default`: where a list has none of its own."""
 
     default: float
     by_list: Mapping[str, float]
 
     @classmethod
-    def of(cls, lists: Iterable[Watchlist], *, server: float, request: float | None) -> Thresholds:
-        """Resolve the thresholds for a search in `lists`. All are cosines, -1 to 1."""
-        default = as_float32(server if request is None else request)
-        by_list = {
-            each.watchlist_id: default if request is not None or each.threshold is None else as_float32(each.threshold)
-            for each in lists
-        }
-        return cls(default, by_list)
+    def of(
+        cls, lists: Iterable[Watchlist], *, server: float, request: float | None, never_below_own: bool = False
+    ) -> Thresholds:
+        """Resolve the thresholds for a search in `lists`. All are cosines, -1 to 1.
+
+        `never_below_own`: the request's counts only where it is higher than what is in force without it.
+        """
+
+        def in_force(own: float | None) -> float:
+            without = server if own is None else own
+            if request is None:
+                return as_float32(without)
+            return as_float32(max(request, without) if never_below_own else request)
+
+        return cls(in_force(None), {each.watchlist_id: in_force(each.threshold) for each in lists})
 
     @property
     def floor(self) -> float:

@@ -18,6 +18,7 @@ from gerbang_service.domain.errors import (
     SubjectNotFound,
     WatchlistNotFound,
 )
+from gerbang_service.domain.questions import GeneratorState
 from gerbang_service.domain.subjects import StoredSubject, Subject
 from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.gallery.candidates.graph import Graph, GraphProgress
@@ -101,6 +102,11 @@ class Gallery:
     def graph_progress(self) -> GraphProgress:
         """How far the graph follows."""
         return self.graph.progress()
+
+    def generators(self) -> list[GeneratorState]:
+        """How far each generator of candidates follows."""
+        graph = self.graph.progress()
+        return [GeneratorState("sweep", self.size, 0), GeneratorState("graph", graph.indexed, graph.pending)]
 
     # --- asking ---------------------------------------------------------------------------------------------------
 

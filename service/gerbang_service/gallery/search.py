@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.domain.decision import Candidate, Comparison, ranked
+from gerbang_service.domain.questions import Plan
 from gerbang_service.gallery.candidates.graph import Graph
 from gerbang_service.gallery.candidates.sketches import Sketches
 from gerbang_service.gallery.selection import Filter, Selection, Selections
@@ -26,15 +26,6 @@ _FEW = 256
 _GRAPH_MOST = 2048
 # float32 sums of products differ in the last bits with the order of summation; this is more than they can.
 _ROUNDING = 1e-5
-
-
-class Plan(Enum):
-    """How candidates are found."""
-
-    BOTH = "both"
-    GRAPH = "graph"
-    SWEEP = "sweep"
-    EXACT = "exact"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncIterable, AsyncIterator
 from functools import partial
 from typing import Any
@@ -16,16 +15,16 @@ from gerbang.v1 import matching_service_pb2_grpc, sample_pb2
 from gerbang_service.access import calls
 from gerbang_service.access.calls import Observer
 from gerbang_service.asking.matching import Matching
-from gerbang_service.changing import bounds
 from gerbang_service.changing.enrolling import Enrolling
-from gerbang_service.domain.comparisons import Identification, Search1N
 from gerbang_service.domain.errors import FieldInvalid, GerbangError
 from gerbang_service.domain.faces import FaceChoice
+from gerbang_service.domain.questions import Identification, Search1N
 from gerbang_service.rpc import mapping
 from gerbang_service.rpc.errors import to_status
 from gerbang_service.rpc.parsing import MAX_BATCH, Parser
-from gerbang_service.rpc.streams import Drain, OpenStreams, Turn, as_ready, in_order
+from gerbang_service.rpc.streams import Drain, OpenStreams, as_ready, in_order
 from gerbang_service.threads.admission import Deadline
+from gerbang_service.threads.turns import Turn
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -55,7 +54,17 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
     async def Enroll(self, request: pb.EnrollRequest, context: Context) -> pb.EnrollResponse:
         """Enrol one subject."""
-        return await self._enrolling.enroll(request, _deadline(context))
+        return await self._enroll(request, _deadline(context))
+
+    async def _enroll(
+        self,
+        request: pb.EnrollRequest,
+        deadline: Deadline,
+        turn: Turn | None = None,
+        lane: asyncio.Semaphore | None = None,
+    ) -> pb.EnrollResponse:
+        wanted = self._parser.enrolment(request)
+        return mapping.enrolment(await self._enrolling.enroll(wanted, calls.caller(), deadline, turn, lane))
 
     async def EnrollStream(
         self, requests: AsyncIterable[pb.EnrollRequest], context: Context
@@ -66,7 +75,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
         async def work(request: pb.EnrollRequest, turn: Turn) -> pb.EnrollResponse:
             call = calls.begin_item()
             try:
-                response = await self._enrolling.enroll(request, deadline, turn, lane)
+                response = await self._enroll(request, deadline, turn, lane)
                 await self._observer.answered(call, request, response)
             except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
                 return pb.EnrollResponse(error=await self._failed(request, error))
@@ -80,13 +89,12 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
     async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:
         """Compare 1:1."""
-        probe, reference, threshold = self._parser.verification(request)
-        sees = calls.caller().sees
-        return mapping.verification(await self._matching.verify(probe, reference, threshold, _deadline(context), sees))
+        asked = self._parser.verification(request, calls.caller())
+        return mapping.verification(await self._matching.verify(asked, _deadline(context)))
 
     async def Identify(self, request: pb.IdentifyRequest, context: Context) -> pb.IdentifyResponse:
         """Search 1:N."""
-        outcome = await self._matching.identify(self._search(request), _deadline(context))
+        outcome = await self._matching.identify(self._parser.search(request, calls.caller()), _deadline(context))
         return mapping.identification(outcome, request.sequence)
 
     async def IdentifyStream(
@@ -103,7 +111,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
     ) -> pb.IdentifyResponse:
         call = calls.begin_item()
         try:
-            outcome = await self._matching.identify(self._search(request), deadline, lane)
+            outcome = await self._matching.identify(self._parser.search(request, calls.caller()), deadline, lane)
             response = mapping.identification(outcome, request.sequence)
             await self._observer.answered(call, request, response)
         except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
@@ -135,17 +143,9 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
     def _try_parse(self, request: pb.IdentifyRequest) -> Search1N | Exception:
         try:
-            return self._search(request)
+            return self._parser.search(request, calls.caller())
         except GerbangError as error:
             return error
-
-    def _search(self, request: pb.IdentifyRequest) -> Search1N:
-        search, identity = self._parser.search(request), calls.caller()
-        if identity.watchlists is not None:
-            search = dataclasses.replace(search, watchlists=bounds.searched(identity, search.watchlists))
-        if search.threshold is not None:
-            identity.check_threshold(search.threshold, partial(self._matching.lowest_threshold, search))
-        return search
 
     async def Extract(self, request: pb.ExtractRequest, context: Context) -> pb.ExtractResponse:
         """Make a template of an image."""

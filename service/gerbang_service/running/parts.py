@@ -15,12 +15,11 @@ from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.writer import Writer
 from gerbang_service.configuration.settings import NO_PACK, Settings
-from gerbang_service.domain.comparisons import Defaults
 from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
+from gerbang_service.domain.questions import Defaults, Plan
 from gerbang_service.gallery.candidates.graph import GraphSettings
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
-from gerbang_service.gallery.search import Plan
 from gerbang_service.store.sqlite.store import SqliteStore
 from gerbang_service.store.sqlite.vault import key_for
 from gerbang_service.telemetry.meter import UNMETERED, Meter
@@ -60,6 +59,7 @@ class Parts:
     store: SqliteStore
     gallery: Gallery
     matching: Matching
+    revisions: Revisions
     writer: Writer
     queries: Pool
     images: Pool
@@ -192,9 +192,12 @@ def _assemble(
         gallery,
         max_pending=settings.max_pending_writes,
         follows=settings.workers > 1,
+        answers_kept_s=settings.request_ids_kept_days * 86400,
         on_revision=on_revision,
         on_failure=lambda: loop.call_soon_threadsafe(on_failure),
         meter=meter,
     )
     queries = Pool(_QUERY_THREADS, Admission("queries", _MAX_PENDING_QUERIES), "query")
-    return Parts(recogniser, store, gallery, matching, writer, queries, images, searches, audit, start_time_ns)
+    return Parts(
+        recogniser, store, gallery, matching, revisions, writer, queries, images, searches, audit, start_time_ns
+    )

@@ -15,9 +15,11 @@ from gerbang.v1.watchlist_service_pb2_grpc import add_WatchlistServiceServicer_t
 from gerbang_service.access.calls import Observers
 from gerbang_service.access.identity import Identity
 from gerbang_service.access.ports import Opened, Ports
+from gerbang_service.asking.office import OfficeReads
 from gerbang_service.audit.log import AuditLog
 from gerbang_service.audit.serving import compare, note_start, open_log, open_worker_log
 from gerbang_service.changing.enrolling import Enrolling
+from gerbang_service.changing.office import OfficeChanges
 from gerbang_service.changing.submitting import Writing
 from gerbang_service.configuration.addresses import split_address
 from gerbang_service.configuration.settings import Settings
@@ -198,16 +200,30 @@ class Server:
         parser = Parser(recogniser.model, recogniser.dimension)
         audit = self._audit
         writing = self._writing = Writing(parts.writer, audit.check if audit is not None else lambda: None)
-        enrolling = Enrolling(parts.matching, parser, parts.store, writing, parts.queries)
+        enrolling = Enrolling(
+            parts.matching,
+            parts.revisions,
+            parts.store,
+            writing,
+            parts.queries,
+            recogniser.model,
+            recogniser.defaults.identification_threshold,
+        )
         facts = ServerFacts(
-            recogniser.pack, recogniser.model, recogniser.dimension, recogniser.defaults, parts.start_time_ns
+            recogniser.pack,
+            recogniser.model,
+            recogniser.dimension,
+            recogniser.defaults,
+            parts.start_time_ns,
+            parts.store.epoch,
         )
         # First: what can't be recorded is not answered, and the others are told of the failure only.
         recorders = () if audit is None else (Recorder(audit, recogniser.model),)
         observer = Observers((*recorders, *self._telemetry.observers))
         guard = Guard(lambda: self._ready, self._stopping.is_set, authenticate, observer)
         matching = MatchingServicer(parts.matching, enrolling, parser, self._drain, self._open_streams, observer)
-        watchlists = WatchlistServicer(parts, writing, facts)
+        reads, changes = OfficeReads(parts.store, parts.queries), OfficeChanges(writing)
+        watchlists = WatchlistServicer(reads, changes, parts.gallery, parts.audit, facts)
 
         def add(server: aio.Server) -> None:
             add_by_name(server, add_MatchingServiceServicer_to_server, guard.of(matching))

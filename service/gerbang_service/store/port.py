@@ -167,6 +167,10 @@ class Store(Protocol):
     Durable: what `write` returned is there after a power cut. Atomic: a group of operations is there wholly or not.
     """
 
+    @property
+    def epoch(self) -> str:
+        """A random id of this store's history. Another one than before: revisions began anew, as after a restore."""
+
     def reading(self) -> AbstractContextManager[Reader]:
         """Lend queries that all see the same state."""
 

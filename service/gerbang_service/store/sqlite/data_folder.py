@@ -19,6 +19,7 @@ from gerbang_service.store.sealing.cipher import NO_CIPHER, AnyCipher
 from gerbang_service.store.sealing.keys import OperatorKey
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, LOCK_FILE, WRITE_FILE, Connection, connect
 from gerbang_service.store.sqlite.encrypting import clear_remains, finish_clearing
+from gerbang_service.store.sqlite.epoch import begin_epoch
 from gerbang_service.store.sqlite.meta import check_settings, revision_of
 from gerbang_service.store.sqlite.schema import migrate
 from gerbang_service.store.sqlite.scrub import scrub
@@ -134,6 +135,7 @@ class DataFolder:
                 connection.execute("DELETE FROM changes")
                 self.cipher = cipher_for(connection, key)
                 check_settings(connection)
+                begin_epoch(connection, self.folder)
                 _erase_remains(connection, file, database)
         except OSError as error:
             raise StartupError(f"database {database}: {error.strerror}") from error

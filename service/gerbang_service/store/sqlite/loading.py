@@ -34,9 +34,7 @@ def other_models(connection: Connection, model: str) -> dict[str, int]:
 
 def _subjects(connection: Connection, model: str) -> Iterator[StoredSubject]:
     """Yield every subject by key, with its lists and the ids of its templates of a recogniser."""
-    lists = _InStep(
-        connection.execute("SELECT subject_key, list_key FROM memberships ORDER BY subject_key, list_key")
-    )
+    lists = _InStep(connection.execute("SELECT subject_key, list_key FROM memberships ORDER BY subject_key, list_key"))
     templates = _InStep(
         connection.execute(
             "SELECT subject_key, template_id FROM templates INDEXED BY templates_by_subject WHERE model = ? "

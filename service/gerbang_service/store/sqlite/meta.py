@@ -29,3 +29,5 @@ def check_settings(connection: sqlite3.Connection) -> None:
     bound = isinstance(model, str) and isinstance(dimension, int) and dimension > 0
     if not bound and (model is not None or dimension is not None):
         raise DataDamaged("table meta: there is no sane recogniser and dimension")
+    if not isinstance(rows.get("epoch", ""), str):
+        raise DataDamaged("table meta: there is no sane epoch")

@@ -86,15 +86,14 @@ class SqliteReader:
 
     def lists_of(self, subject_id: str) -> tuple[str, ...] | None:
         """Return the lists that a subject is on, or None when nobody has this id."""
-        key = self._key(subject_id)
-        if key is None:
-            return None
-        # Joined, as what is left of deleted lists has no watchlist.
+        # One query for whoever it is: how long it takes must not tell a caller that there is somebody. Joined with the
+        # lists, as what is left of deleted ones has none.
         query = (
-            "SELECT watchlist_id FROM memberships JOIN watchlists USING (list_key) WHERE subject_key = ? "
-            "ORDER BY watchlist_id"
+            "SELECT watchlist_id FROM subjects LEFT JOIN memberships USING (subject_key) "
+            "LEFT JOIN watchlists USING (list_key) WHERE subjects.subject_id = ? ORDER BY watchlist_id"
         )
-        return tuple(name for (name,) in self._connection.execute(query, (key,)))
+        rows = self._connection.execute(query, (subject_id,)).fetchall()
+        return tuple(name for (name,) in rows if name is not None) if rows else None
 
     def subjects(self, *, after: str, limit: int, watchlists: Collection[str] | None = None) -> list[Subject]:
         """Return up to `limit` subjects with an id greater than `after`, by id; `watchlists`: only those on one."""

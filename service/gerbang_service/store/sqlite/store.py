@@ -17,6 +17,7 @@ from gerbang_service.store.sealing.cipher import AnyCipher
 from gerbang_service.store.sealing.keys import OperatorKey
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, Connection
 from gerbang_service.store.sqlite.data_folder import DataFolder
+from gerbang_service.store.sqlite.epoch import epoch_of
 from gerbang_service.store.sqlite.following import changes_since
 from gerbang_service.store.sqlite.loading import contents, other_models, template_count
 from gerbang_service.store.sqlite.meta import model_of, revision_of
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _CHECKPOINT_WAIT_S = 1.0
 _CHECKPOINT_RETRY_S = 0.01
+# So long others wait for their turn while members leave a deleted list, seconds.
+_LEAVE_FOR_S = 0.1
 # The same failure is said again so often, seconds.
 _SAID_EVERY_S = 60.0
 
@@ -65,6 +68,12 @@ class SqliteStore:
     def cipher(self) -> AnyCipher:
         """What values are sealed with; other keys that protect this folder's data are derived from it."""
         return self._folder.cipher
+
+    @property
+    def epoch(self) -> str:
+        """A random id of the database's history."""
+        with self._snapshot() as connection:
+            return epoch_of(connection)
 
     def model(self) -> tuple[str, int] | None:
         """Return the (fingerprint, dimension) that the folder was made for, or None for a new one."""
@@ -209,12 +218,16 @@ class SqliteStore:
 
         The log is moved into the database first, so that deleted content is in neither.
         """
+        begun, left = time.monotonic(), True
         try:
-            while self._leave_gone_lists(meanwhile):
-                if hurried():
-                    return "many were on a list that was deleted"
+            while left and (not hurried() or time.monotonic() - begun < _LEAVE_FOR_S):
+                left = self._leave_gone_lists(meanwhile)
         except sqlite3.Error as error:
             return str(error)
+        why = self._empty_log(meanwhile, hurried)
+        return why or ("those who were on a deleted watchlist still leave it" if left else None)
+
+    def _empty_log(self, meanwhile: Callable[[], object], hurried: Callable[[], bool]) -> str | None:
         deadline = time.monotonic() + _CHECKPOINT_WAIT_S
         while True:
             try:
@@ -226,7 +239,7 @@ class SqliteStore:
                 return None
             meanwhile()
             if hurried() or time.monotonic() > deadline:
-                return "queries kept reading it"
+                return "queries kept reading the write-ahead log"
             time.sleep(_CHECKPOINT_RETRY_S)
 
     def _leave_gone_lists(self, meanwhile: Callable[[], object]) -> bool:

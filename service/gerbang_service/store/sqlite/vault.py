@@ -25,6 +25,8 @@ _FROM_CLEAR = (
 CLEAR_REMAINS = "clear_remains"
 # In table meta: what the audit log may hold that was written without the key.
 UNKEYED_AUDIT = "unkeyed_audit"
+# In table meta: see epoch.py. A database of an older program has none.
+EPOCH = "epoch"
 
 
 class WrongKey(StartupError):
@@ -209,6 +211,8 @@ def _meta(connection: sqlite3.Connection) -> bytes:
     if UNKEYED_AUDIT in rows:
         # Where a folder without it has its revision, a number, so that the one is never taken for the other.
         values.insert(0, rows[UNKEYED_AUDIT])
+    if EPOCH in rows:
+        values.append(rows[EPOCH])
     return place("meta.seal", *values)
 
 
