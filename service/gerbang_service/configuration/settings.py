@@ -123,6 +123,9 @@ class Settings:
         2048, "Searches waiting or running, at most; fewer where they would wait for more than 0.7 seconds."
     )
     max_pending_writes: int = _setting(4096, "Changes waiting to be written, at most.")
+    request_ids_kept_days: float = _setting(
+        7.0, "Days in which an enrolment that is sent again, with the same request_id, is answered as at first."
+    )
     max_streams: int = _setting(32, "Open streams of one caller, at most; more are OVERLOADED.")
 
     def __post_init__(self) -> None:
@@ -133,6 +136,7 @@ class Settings:
             "max_pending_images",
             "max_pending_searches",
             "max_pending_writes",
+            "request_ids_kept_days",
             "max_streams",
             "audit_file_mb",
             "graph_ef_construction",

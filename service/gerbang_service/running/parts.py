@@ -211,6 +211,7 @@ def _assemble(
         gallery,
         max_pending=settings.max_pending_writes,
         follows=settings.workers > 1,
+        answers_kept_s=settings.request_ids_kept_days * 86400,
         on_revision=on_revision,
         on_failure=lambda: loop.call_soon_threadsafe(on_failure),
         meter=meter,
