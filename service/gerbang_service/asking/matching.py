@@ -31,7 +31,7 @@ from gerbang_service.threads.batcher import Batcher
 from gerbang_service.threads.pool import Pool
 
 if TYPE_CHECKING:
-    from gerbang_service.faces.pipeline import FacePipeline
+    from gerbang_service.faces.port import FacePipeline
 
 # An answer from a later revision is waited for no longer than this, whatever the call's deadline.
 _REVISION_WAIT_S = 5.0
