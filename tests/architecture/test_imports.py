@@ -117,6 +117,12 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         pytest.fail(" <- ".join(error.args[1]))
 
 
+def test_a_fake_is_out_of_reach() -> None:
+    """Fakes are for tests: no part of the service can be made with one."""
+    fakes = {name for name in MODULES if name.rpartition(".")[2] in ("fake", "memory")}
+    assert [module for module in MODULES if _own(module) & fakes - {module}] == []
+
+
 def test_no_file_is_longer_than_can_be_read_in_one_go() -> None:
     lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}

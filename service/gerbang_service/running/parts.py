@@ -31,7 +31,7 @@ from gerbang_service.threads.pool import Pool
 
 if TYPE_CHECKING:
     from gerbang_service.faces.packs import FacePack
-    from gerbang_service.faces.pipeline import FacePipeline
+    from gerbang_service.faces.port import FacePipeline
 
 log = logging.getLogger(__name__)
 
