@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,11 @@ import pytest
 
 from gerbang import CounterClient, GateClient, WatchlistClient
 from running import RunningServer
+
+# Compiled modules are kept, whatever the shell says: hundreds of servers and commands are started, and to compile each
+# time what they import would be half of a start.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 
