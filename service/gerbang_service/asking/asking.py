@@ -39,7 +39,7 @@ from gerbang_service.threads.batcher import Batcher
 from gerbang_service.threads.pool import Pool
 
 if TYPE_CHECKING:
-    from gerbang_service.faces.pipeline import FacePipeline
+    from gerbang_service.faces.port import FacePipeline
 
 _DUPLICATES: Final = 5
 
