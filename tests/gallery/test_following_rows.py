@@ -93,7 +93,7 @@ times = st.sampled_from([int(ALWAYS), int(NEVER), *range(10, 100, 10)])
 def test_moving_in_time_names_whose_validity_changed(
     rows: list[tuple[int, int]], moments: list[int], recent: int
 ) -> None:
-    """On and back: nobody whose validity changed between two moments is left out, and in the told interval nobody's does."""
+    """On and back: whose validity changed between two moments is named, and in the interval told nobody's does."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(validity, "_RECENT", recent)
         table = Table(1)
