@@ -98,28 +98,27 @@ def on_lists(store: SqliteStore) -> dict[str, set[str]]:
     return {each.subject_id: set(each.watchlists) for each in subjects if each.watchlists and each.templates}
 
 
-def findable(gallery: Gallery) -> set[str]:
-    """Return whom a search of all lists may find."""
-    columns, bits = gallery.table.columns, gallery.list_bits(gallery.watchlists.values())
-    width = len(bits)
-    rows = [row for row in range(columns.rows) if columns.live[row] and (columns.lists[row, :width] & bits).any()]
-    return {owner.subject_id for row in rows if (owner := columns.owners[row]) is not None}
+def findable(gallery: Gallery, *lists: str) -> set[str]:
+    """Return whom a search of these lists may find; none named: all."""
+    selected = gallery._contents.selections.of(frozenset(lists or gallery.watchlist_ids), in_force=True)
+    assert selected.rows is not None
+    return {owner.subject_id for row in selected.rows if (owner := gallery._table.owners[row]) is not None}
 
 
 def content(gallery: Gallery) -> object:
     """Return all that a search could tell apart, whatever rows it lies in."""
-    columns = gallery.table.columns
-    rows = [row for row in range(columns.rows) if columns.live[row]]
-    templates = {}
-    for row in rows:
-        owner = columns.owners[row]
-        assert owner is not None
-        on = sorted(
-            each for each in gallery.watchlists if columns.lists[row] @ gallery.list_bits([gallery.watchlists[each]])
+    table, subjects = gallery._table, gallery._contents._owners.values()
+    known = {
+        each.subject_id: (
+            each.combination.names,
+            each.labels,
+            each.expire_time_ns,
+            {int(table.template_ids[row]): table.vectors[row].tobytes() for row in each.rows},
         )
-        known = (owner.subject_id, owner.watchlists, on, owner.expire_time_ns)
-        templates[int(columns.template_ids[row])] = (known, columns.vectors[row].tobytes())
-    return gallery.revision, dict(gallery.watchlists), templates, gallery.subject_count
+        for each in subjects
+    }
+    on_lists = {each: findable(gallery, each) for each in gallery.watchlist_ids}
+    return gallery.revision, gallery.size, dict(gallery.watchlists), known, on_lists
 
 
 @settings(max_examples=60, deadline=None)

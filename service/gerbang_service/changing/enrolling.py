@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gerbang_service.access import bounds
 from gerbang_service.access.identity import Identity
-from gerbang_service.asking.matching import Matching
+from gerbang_service.asking.asking import Asking
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
 from gerbang_service.changing.storing import NewEnrolment, OnExisting, Stored, earlier_answer, store
@@ -96,7 +96,7 @@ class Enrolling:
     `model`: fingerprint of the recogniser; `threshold`: a cosine from which on two faces are the same person's.
     """
 
-    matching: Matching
+    asking: Asking
     revisions: Revisions
     store: Store
     writing: Writing
@@ -123,7 +123,7 @@ class Enrolling:
             digest, earlier = await self.queries.run(partial(self._earlier, wanted), deadline)
             if earlier is not None:
                 return await self._replayed(earlier, caller, deadline)
-        samples = await self._features(wanted, deadline, lane or self.matching.lane())
+        samples = await self._features(wanted, deadline, lane or self.asking.lane())
         vectors = [each.vector for each in samples if isinstance(each, Features)]
         new = NewEnrolment(
             wanted.subject,
@@ -134,7 +134,7 @@ class Enrolling:
             digest,
         )
         with self.in_flight.others() as others:
-            visible = await self.matching.duplicates(vectors, wanted.subject.subject_id, deadline, caller.watchlists)
+            visible = await self.asking.duplicates(vectors, wanted.subject.subject_id, deadline, caller.watchlists)
             if turn is not None:
                 await turn.comes()
             deadline.check()
@@ -192,7 +192,7 @@ class Enrolling:
         if isinstance(sample, REJECTIONS):
             return sample
         try:
-            return await self.matching.features(sample, ENROLMENT, deadline, lane)
+            return await self.asking.features(sample, ENROLMENT, deadline, lane)
         except REJECTIONS as rejection:
             return rejection
 

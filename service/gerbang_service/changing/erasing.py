@@ -45,7 +45,7 @@ class Erasing:
         self._late_at = self._late_at or now + _LATE_AFTER_S
         if now >= self._late_at:
             self._late_at = now + _LATE_AFTER_S
-            log.error("deleted content may still be in the write-ahead log, which could not be emptied: %s", failure)
+            log.error("deleted content may still be stored: %s", failure)
 
     def go_on(self) -> None:
         """Erase what is left when it is time to try again. Raises what `meanwhile` raises."""

@@ -21,10 +21,6 @@ from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
 from gerbang_service.store.port import AnsweredRequest, Operation, Outcome, Reader, Transaction
 
 MAX_TEMPLATES_PER_SUBJECT = 100
-# So long an answer is kept for repeats of its request, ns: a year, in which an upload may be sent again. So many older
-# ones are forgotten with each new one: more than come, and few enough that no write takes long.
-_KEPT_NS = 366 * 24 * 3600 * 10**9
-_FORGOTTEN_AT_ONCE = 4
 
 
 class OnExisting(Enum):
@@ -122,7 +118,6 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
 
 def _keep(transaction: Transaction, new: NewEnrolment, stored: Stored, now: int) -> None:
     if new.request_id:
-        transaction.forget_answers(now - _KEPT_NS, _FORGOTTEN_AT_ONCE)
         transaction.keep_answer(
             AnsweredRequest(new.request_id, new.digest, stored.subject.subject_id, stored.samples, stored.revision, now)
         )

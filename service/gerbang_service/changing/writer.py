@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from gerbang_service.changing.erasing import Erasing
-from gerbang_service.domain.errors import Overloaded, ShuttingDown, StoreUnavailable
+from gerbang_service.changing.forgetting import Forgetting
+from gerbang_service.domain.errors import GerbangError, Overloaded, ShuttingDown, StoreUnavailable
 from gerbang_service.store.port import Follower, Operation, Outcome, Store
 from gerbang_service.telemetry.meter import UNMETERED, Meter
 
@@ -51,11 +52,12 @@ class Writer:
         *,
         max_pending: int,
         follows: bool = False,
+        answers_kept_s: float = 7 * 86400.0,
         on_revision: Callable[[int], object],
         on_failure: Callable[[], object],
         meter: Meter = UNMETERED,
     ) -> None:
-        """`follows`: whether other processes write too.
+        """`follows`: whether other processes write too. `answers_kept_s`: for how long requests may be repeated, s.
 
         `on_revision` is told each new revision, `on_failure` that memory and disk differ; both in this thread.
         """
@@ -70,9 +72,12 @@ class Writer:
         self._meter = meter
         self._queue: queue.Queue[_Submitted | None] = queue.Queue(max_pending)
         self._follows = follows
-        self._closed = self._given_up = False
+        self._closed = False
+        # What is not written any more fails with; None while the thread goes on.
+        self._ended: Callable[[], GerbangError] | None = None
         self._read_at = 0.0
         self._erasing = Erasing(store, self._look_at_others, hurried=lambda: not self._queue.empty())
+        self._forgetting = Forgetting(answers_kept_s)
         self._thread = threading.Thread(target=self._work, name="writer")
 
     def start(self) -> None:
@@ -126,7 +131,7 @@ class Writer:
         or StoreUnavailable. One that is cancelled before its turn is not written; after that it can't be cancelled.
         """
         if self._closed:
-            raise ShuttingDown("the server is shutting down")
+            raise _shut_down()
         if self._stalled:
             raise StoreUnavailable(f"the disk has not taken a change for more than {_STALLED_AFTER_S:g} s")
         future: Future[T] = Future()
@@ -135,16 +140,17 @@ class Writer:
         except queue.Full:
             raise Overloaded("too many changes are waiting to be written", retry_after_s=1.0) from None
         future.add_done_callback(self._meter.submitted())
-        if self._given_up:
-            self._refuse_waiting()  # it was put there after the others had been refused
+        if self._ended is not None:
+            self._refuse_waiting(self._ended)  # it was put there after the others had been refused
         return future
 
     def _work(self) -> None:
+        ended = _shut_down
         try:
             while not (self._closed and self._queue.empty()):
                 group = self._next_group()
                 self._busy_since = time.monotonic()
-                if group:
+                if group or not self._forgetting.wait_s:
                     self._write(group)
                 else:
                     self._look_at_others()
@@ -154,25 +160,30 @@ class Writer:
         except Exception:
             # What is on disk may not be what is searched: no answer can be trusted any more.
             log.critical("what is in memory may not be what is stored: this process has to stop", exc_info=True)
-            self._closed = self._given_up = True
+            ended = _has_to_stop
+            self._closed = True
             self._on_failure()
-            self._refuse_waiting()
+        finally:
+            # In this order: what is put there from now on is refused by who puts it.
+            self._ended = ended
+            self._refuse_waiting(ended)
 
-    def _refuse_waiting(self) -> None:
+    def _refuse_waiting(self, ended: Callable[[], GerbangError]) -> None:
         """Fail what nobody will write any more."""
         with suppress(queue.Empty):
             while True:
                 item = self._queue.get_nowait()
                 if item is not None and item[1].set_running_or_notify_cancel():
-                    item[1].set_exception(StoreUnavailable("the change was not written; this server has to stop"))
+                    item[1].set_exception(ended())
 
     def _next_group(self) -> list[_Submitted]:
         """Wait for operations and return what there is; nothing when woken, or when it is time to look at others."""
-        largest, patience = (
-            (_LARGEST_GROUP, None if self._try_at is None and not self._erasing.left else _TRIED_EVERY_S)
-            if not self._follows
-            else (_LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S)
-        )
+        if self._follows:
+            largest, patience = _LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S
+        else:
+            largest, patience = _LARGEST_GROUP, self._forgetting.wait_s
+            if self._try_at is not None or self._erasing.left:
+                patience = min(patience, _TRIED_EVERY_S)
         group: list[_Submitted] = []
         try:
             while len(group) < largest:
@@ -203,11 +214,13 @@ class Writer:
         self._read_at = time.monotonic()
 
     def _write(self, submitted: list[_Submitted]) -> None:
+        """Write what was submitted, and forget old answers when it is time."""
         # From here on the futures can't be cancelled: when a caller goes away, asyncio cancels what it waited for.
         group = [each for each in submitted if each[1].set_running_or_notify_cancel()]
-        if not group:
+        forgetting: list[Operation[Any]] = [] if self._forgetting.wait_s else [self._forgetting]
+        operations = [*(each for each, _ in group), *forgetting]
+        if not operations:
             return
-        operations = [each for each, _ in group]
         started = time.perf_counter()
         try:
             outcomes = self._store.write(operations, follower=self._follower, meanwhile=self._look_at_others)
@@ -221,14 +234,15 @@ class Writer:
         # It takes all of a group or nothing.
         kept = not any(isinstance(each, StoreUnavailable) for each in outcomes)
         self._note(kept=kept)
-        self._meter.committed(len(group), time.perf_counter() - started, kept=kept)
+        if group:
+            self._meter.committed(len(group), time.perf_counter() - started, kept=kept)
         try:
             if any(isinstance(outcome, Outcome) and outcome.erases for outcome in outcomes):
                 self._erasing.erase()
         finally:
             # Whatever became of that: these changes are made, and who waits for them is told.
             self._on_revision(self._gallery.revision)
-            for outcome, (_, future) in zip(outcomes, group, strict=True):
+            for (_, future), outcome in zip(group, outcomes, strict=False):
                 if isinstance(outcome, Outcome):
                     future.set_result(outcome.answer)
                 else:
@@ -257,3 +271,11 @@ class Writer:
                 self._note(kept=False)
             else:
                 self._note(kept=True)
+
+
+def _shut_down() -> GerbangError:
+    return ShuttingDown("the server is shutting down")
+
+
+def _has_to_stop() -> GerbangError:
+    return StoreUnavailable("the change was not written; this server has to stop")

@@ -25,9 +25,8 @@ def insert_answer(connection: Connection, cipher: AnyCipher, answer: AnsweredReq
     head = (answer.request_id, b"", answer.subject_id, samples, answer.revision, answer.create_time_ns)
     # It would tell who has a photo whether it was enrolled.
     digest = b"" if answer.erased else cipher.seal(answer.digest, answer_place(head))
-    connection.execute(
-        f"INSERT INTO requests ({ANSWER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", (head[0], digest, *head[2:])
-    )
+    query = f"INSERT INTO requests ({ANSWER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - constant columns
+    connection.execute(query, (head[0], digest, *head[2:]))
 
 
 def answer_from(row: tuple[Any, ...], cipher: AnyCipher) -> AnsweredRequest:
@@ -37,7 +36,16 @@ def answer_from(row: tuple[Any, ...], cipher: AnyCipher) -> AnsweredRequest:
         return AnsweredRequest(request_id, b"", subject_id, (), revision, created, erased=True)
     opened = cipher.open(digest, answer_place(row))
     with row_of(f"request {request_id} about subject {subject_id}"):
-        return AnsweredRequest(request_id, opened, subject_id, tuple(json.loads(samples)), revision, created)
+        return AnsweredRequest(request_id, opened, subject_id, _samples(samples), revision, created)
+
+
+def _samples(stored: object) -> tuple[int | str, ...]:
+    if not isinstance(stored, str):
+        raise TypeError("samples are text")
+    samples = json.loads(stored)
+    if not all(isinstance(each, int | str) for each in samples):
+        raise TypeError("a sample has a number or a reason")
+    return tuple(samples)
 
 
 def erase_answers(connection: Connection, subject_id: str) -> None:

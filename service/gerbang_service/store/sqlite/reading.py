@@ -86,8 +86,8 @@ class SqliteReader:
 
     def lists_of(self, subject_id: str) -> tuple[str, ...] | None:
         """Return the lists that a subject is on, or None when nobody has this id."""
-        # One query for whoever it is: how long it takes must not tell a caller that there is somebody. What is left of
-        # deleted lists has no watchlist.
+        # One query for whoever it is: how long it takes must not tell a caller that there is somebody. Joined with the
+        # lists, as what is left of deleted ones has none.
         query = (
             "SELECT watchlist_id FROM subjects LEFT JOIN memberships USING (subject_key) "
             "LEFT JOIN watchlists USING (list_key) WHERE subjects.subject_id = ? ORDER BY watchlist_id"

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _CHECKPOINT_WAIT_S = 1.0
 _CHECKPOINT_RETRY_S = 0.01
+# So long others wait for their turn while members leave a deleted list, seconds.
+_LEAVE_FOR_S = 0.1
 # The same failure is said again so often, seconds.
 _SAID_EVERY_S = 60.0
 
@@ -216,12 +218,16 @@ class SqliteStore:
 
         The log is moved into the database first, so that deleted content is in neither.
         """
+        begun, left = time.monotonic(), True
         try:
-            while self._leave_gone_lists(meanwhile):
-                if hurried():
-                    return "many were on a list that was deleted"
+            while left and (not hurried() or time.monotonic() - begun < _LEAVE_FOR_S):
+                left = self._leave_gone_lists(meanwhile)
         except sqlite3.Error as error:
             return str(error)
+        why = self._empty_log(meanwhile, hurried)
+        return why or ("those who were on a deleted watchlist still leave it" if left else None)
+
+    def _empty_log(self, meanwhile: Callable[[], object], hurried: Callable[[], bool]) -> str | None:
         deadline = time.monotonic() + _CHECKPOINT_WAIT_S
         while True:
             try:
@@ -233,7 +239,7 @@ class SqliteStore:
                 return None
             meanwhile()
             if hurried() or time.monotonic() > deadline:
-                return "queries kept reading it"
+                return "queries kept reading the write-ahead log"
             time.sleep(_CHECKPOINT_RETRY_S)
 
     def _leave_gone_lists(self, meanwhile: Callable[[], object]) -> bool:
