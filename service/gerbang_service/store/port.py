@@ -43,7 +43,8 @@ class AnsweredRequest:
 class Reader(Protocol):
     """Queries of one committed state. Belongs to the thread that asked for it, until its block ends.
 
-    Methods raise StoreUnavailable, and DataDamaged for what they would have to tell of.
+    Methods raise DataDamaged for what they would have to tell of. StoreUnavailable is raised at the end of the block at
+    the latest: what queries raise before is not to be caught in it.
     """
 
     def revision(self) -> int:
@@ -90,12 +91,18 @@ class Transaction(Reader, Protocol):
         """Delete a watchlist; its subjects leave it."""
 
     def put_subject(self, subject: Subject) -> None:
-        """Insert a subject, or overwrite the one of its id; its templates are left as they are."""
+        """Insert a subject, or overwrite the one of its id; its templates are left as they are.
+
+        Raises WatchlistNotFound for a list that is not there.
+        """
 
     def add_templates(
         self, subject_id: str, templates: Sequence[NewTemplate], model: str, create_time_ns: int
     ) -> list[int]:
-        """Insert templates of a stored subject and return their ids, in order. No id is ever given twice."""
+        """Insert templates of a stored subject and return their ids, in order. No id is ever given twice.
+
+        Raises SubjectNotFound.
+        """
 
     def delete_template(self, template_id: int) -> None:
         """Delete one template."""

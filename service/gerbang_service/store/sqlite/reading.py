@@ -11,6 +11,7 @@ from typing import Any
 from gerbang_service.domain.errors import DataDamaged
 from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.store.following import Touched
 from gerbang_service.store.port import AnsweredRequest, StoredToken
 from gerbang_service.store.sqlite import tokens
 from gerbang_service.store.sqlite.answers import ANSWER_COLUMNS, answer_from
@@ -155,6 +156,11 @@ class SqliteReader:
         query = f"SELECT {ANSWER_COLUMNS} FROM requests WHERE request_id = ?"  # noqa: S608
         row = self._connection.execute(query, (request_id,)).fetchone()
         return None if row is None else answer_from(row, self._connection.cipher)
+
+    def changed_since(self, revision: int) -> list[Touched]:
+        """Return what the changes after a revision were about, in order; those that are known."""
+        query = "SELECT subject_id, watchlist_id, gone FROM changes WHERE revision > ? ORDER BY revision"
+        return self._connection.execute(query, (revision,)).fetchall()
 
     def token_version(self) -> int:
         """Return a number that changes when anybody else commits anything: cheap to ask for."""

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
+from gerbang_service.store.following import changes_since
 from gerbang_service.store.port import Contents, Follower, Operation, Outcome
 from gerbang_service.store.sealing.cipher import AnyCipher
 from gerbang_service.store.sealing.keys import OperatorKey
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, Connection
 from gerbang_service.store.sqlite.data_folder import DataFolder
 from gerbang_service.store.sqlite.epoch import epoch_of
-from gerbang_service.store.sqlite.following import changes_since
 from gerbang_service.store.sqlite.loading import contents, other_models, template_count
 from gerbang_service.store.sqlite.meta import model_of, revision_of
 from gerbang_service.store.sqlite.reading import SqliteReader
@@ -207,7 +207,7 @@ class SqliteStore:
     def _bring_up(self, follower: Follower | None, connection: Connection) -> None:
         """Bring a follower to the state that a transaction sees."""
         if follower is not None:
-            changes, revision = changes_since(connection, follower, self._model)
+            changes, revision = changes_since(SqliteReader(connection), follower, self._model)
             if revision != follower.revision:
                 follower.apply(changes, revision)
 

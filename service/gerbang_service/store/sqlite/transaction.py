@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
-from gerbang_service.domain.errors import WatchlistNotFound
+from gerbang_service.domain.changes import Change
+from gerbang_service.domain.errors import SubjectNotFound, WatchlistNotFound
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.store.following import touched_by
 from gerbang_service.store.port import AnsweredRequest
 from gerbang_service.store.sqlite.answers import erase_answers, forget_answers, insert_answer
 from gerbang_service.store.sqlite.connection import Connection
@@ -101,6 +102,8 @@ class SqliteTransaction(SqliteReader):
     ) -> list[int]:
         """Insert templates of a stored subject and return their ids, in order."""
         key = self._key(subject_id)
+        if key is None:
+            raise SubjectNotFound(f"no subject {subject_id}", subject_id=subject_id)
         # Ids are known before the rows are, so that vectors can be sealed for them.
         first = self._last_template_id() + 1
         ids = list(range(first, first + len(templates)))
@@ -146,17 +149,7 @@ class SqliteTransaction(SqliteReader):
 
     def record(self, change: Change) -> None:
         """Remember what a change was about, for processes that follow this one's."""
-        about: tuple[str | None, str | None, int]
-        match change:
-            case SubjectPut():
-                about = (change.subject.subject_id, None, 0)
-            case SubjectGone():
-                about = (change.subject_id, None, 1)
-            case WatchlistPut():
-                about = (None, change.watchlist.watchlist_id, 0)
-            case WatchlistGone():
-                about = (None, change.watchlist_id, 1)
-        self._connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?)", (change.revision, *about))
+        self._connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?)", (change.revision, *touched_by(change)))
         if change.revision % _FORGOTTEN_EVERY == 0:
             self._connection.execute("DELETE FROM changes WHERE revision <= ?", (change.revision - _RECORDED,))
 
