@@ -9,10 +9,11 @@ import numpy as np
 from benchmarks.galleries import Rows, Vectors
 
 from gerbang_service.domain.decision import Candidate, Comparison
+from gerbang_service.domain.questions import Plan
 from gerbang_service.gallery.candidates.graph import Graph, GraphSettings
 from gerbang_service.gallery.candidates.rotation import rotation
 from gerbang_service.gallery.candidates.sketches import Sketches
-from gerbang_service.gallery.search import Plan, Pools, Query, Search
+from gerbang_service.gallery.search import Pools, Query, Search
 from gerbang_service.gallery.selection import Filter, Selections
 from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
 

@@ -13,10 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gerbang import WatchlistClient
-from gerbang_service.domain.errors import StartupError
-from gerbang_service.store.sqlite import reading
+from gerbang_service.domain.errors import DataDamaged, StartupError
 from gerbang_service.store.sqlite.checking import Report, check
 from gerbang_service.store.sqlite.connection import look
+from gerbang_service.store.sqlite.loading import contents
+from gerbang_service.store.sqlite.meta import check_settings
+from gerbang_service.store.sqlite.reading import SqliteReader
 from gerbang_service.store.sqlite.vault import WrongKey, cipher_of
 from running import RunningServer, operator_key
 from store.people import DATABASE, TEMPLATES, enrol, gerbang, secret
@@ -64,21 +66,20 @@ def checked(file: Path, content: bytes) -> Report:
 
 
 def read_all(file: Path) -> None:
-    """Read a database as a server does, at its start and when it is asked. Raises sqlite3.Error and StartupError."""
+    """Read a database as a server does, at its start and when it is asked. Raises what both do."""
     with closing(look(file, immutable=True)) as connection:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise StartupError(found)
         connection.cipher = cipher_of(connection, operator_key())
-        reading.check_settings(connection)
-        reading.revision(connection)
-        reading.watchlists(connection)
-        for each in reading.all_subjects(connection, "unnamed"):
-            reading.subject(connection, each.subject_id)
+        check_settings(connection)
+        reader, everything = SqliteReader(connection), contents(connection, "unnamed")
+        for each in everything.subjects:
+            reader.subject(each.subject_id)
         for (request_id,) in connection.execute("SELECT request_id FROM requests"):
-            reading.request(connection, request_id)
+            reader.request(request_id)
         for (model,) in connection.execute("SELECT DISTINCT model FROM templates").fetchall():
-            for batch in reading.all_templates(connection, model):
+            for batch in contents(connection, model).templates:
                 assert all(isinstance(vector, bytes) for _, _, vector in batch)
 
 
@@ -134,7 +135,7 @@ def test_flipped_bit_in_the_header_of_a_record_is_an_error_and_no_defect(
     damaged[bit // 8] ^= 1 << bit % 8
     with suppress(WrongKey):
         report = checked(file, bytes(damaged))
-        with suppress(sqlite3.Error, StartupError):
+        with suppress(sqlite3.Error, DataDamaged, StartupError):
             read_all(file)
         if encrypted and not report.damaged:
             after = rows(file)
@@ -176,7 +177,7 @@ def test_bytes_that_became_text_and_text_that_became_bytes_are_found(
         damaged[at] ^= 1
     report = checked(file, bytes(damaged))
     assert any(named in each for each in report.damage), report.damage
-    with pytest.raises((sqlite3.Error, StartupError)):
+    with pytest.raises((sqlite3.Error, DataDamaged, StartupError)):
         read_all(file)
 
 

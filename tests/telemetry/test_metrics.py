@@ -6,7 +6,7 @@ import resource
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -244,9 +244,9 @@ def test_what_is_being_applied_is_not_behind(
     """Between its commit and its being searched a change is on its way: whoever looks just then is not alarmed."""
     apply = Gallery.apply
 
-    def slow(self: Gallery, *changes: Change) -> None:
+    def slow(self: Gallery, changes: Sequence[Change], revision: int) -> None:
         time.sleep(0.2)
-        apply(self, *changes)
+        apply(self, changes, revision)
 
     monkeypatch.setattr(Gallery, "apply", slow)
     caplog.set_level("INFO")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gerbang_service.changing.operations import (
-    Enrolment,
-    OnExisting,
-    create_watchlist,
-    delete_subject,
-    delete_template,
-    delete_watchlist,
-    enroll,
-    update_subject,
-)
-from gerbang_service.changing.writer import Operation, Outcome
+from gerbang_service.access.identity import LOCAL
+from gerbang_service.changing.storing import NewEnrolment, OnExisting
+from gerbang_service.changing.storing import store as enroll
+from gerbang_service.changing.subjects import delete_subject, delete_template, update_subject
+from gerbang_service.changing.watchlists import create_watchlist, delete_watchlist
+from gerbang_service.domain.changes import Change
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
-from gerbang_service.store.sqlite import reading
-from gerbang_service.store.sqlite.following import FellBehind, changes_since
-from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.port import FellBehind, Operation, Outcome
+from gerbang_service.store.sqlite.store import SqliteStore
 
 MODEL, DIMENSION = "m", 8
 names, lists = st.sampled_from(["a", "b", "c"]), st.sampled_from(["v", "w"])
@@ -39,89 +33,99 @@ def enrolment(name: str, watchlist: str, on_existing: OnExisting, seed: int) -> 
     vector = np.random.default_rng(seed).standard_normal(DIMENSION).astype(np.float32)
     new = NewTemplate(vector / np.float32(np.linalg.norm(vector)), None)
     listed = () if on_existing is OnExisting.ADD else (watchlist,)
-    return enroll(Enrolment(Subject(name, listed), [new], MODEL, on_existing, "", b"", lambda _: b""))
+    return enroll(LOCAL, NewEnrolment(Subject(name, listed), [new], MODEL, on_existing, "", b""))
 
 
 operations = st.one_of(
     st.builds(enrolment, names, lists, st.sampled_from(OnExisting), st.integers(0, 10**6)),
-    st.builds(update_subject, names, st.builds(lambda each: {"watchlists": (each,)}, lists)),
-    st.builds(delete_subject, names),
-    st.builds(delete_template, names, st.integers(1, 12)),
+    st.builds(update_subject, st.just(LOCAL), names, st.builds(lambda each: {"watchlists": (each,)}, lists)),
+    st.builds(delete_subject, st.just(LOCAL), names),
+    st.builds(delete_template, st.just(LOCAL), names, st.integers(1, 12)),
     st.builds(lambda each: create_watchlist(Watchlist(each)), lists),
     st.builds(lambda each: delete_watchlist(each, force=True), lists),
 )
 
 
-def write(store: Store, operation: Operation[Any]) -> None:
-    """Write as a worker does: the change, and the record of it."""
+def opened(folder: Path) -> SqliteStore:
+    store = SqliteStore(folder, followed=True)
+    store.bind_model(MODEL, DIMENSION, ignore_others=False)
+    return store
 
-    def recorded(transaction: Any) -> Outcome[Any]:
-        outcome = operation(transaction)
-        if outcome.change is not None:
-            transaction.record(outcome.change)
-        return outcome
 
-    (result,) = store.write_group([recorded])
+def write(store: SqliteStore, operation: Operation[Any]) -> None:
+    """Write as a worker does."""
+    (result,) = store.write([operation])
     assert isinstance(result, Outcome | GerbangError), result
 
 
-def loaded(store: Store) -> Gallery:
+def loaded(store: SqliteStore) -> Gallery:
     gallery = Gallery(DIMENSION, 16, GalleryOptions())
-    with store.snapshot() as connection:
-        gallery.load(
-            reading.watchlists(connection),
-            reading.all_subjects(connection, MODEL),
-            reading.all_templates(connection, MODEL),
-            reading.revision(connection),
-        )
+    with store.contents(MODEL) as contents:
+        gallery.load(contents)
     return gallery
 
 
-def follow(gallery: Gallery, store: Store, after_each: Callable[[], object] = lambda: None) -> None:
-    with store.snapshot() as connection:
-        changes, revision = changes_since(connection, gallery, MODEL)
-    for change in changes:
-        gallery.apply(change)
-        after_each()
-    gallery.revision = revision
+class InSteps:
+    """A gallery to which changes are applied one after the other, with a look in between."""
+
+    def __init__(self, gallery: Gallery, after_each: Callable[[], object]) -> None:
+        self._gallery, self._after_each = gallery, after_each
+        self.template_ids = gallery.template_ids
+
+    @property
+    def revision(self) -> int:
+        return self._gallery.revision
+
+    @property
+    def watchlist_ids(self) -> Collection[str]:
+        return self._gallery.watchlist_ids
+
+    def apply(self, changes: Sequence[Change], revision: int) -> None:
+        for each in changes:
+            self._gallery.apply([each], each.revision)
+            self._after_each()
+        self._gallery.apply([], revision)
 
 
-def on_lists(store: Store) -> dict[str, set[str]]:
+def follow(gallery: Gallery, store: SqliteStore, after_each: Callable[[], object] = lambda: None) -> None:
+    store.follow(InSteps(gallery, after_each))
+
+
+def on_lists(store: SqliteStore) -> dict[str, set[str]]:
     """Return who is stored with a template and on some list: whom a search of all lists may find."""
-    with store.snapshot() as connection:
-        subjects = reading.subjects_page(connection, after="", limit=10)
+    with store.reading() as reader:
+        subjects = reader.subjects(after="", limit=10)
     return {each.subject_id: set(each.watchlists) for each in subjects if each.watchlists and each.templates}
 
 
-def findable(gallery: Gallery) -> set[str]:
-    """Return whom a search of all lists may find."""
-    columns, bits = gallery.table.columns, gallery.list_bits(gallery.watchlists.values())
-    width = len(bits)
-    rows = [row for row in range(columns.rows) if columns.live[row] and (columns.lists[row, :width] & bits).any()]
-    return {owner.subject_id for row in rows if (owner := columns.owners[row]) is not None}
+def findable(gallery: Gallery, *lists: str) -> set[str]:
+    """Return whom a search of these lists may find; none named: all."""
+    selected = gallery._contents.selections.of(frozenset(lists or gallery.watchlist_ids), in_force=True)
+    assert selected.rows is not None
+    return {owner.subject_id for row in selected.rows if (owner := gallery._table.owners[row]) is not None}
 
 
 def content(gallery: Gallery) -> object:
     """Return all that a search could tell apart, whatever rows it lies in."""
-    columns = gallery.table.columns
-    rows = [row for row in range(columns.rows) if columns.live[row]]
-    templates = {}
-    for row in rows:
-        owner = columns.owners[row]
-        assert owner is not None
-        on = sorted(
-            each for each in gallery.watchlists if columns.lists[row] @ gallery.list_bits([gallery.watchlists[each]])
+    table, subjects = gallery._table, gallery._contents._owners.values()
+    known = {
+        each.subject_id: (
+            each.combination.names,
+            each.labels,
+            each.expire_time_ns,
+            {int(table.template_ids[row]): table.vectors[row].tobytes() for row in each.rows},
         )
-        known = (owner.subject_id, owner.watchlists, on, owner.expire_time_ns)
-        templates[int(columns.template_ids[row])] = (known, columns.vectors[row].tobytes())
-    return gallery.revision, dict(gallery.watchlists), templates, gallery.subject_count
+        for each in subjects
+    }
+    on_lists = {each: findable(gallery, each) for each in gallery.watchlist_ids}
+    return gallery.revision, gallery.size, dict(gallery.watchlists), known, on_lists
 
 
 @settings(max_examples=60, deadline=None)
 @given(chunks=st.lists(st.lists(operations, max_size=6), max_size=5))
 def test_following_equals_loading(tmp_path_factory: pytest.TempPathFactory, chunks: list[list[Operation[Any]]]) -> None:
     """Whatever is written, and however much of it between two looks, the follower holds what the store holds."""
-    store = Store(tmp_path_factory.mktemp("followed") / "data")
+    store = opened(tmp_path_factory.mktemp("followed") / "data")
     try:
         for each in ("v", "w"):
             write(store, create_watchlist(Watchlist(each)))
@@ -137,7 +141,12 @@ def test_following_equals_loading(tmp_path_factory: pytest.TempPathFactory, chun
 
 # Of what takes people off lists and puts them on others, more than a choice among all operations would have.
 moves = st.one_of(
-    st.builds(update_subject, names, st.builds(lambda each: {"watchlists": tuple(each)}, st.sets(lists, min_size=1))),
+    st.builds(
+        update_subject,
+        st.just(LOCAL),
+        names,
+        st.builds(lambda each: {"watchlists": tuple(each)}, st.sets(lists, min_size=1)),
+    ),
     st.builds(lambda each: delete_watchlist(each, force=True), lists),
     st.builds(lambda each: create_watchlist(Watchlist(each)), lists),
 )
@@ -150,7 +159,7 @@ def test_nobody_is_missed_on_the_way(tmp_path_factory: pytest.TempPathFactory, c
 
     But for who is on one list alone that was deleted and made again in that time.
     """
-    store = Store(tmp_path_factory.mktemp("followed") / "data")
+    store = opened(tmp_path_factory.mktemp("followed") / "data")
     try:
         for each in ("v", "w"):
             write(store, create_watchlist(Watchlist(each)))
@@ -161,8 +170,8 @@ def test_nobody_is_missed_on_the_way(tmp_path_factory: pytest.TempPathFactory, c
         for operation in chunk:
             write(store, operation)
             always &= set(on_lists(store))
-            with store.snapshot() as connection:
-                deleted |= {"v", "w"} - {each.watchlist_id for each in reading.watchlists(connection)}
+            with store.reading() as reader:
+                deleted |= {"v", "w"} - {each.watchlist_id for each in reader.watchlists()}
         always -= {name for name, lists in on_lists(store).items() if len(lists) == 1 and lists <= deleted}
         follow(follower, store, lambda: check(always <= findable(follower)))
     finally:
@@ -175,14 +184,14 @@ def check(holds: bool) -> None:  # noqa: FBT001 - a condition
 
 def test_who_moves_to_another_list_is_on_one_all_the_time(tmp_path: Path) -> None:
     """A person moved to a new list before the old one was deleted is found at every moment of following that."""
-    store = Store(tmp_path / "data")
+    store = opened(tmp_path / "data")
     try:
         write(store, create_watchlist(Watchlist("v")))
         write(store, enrolment("a", "v", OnExisting.REJECT, 1))
         follower = loaded(store)
         assert findable(follower) == {"a"}
         write(store, create_watchlist(Watchlist("w")))
-        write(store, update_subject("a", {"watchlists": ("w",)}))
+        write(store, update_subject(LOCAL, "a", {"watchlists": ("w",)}))
         write(store, delete_watchlist("v", force=True))
         follow(follower, store, lambda: check(findable(follower) == {"a"}))
         assert content(follower) == content(loaded(store))
@@ -192,13 +201,14 @@ def test_who_moves_to_another_list_is_on_one_all_the_time(tmp_path: Path) -> Non
 
 def test_who_fell_behind_is_told(tmp_path: Path) -> None:
     """When the record does not reach back to a gallery's revision, following it fails rather than leaving a gap."""
-    store = Store(tmp_path / "data")
+    store = opened(tmp_path / "data")
     try:
         follower = loaded(store)
-        unrecorded: Callable[[Any], Any] = create_watchlist(Watchlist("w"))
-        store.write_group([unrecorded])
+        store._followed = False
+        write(store, create_watchlist(Watchlist("w")))
+        store._followed = True
         write(store, create_watchlist(Watchlist("v")))
-        with store.snapshot() as connection, pytest.raises(FellBehind, match="1 of the 2 changes"):
-            changes_since(connection, follower, MODEL)
+        with pytest.raises(FellBehind, match="1 of the 2 changes"):
+            store.follow(follower)
     finally:
         store.close()

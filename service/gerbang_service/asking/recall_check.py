@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,9 +13,8 @@ from functools import partial
 from gerbang_service.asking.recall import Recall, RecallQuestion, measure_recall
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.errors import ShuttingDown
-from gerbang_service.gallery.candidates.one_thread import search_alone
+from gerbang_service.domain.questions import Answer, Plan, Question
 from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.gallery.search import Plan, Query
 from gerbang_service.threads.admission import Admission, Deadline
 from gerbang_service.threads.pool import Pool
 
@@ -48,17 +47,17 @@ class RecallCheck:
         self._places = threading.Semaphore(_MOST_WAITING)
         self._lock = threading.Lock()
         self._count = CheckCount()
-        self._measuring = Pool(1, Admission("measurements of recall", 1), "recall", begin=search_alone)
-        self._pool = ThreadPoolExecutor(1, "recall check", initializer=search_alone)
+        self._measuring = Pool(1, Admission("measurements of recall", 1), "recall")
+        self._pool = ThreadPoolExecutor(1, "recall-check")
 
     @property
     def count(self) -> CheckCount:
         """What was found since the start."""
         return self._count
 
-    def consider(self, query: Query, answer: Sequence[Candidate], revision: int) -> None:
-        """Check this search if its turn has come. `revision`: the gallery's, before the search."""
-        if not self._every or query.plan is Plan.EXACT:
+    def consider(self, question: Question, answer: Answer) -> None:
+        """Check this answer if its turn has come."""
+        if not self._every or question.plan is Plan.EXACT:
             return
         self._searches += 1
         if self._searches % self._every:
@@ -66,12 +65,14 @@ class RecallCheck:
         if time.monotonic() < self._resting_until or not self._places.acquire(blocking=False):
             self._add(skipped=1)
             return
-        self._pool.submit(self._check, query, list(answer), revision)
+        self._pool.submit(self._check, question, answer)
 
-    def _check(self, query: Query, answer: list[Candidate], revision: int) -> None:
+    def _check(self, question: Question, answer: Answer) -> None:
         started = time.monotonic()
         try:
-            (exact,) = self._gallery.search.run([replace(query, plan=Plan.EXACT)])
+            # As of the same moment: in the one after, somebody's validity may have begun.
+            again = replace(question, plan=Plan.EXACT, moment_ns=answer.moment_ns, answer_by=math.inf)
+            (exact,) = self._gallery.search([again])
         except Exception:
             log.exception("a search could not be checked")
             return
@@ -79,21 +80,20 @@ class RecallCheck:
             ended = time.monotonic()
             self._resting_until = max(self._resting_until, ended) + _RESTS * (ended - started)
             self._places.release()
-        if self._gallery.revision != revision:
+        if not isinstance(exact, Answer) or exact.revision != answer.revision:
             self._add(skipped=1)
             return
-        answered = {each.subject_id for each in answer}
-        lacking = [each for each in exact if each.subject_id not in answered]
+        lacking = lacks(answer, exact)
         self._add(checked=1, missed=int(bool(lacking)))
         if lacking:
             log.warning(
                 "plan %s missed %d of %d candidates, the best at similarity %.4f, in a gallery of %d at revision %d",
-                query.plan.value,
+                answer.plan.value,
                 len(lacking),
-                len(exact),
+                len(exact.candidates),
                 lacking[0].similarity,
-                self._gallery.size,
-                revision,
+                answer.size,
+                answer.revision,
             )
 
     async def measure(self, wanted: RecallQuestion, deadline: Deadline) -> list[Recall]:
@@ -120,3 +120,9 @@ class RecallCheck:
         """End without the checks that wait."""
         self._measuring.stop()
         self._pool.shutdown(cancel_futures=True)
+
+
+def lacks(answer: Answer, exact: Answer) -> list[Candidate]:
+    """Return whom an answer lacks that the exact one to the same question has, at the same revision and moment."""
+    answered = {each.subject_id for each in answer.candidates}
+    return [each for each in exact.candidates if each.subject_id not in answered]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.port import Store
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Erasing:
 
     def erase(self) -> None:
         """Erase what was deleted, or note that it is left. Raises what `meanwhile` raises."""
-        failure = self._store.erase_deleted(self._meanwhile, self._hurried)
+        failure = self._store.erase(self._meanwhile, self._hurried)
         now = time.monotonic()
         if failure is None:
             self._due = self._late_at = None

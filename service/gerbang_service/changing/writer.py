@@ -10,20 +10,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from gerbang_service.changing.erasing import Erasing
-from gerbang_service.domain.changes import Change
 from gerbang_service.domain.errors import Overloaded, ShuttingDown, StoreUnavailable
-from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.store.sqlite.connection import Connection
-from gerbang_service.store.sqlite.following import changes_since
-from gerbang_service.store.sqlite.store import Store
-from gerbang_service.store.sqlite.transaction import Transaction
+from gerbang_service.store.port import Follower, Operation, Outcome, Store
 from gerbang_service.telemetry.meter import UNMETERED, Meter
 
 T = TypeVar("T")
@@ -44,16 +38,6 @@ _STALLED_AFTER_S = 5.0
 _TRIED_EVERY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
-    """What an operation answers, and the change it made. `erases`: stored content was deleted."""
-
-    answer: T
-    change: Change | None = None
-    erases: bool = False
-
-
-Operation = Callable[[Transaction], Outcome[T]]
 _Submitted: TypeAlias = tuple[Operation[object], Future[object]]
 
 
@@ -63,15 +47,15 @@ class Writer:
     def __init__(
         self,
         store: Store,
-        gallery: Gallery,
+        gallery: Follower,
         *,
         max_pending: int,
-        follows: str | None = None,
+        follows: bool = False,
         on_revision: Callable[[int], object],
         on_failure: Callable[[], object],
         meter: Meter = UNMETERED,
     ) -> None:
-        """`follows`: None when no other process writes; else the recogniser whose templates count.
+        """`follows`: whether other processes write too.
 
         `on_revision` is told each new revision, `on_failure` that memory and disk differ; both in this thread.
         """
@@ -97,7 +81,7 @@ class Writer:
         First catches up with what others wrote during the loading; raises FellBehind or StoreUnavailable when it can't.
         """
         before = -1
-        while self._follows is not None and self._gallery.revision != before:
+        while self._follows and self._gallery.revision != before:
             before = self._gallery.revision
             self._read_others()
         self._on_revision(self._gallery.revision)
@@ -111,7 +95,7 @@ class Writer:
 
     def look(self) -> None:
         """Have what other processes wrote looked for at once."""
-        if self._follows is not None:
+        if self._follows:
             self._wake()
 
     @property
@@ -186,7 +170,7 @@ class Writer:
         """Wait for operations and return what there is; nothing when woken, or when it is time to look at others."""
         largest, patience = (
             (_LARGEST_GROUP, None if self._try_at is None and not self._erasing.left else _TRIED_EVERY_S)
-            if self._follows is None
+            if not self._follows
             else (_LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S)
         )
         group: list[_Submitted] = []
@@ -202,7 +186,7 @@ class Writer:
 
     def _look_at_others(self) -> None:
         """Follow what others wrote. Raises FellBehind, and StoreUnavailable when it could not be read for too long."""
-        if self._follows is None:
+        if not self._follows:
             return
         before = self._gallery.revision
         try:
@@ -215,32 +199,28 @@ class Writer:
             self._on_revision(self._gallery.revision)
 
     def _read_others(self) -> None:
-        with self._store.snapshot() as connection:
-            self._follow(connection)
+        self._store.follow(self._gallery)
         self._read_at = time.monotonic()
-
-    def _follow(self, connection: Connection) -> None:
-        """Bring the gallery to the state that a transaction sees."""
-        if self._follows is not None:
-            changes, revision = changes_since(connection, self._gallery, self._follows)
-            self._gallery.apply(*changes)
-            self._gallery.revision = revision
 
     def _write(self, submitted: list[_Submitted]) -> None:
         # From here on the futures can't be cancelled: when a caller goes away, asyncio cancels what it waited for.
         group = [each for each in submitted if each[1].set_running_or_notify_cancel()]
         if not group:
             return
-        operations = [each if self._follows is None else _recorded(each) for each, _ in group]
+        operations = [each for each, _ in group]
         started = time.perf_counter()
         try:
-            outcomes = self._store.write_group(operations, before=self._follow, meanwhile=self._look_at_others)
-            self._gallery.apply(*(each.change for each in outcomes if isinstance(each, Outcome) and each.change))
+            outcomes = self._store.write(operations, follower=self._follower, meanwhile=self._look_at_others)
+            changes = [each.change for each in outcomes if isinstance(each, Outcome) and each.change is not None]
+            if changes:
+                self._gallery.apply(changes, changes[-1].revision)
         except Exception:
             for _, future in group:
                 future.set_exception(StoreUnavailable("the change may be on disk; this server has to be restarted"))
             raise
-        kept = self._note(outcomes)
+        # It takes all of a group or nothing.
+        kept = not any(isinstance(each, StoreUnavailable) for each in outcomes)
+        self._note(kept=kept)
         self._meter.committed(len(group), time.perf_counter() - started, kept=kept)
         try:
             if any(isinstance(outcome, Outcome) and outcome.erases for outcome in outcomes):
@@ -254,13 +234,15 @@ class Writer:
                 else:
                     future.set_exception(outcome)
 
-    def _note(self, outcomes: Sequence[object]) -> bool:
-        """Note and return whether the store took a group: it takes all of it or nothing."""
-        kept = not any(isinstance(each, StoreUnavailable) for each in outcomes)
+    @property
+    def _follower(self) -> Follower | None:
+        return self._gallery if self._follows else None
+
+    def _note(self, *, kept: bool) -> None:
+        """Note whether the store took what was written."""
         if kept == (self._try_at is not None):
             log.log(logging.INFO if kept else logging.ERROR, "changes can%s be written", " again" if kept else "'t")
         self._try_at = None if kept else time.monotonic() + _TRIED_EVERY_S
-        return kept
 
     def _try_disk(self) -> None:
         """While changes can't be written, write a small one now and then.
@@ -268,22 +250,10 @@ class Writer:
         After a failed fsync that is also what undoes on the disk what was refused: it takes its place in the log.
         """
         if self._try_at is not None and time.monotonic() >= self._try_at:
-            self._note(self._store.write_group([_try], before=self._follow, meanwhile=self._look_at_others))
-            self._on_revision(self._gallery.revision)
-
-
-def _try(transaction: Transaction) -> None:
-    # The time, as SQLite does not write what is there already.
-    transaction.connection.execute("INSERT OR REPLACE INTO meta VALUES ('tried', ?)", (time.time_ns(),))
-
-
-def _recorded(operation: Operation[T]) -> Operation[T]:
-    """Return the operation followed by a record of its change, for other processes."""
-
-    def run(transaction: Transaction) -> Outcome[T]:
-        outcome = operation(transaction)
-        if outcome.change is not None:
-            transaction.record(outcome.change)
-        return outcome
-
-    return run
+            try:
+                self._store.probe(self._look_at_others)
+            except StoreUnavailable as error:
+                log.debug("the disk takes no change yet: %s", error)
+                self._note(kept=False)
+            else:
+                self._note(kept=True)

@@ -1,4 +1,4 @@
-"""`gerbang recall`: how far the server's answers can be trusted."""
+"""`gerbang recall`: whom each search plan misses."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from gerbang import WatchlistClient
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import Session, asks_server
-from gerbang_service.cli.words import PLANS, plan_word
+from gerbang_service.cli.words import MEASURED_PLANS, plan_word
 
 
-@click.command(short_help="Measure whom the search plans miss.")
+@click.command(short_help="Measure whom each search plan misses.")
 @click.option("--sample", default=100, show_default=True, help="Enrolled templates to make probes for.")
 @click.option("--similarity", "similarities", multiple=True, type=float, help="Of the probes to them; may be repeated.")
-@click.option("--plan", "plans", multiple=True, type=click.Choice(PLANS), help="To measure; may be repeated.")
+@click.option("--plan", "plans", multiple=True, type=click.Choice(MEASURED_PLANS), help="To measure; may be repeated.")
 @asks_server
 def recall(session: Session, sample: int, similarities: tuple[float, ...], plans: tuple[str, ...]) -> ExitCode:
     """Measure on the live gallery whom each search plan misses, and how long it takes.

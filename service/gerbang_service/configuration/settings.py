@@ -15,9 +15,10 @@ from typing import Any
 
 from gerbang_service.configuration.addresses import is_loopback, split_address
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.questions import CHOOSABLE
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-PLANS = ("both", "graph", "sweep", "exact")
+PLANS = tuple(each.value for each in CHOOSABLE)
 STAND_IN = "stand-in"
 NO_PACK = "none"
 CPU, CUDA = "cpu", "cuda"

@@ -14,11 +14,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import StoreUnavailable
+from gerbang_service.domain.errors import DataDamaged, StoreUnavailable
 from gerbang_service.gallery.candidates.port import GeneratorProgress
 from gerbang_service.running.list_sizes import ListSizes
 from gerbang_service.running.parts import Parts
-from gerbang_service.store.sqlite import reading
 from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from gerbang_service.telemetry.call_counts import CallCounts
 from gerbang_service.telemetry.certificate_dates import CertificateDates
@@ -99,13 +98,15 @@ class ServerState(Collector):
     def _queues(self) -> Iterator[Metric]:
         parts, settings = self._parts, self._settings
         waiting = {
-            "searches": parts.searches.pending,
+            "searches": parts.lanes.searches.pending,
+            "exact_searches": parts.lanes.exact.pending,
             "images": parts.images.pending,
             "queries": parts.queries.pending,
             "writes": parts.writer.pending,
         }
         limits = {
-            "searches": parts.searches.limit,
+            "searches": parts.lanes.searches.limit,
+            "exact_searches": parts.lanes.exact.limit,
             "images": settings.max_pending_images,
             "queries": parts.queries.limit,
             "writes": settings.max_pending_writes,
@@ -151,11 +152,11 @@ class ServerState(Collector):
     def _store(self) -> Iterator[Metric]:
         stages = self._stages
         try:
-            with self._parts.store.reading() as connection:
-                stored = reading.revision(connection)
+            with self._parts.store.reading() as reader:
+                stored = reader.revision()
             self._on_lists = self._shown(self._list_sizes.at(stored, self._counted))
             readable = True
-        except StoreUnavailable:
+        except (StoreUnavailable, DataDamaged):
             stored, readable = 0, False
         yield _gauge("gerbang_store_readable", "1 when the database could be read just now.", readable)
         yield _gauge(
@@ -174,8 +175,8 @@ class ServerState(Collector):
         yield _by("gerbang_watchlist_subjects", "Subjects on each watchlist.", "watchlist", self._on_lists)
 
     def _counted(self) -> Mapping[str, int]:
-        with self._parts.store.reading() as connection:
-            return reading.subjects_by_watchlist(connection)
+        with self._parts.store.reading() as reader:
+            return reader.subject_counts()
 
     def _behind(self, stored: int) -> int:
         """Return how many stored changes are not searched, after what is being applied just now has had its time."""

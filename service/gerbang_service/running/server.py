@@ -12,9 +12,11 @@ from grpc import aio
 from gerbang_service.access.calls import Observers
 from gerbang_service.access.identity import Identity
 from gerbang_service.access.tcp_ports import Opened, Ports
+from gerbang_service.asking.office import OfficeReads
 from gerbang_service.audit.log import AuditLog
 from gerbang_service.audit.serving import compare, note_start, open_log, open_worker_log
 from gerbang_service.changing.enrolling import Enrolling
+from gerbang_service.changing.office import OfficeChanges
 from gerbang_service.changing.submitting import Writing
 from gerbang_service.configuration.addresses import split_address
 from gerbang_service.configuration.settings import Settings
@@ -31,7 +33,6 @@ from gerbang_service.running.figures import Probes
 from gerbang_service.running.listener import Listener
 from gerbang_service.running.parts import Parts, build
 from gerbang_service.running.telemetry import Telemetry
-from gerbang_service.store.sqlite import reading
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class Server:
         self.stop()
 
     async def _listen(self, ports: Ports, parts: Parts, say: Callable[[str], None]) -> None:
-        add_services = self._services(parts, ports.authentication(parts.store))
+        add_services = self._services(parts, ports.authentication(parts.store.reading))
         self._listener = Listener(self._settings, ports, self._telemetry.interceptors, add_services)
         opened = self._listener.bind()
         self._ports += [split_address(each)[1] for each in (opened.main, opened.tokens) if each]
@@ -167,8 +168,8 @@ class Server:
 
     def _open_audit(self, parts: Parts) -> None:
         settings, cipher = self._settings, parts.store.cipher
-        with parts.store.reading() as connection:
-            revision = reading.revision(connection)
+        with parts.store.reading() as reader:
+            revision = reader.revision()
         if settings.workers > 1:
             self._audit = open_worker_log(settings, cipher, revision)
         else:
@@ -208,14 +209,28 @@ class Server:
         parser = Parser(recogniser.model, recogniser.dimension)
         audit = self._audit
         writing = self._writing = Writing(parts.writer, audit.check if audit is not None else lambda: None)
-        enrolling = Enrolling(parts.matching, parser, parts.store, writing, parts.queries)
+        enrolling = Enrolling(
+            parts.asking,
+            parts.revisions,
+            parts.store,
+            writing,
+            parts.queries,
+            recogniser.model,
+            recogniser.defaults.identification_threshold,
+        )
         facts = ServerFacts(
-            recogniser.pack, recogniser.model, recogniser.dimension, recogniser.defaults, parts.start_time_ns
+            recogniser.pack,
+            recogniser.model,
+            recogniser.dimension,
+            recogniser.defaults,
+            parts.start_time_ns,
+            parts.store.epoch,
         )
         # First: what can't be recorded is not answered, and the others are told of the failure only.
         recorders = () if audit is None else (Recorder(audit, recogniser.model),)
         observer = Observers((*recorders, *self._telemetry.observers))
         guard = Guard(lambda: self._ready, self._stopping.is_set, authenticate, observer)
-        matching = MatchingServicer(parts.matching, enrolling, parser, self._drain, self._open_streams, observer)
-        watchlists = WatchlistServicer(parts, writing, facts)
+        matching = MatchingServicer(parts.asking, enrolling, parser, self._drain, self._open_streams, observer)
+        reads, changes = OfficeReads(parts.store, parts.queries), OfficeChanges(writing)
+        watchlists = WatchlistServicer(reads, changes, parts.gallery, parts.recall_check, facts)
         return adding(guard, matching, watchlists, self._health, reflection=self._settings.reflection)

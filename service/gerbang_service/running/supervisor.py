@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 
 from gerbang_service.audit.log import AuditLog
 from gerbang_service.audit.serving import close_log, compare, note_start, note_workers, open_log, worker_folder
@@ -20,7 +20,6 @@ from gerbang_service.configuration.addresses import check_host, split_address
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.running.process import BEATS_EVERY_S, EXIT_REFUSED
-from gerbang_service.store.sqlite import reading
 from gerbang_service.store.sqlite.data_folder import DataFolder
 from gerbang_service.store.sqlite.vault import key_for
 
@@ -84,8 +83,7 @@ class Supervisor:
         if audit is None:
             return None
         try:
-            with closing(folder.connect(readonly=True)) as connection:
-                compare(audit, self._settings, folder.cipher, reading.revision(connection))
+            compare(audit, self._settings, folder.cipher, folder.revision())
             note_workers(audit)
         except BaseException:
             audit.stop()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from gerbang_service.domain.changes import Change
@@ -167,6 +167,10 @@ class Store(Protocol):
     Durable: what `write` returned is there after a power cut. Atomic: a group of operations is there wholly or not.
     """
 
+    @property
+    def epoch(self) -> str:
+        """A random id of this store's history. Another one than before: revisions began anew, as after a restore."""
+
     def reading(self) -> AbstractContextManager[Reader]:
         """Lend queries that all see the same state."""
 
@@ -193,8 +197,11 @@ class Store(Protocol):
     def follow(self, follower: Follower) -> None:
         """Tell a follower what others wrote since its revision. Raises FellBehind, StoreUnavailable."""
 
-    def probe(self) -> None:
-        """Write something small, durably, to find out whether the store takes changes. Raises StoreUnavailable."""
+    def probe(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Write something small, durably, to find out whether the store takes changes. Raises StoreUnavailable.
+
+        `meanwhile`: as of `write`.
+        """
 
     def erase(
         self, meanwhile: Callable[[], object] = lambda: None, hurried: Callable[[], bool] = lambda: False
@@ -207,3 +214,27 @@ class Store(Protocol):
 
     def close(self) -> None:
         """End; what was written is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """An API token as stored. `digest`: SHA-256 of it; times are ns since the epoch; `watchlists`: None for all."""
+
+    token_id: str
+    digest: bytes = field(repr=False)
+    name: str
+    role: str
+    watchlists: tuple[str, ...] | None
+    create_time_ns: int
+    expire_time_ns: int | None = None
+    revoke_time_ns: int | None = None
+
+
+class TokenReader(Protocol):
+    """The API tokens of a store, of one committed state. Belongs to a thread, as Reader; raises what it raises."""
+
+    def token_version(self) -> int:
+        """Return a number that changes when a token may have changed since this thread last asked. Cheap."""
+
+    def tokens(self) -> list[StoredToken]:
+        """Return all tokens, revoked and expired ones too, in the order of their creation."""

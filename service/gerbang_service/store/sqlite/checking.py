@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from gerbang_service.store.sealing.cipher import AnyCipher, Damaged
+from gerbang_service.domain.errors import DataDamaged
+from gerbang_service.store.sealing.cipher import AnyCipher
 from gerbang_service.store.sealing.keys import OperatorKey
-from gerbang_service.store.sqlite import reading, tokens
+from gerbang_service.store.sqlite import tokens
 from gerbang_service.store.sqlite.connection import Connection
-from gerbang_service.store.sqlite.reading import NOT_OURS
+from gerbang_service.store.sqlite.meta import check_settings, revision_of
+from gerbang_service.store.sqlite.reading import opened_request
 from gerbang_service.store.sqlite.rows import (
+    NOT_OURS,
     SUBJECT_COLUMNS,
     WATCHLIST_COLUMNS,
     subject_labels,
@@ -108,7 +111,7 @@ def check(
 def _try(report: Report, table: str, part: Callable[[Connection], Iterable[str]], connection: Connection) -> None:
     try:
         report.add(part(connection))
-    except sqlite3.Error as error:
+    except (sqlite3.Error, DataDamaged) as error:
         report.add([str(error)])
     except NOT_OURS:
         report.add([f"table {table}: holds what Gerbang does not write"])
@@ -132,8 +135,8 @@ def _pages(connection: Connection, report: Report) -> int:
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
         for table in names.intersection(_TABLES):
             (report.counts[table],) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
-        report.revision = reading.revision(connection)
-    except (sqlite3.Error, *NOT_OURS) as error:
+        report.revision = revision_of(connection)
+    except (sqlite3.Error, DataDamaged, *NOT_OURS) as error:
         report.add([f"pages: {error}"])
     return version
 
@@ -158,7 +161,7 @@ def _open(connection: Connection, key: OperatorKey | None, report: Report) -> No
             )
         else:
             connection.cipher = cipher_of(connection, key)
-    except (sqlite3.Error, *NOT_OURS) as error:
+    except (sqlite3.Error, DataDamaged, *NOT_OURS) as error:
         report.add([str(error)])
         report.unchecked.append("what is encrypted: the data key can't be had")
 
@@ -168,8 +171,8 @@ def _unreadable(connection: Connection) -> bool:
 
 
 def _meta(connection: Connection) -> Iterator[str]:
-    reading.check_settings(connection)
-    revision = reading.revision(connection)
+    check_settings(connection)
+    revision = revision_of(connection)
     if _has(connection, "changes"):
         (latest,) = connection.execute("SELECT max(revision) FROM changes").fetchone()
         if latest is not None and latest > revision:
@@ -205,7 +208,7 @@ def _watchlists(connection: Connection) -> Iterator[str]:
 def _requests(connection: Connection) -> Iterator[str]:
     if not _unreadable(connection):
         for row in connection.execute("SELECT request_id, digest, subject_id, answer FROM requests"):
-            yield from _problem(lambda row=row: reading.opened_request(connection, *row), f"request {row[0]}")
+            yield from _problem(lambda row=row: opened_request(connection, *row), f"request {row[0]}")
 
 
 def _tokens(connection: Connection) -> Iterator[str]:
@@ -217,7 +220,7 @@ def _problem(read: Callable[..., object], where: str) -> Iterator[str]:
     """Yield what is wrong with something, when reading it fails."""
     try:
         read()
-    except Damaged as error:
+    except DataDamaged as error:
         yield str(error) if where in str(error) else f"{where}: {error}"
     except NOT_OURS:
         # Not with the error's own text, which may hold what was read.
@@ -260,7 +263,7 @@ def _vectors(batch: Sequence[Any], cipher: AnyCipher, dimension_of: Callable[[st
     for template_id, subject_id, model, quality, created, sealed in batch:
         try:
             vector = cipher.open(sealed, vector_place(template_id, subject_id, model, quality, created))
-        except Damaged as error:
+        except DataDamaged as error:
             yield str(error)
             continue
         where, dimension = f"template {template_id} of subject {subject_id}: its vector", dimension_of(model)
