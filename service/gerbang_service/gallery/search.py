@@ -65,7 +65,7 @@ class Search:
 
     def answer(self, questions: Sequence[Question], view: View) -> list[Asked]:
         """Answer questions, each by itself, from one state. What happens to it meanwhile is the caller's business."""
-        answers: list[Asked] = [DeadlineTooShort(LATE)] * len(questions)
+        answers: list[Asked | None] = [None] * len(questions)
         groups: dict[tuple[Plan, Scope], list[int]] = {}
         for i, question in enumerate(questions):
             try:
@@ -84,9 +84,9 @@ class Search:
             found = self._answer([questions[i] for i in live], plan, scope, view)
             for i, each in zip(live, found, strict=True):
                 answers[i] = each
-        return answers
+        return [DeadlineTooShort(LATE) if each is None else each for each in answers]
 
-    def _answer(self, questions: Sequence[Question], plan: Plan, scope: Scope, view: View) -> list[Asked]:
+    def _answer(self, questions: Sequence[Question], plan: Plan, scope: Scope, view: View) -> list[Answer | None]:
         lacks: dict[str, Lack] = {}
         if plan is Plan.EXACT:
             found = compare_all(view, scope, questions)
@@ -96,7 +96,7 @@ class Search:
             found = self._levels(group, view)
         state = view.state
         return [
-            DeadlineTooShort(LATE)
+            None
             if each is None
             else Answer(each, scope.default, plan, state.revision, state.size, view.moment_ns, tuple(lacks.values()))
             for each in found
