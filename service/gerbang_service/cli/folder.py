@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from gerbang import GerbangError
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
-from gerbang_service.domain.errors import DataDamaged, StartupError
+from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
 from gerbang_service.running.process import keep_private
 
 P = ParamSpec("P")
@@ -52,11 +51,11 @@ def works_on_files(command: Callable[Concatenate[Output, P], ExitCode]) -> Calla
         except StartupError as error:
             output.fatal(GerbangError(str(error), reason=error.reason))
             code = ExitCode.ERROR
-        except (sqlite3.Error, DataDamaged) as error:
-            whose = (
-                ": run this as the server's user" if getattr(error, "sqlite_errorname", "") == "SQLITE_CANTOPEN" else ""
-            )
-            output.fatal(GerbangError(f"the database can't be used: {error}{whose}", reason="STORE_UNAVAILABLE"))
+        except StoreUnavailable as error:
+            output.fatal(GerbangError(str(error), reason=error.reason))
+            code = ExitCode.ERROR
+        except DataDamaged as error:
+            output.fatal(GerbangError(f"the database can't be used: {error}", reason=error.reason))
             code = ExitCode.ERROR
         except OSError as error:
             said = f"{error.filename}: {error.strerror}" if error.filename else str(error)

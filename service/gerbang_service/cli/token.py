@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,10 @@ from gerbang_service.access.identity import Role
 from gerbang_service.access.tokens import id_of, is_token, new_token
 from gerbang_service.cli.options import InOrder, Moment, watchlists_option
 from gerbang_service.cli.output import NONE, Cell, Output, listed
-from gerbang_service.domain.errors import DataDamaged, FieldInvalid, StartupError
+from gerbang_service.domain.errors import DataDamaged, FieldInvalid, StartupError, StoreUnavailable
 from gerbang_service.domain.identifiers import check_id
 from gerbang_service.store.port import StoredToken
-from gerbang_service.store.sqlite import tokens as table
-from gerbang_service.store.sqlite.connection import DATABASE_FILE, connect, turn_to_write
-from gerbang_service.store.sqlite.schema import MIGRATIONS
-from gerbang_service.store.sqlite.wal_check import refuse_damaged
+from gerbang_service.store.sqlite.commands import TokenTable, token_table
 
 _data = click.option(
     "--data",
@@ -69,9 +65,9 @@ def create(
         raise click.UsageError(f"--expires: {expires.isoformat()} is past")
     expire_time_ns = None if expires is None else int(expires.timestamp() * 1e6) * 1000
     made = new_token(name, Role(role), frozenset(watchlists) or None, expire_time_ns)
-    with _writing(data) as connection:
-        notes = [*_notes(connection, made.stored)]
-        table.add(connection, made.stored)
+    with _tokens(data, writing=True) as table:
+        notes = [*_notes(table, made.stored)]
+        table.add(made.stored)
     output = Output(as_json=as_json)
     for each in notes:
         output.note(each)
@@ -82,12 +78,11 @@ def create(
     output.note(f"Token {made.stored.token_id}; it is shown this once. 'gerbang token revoke' ends it.")
 
 
-def _notes(connection: sqlite3.Connection, made: StoredToken) -> Iterator[str]:
+def _notes(table: TokenTable, made: StoredToken) -> Iterator[str]:
     """Yield what of a new token may not be meant."""
-    known = {name for (name,) in connection.execute("SELECT watchlist_id FROM watchlists")}
-    for name in sorted(set(made.watchlists or ()) - known):
+    for name in sorted(set(made.watchlists or ()) - table.watchlist_ids()):
         yield f"There is no watchlist {name}; the token is bound to it nevertheless."
-    for each in table.all_tokens(connection):
+    for each in table.tokens():
         if each.name == made.name and _state(each) == "in force":
             yield f"Token {each.token_id} has the name {each.name} too, and stays in force."
 
@@ -97,8 +92,8 @@ def _notes(connection: sqlite3.Connection, made: StoredToken) -> Iterator[str]:
 @_json
 def list_all(data: Path, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Show all tokens that were ever made, but not the tokens themselves."""
-    with _connection(_database(data)) as connection:
-        tokens = table.all_tokens(connection)
+    with _tokens(data) as table:
+        tokens = table.tokens()
     output = Output(as_json=as_json)
     if as_json:
         output.document({"tokens": [_document(each) for each in tokens]})
@@ -112,9 +107,9 @@ def revoke(token_id: str, data: Path) -> None:
     """Revoke the token ID, as 'gerbang token list' shows it. Within a second it lets nobody in, for good."""
     if is_token(token_id):
         token_id = id_of(token_id)
-    with _writing(data) as connection:
-        done = table.revoke(connection, token_id, time.time_ns())
-        known = {each.token_id: each for each in table.all_tokens(connection)}
+    with _tokens(data, writing=True) as table:
+        done = table.revoke(token_id, time.time_ns())
+        known = {each.token_id: each for each in table.tokens()}
     if not done and token_id in known:
         raise click.ClickException(f"token {token_id} was revoked already, at {_time(known[token_id].revoke_time_ns)}")
     if not done:
@@ -122,39 +117,15 @@ def revoke(token_id: str, data: Path) -> None:
     click.echo(f"revoked {token_id}")
 
 
-def _database(folder: Path) -> Path:
-    database = folder / DATABASE_FILE
-    if not database.is_file():
-        raise click.ClickException(f"{folder} has no database yet: the first 'gerbang serve' makes it")
-    try:
-        refuse_damaged(database)
-    except StartupError as error:
-        raise click.ClickException(str(error)) from error
-    return database
-
-
 @contextmanager
-def _connection(database: Path) -> Iterator[sqlite3.Connection]:
-    folder = database.parent
+def _tokens(folder: Path, *, writing: bool = False) -> Iterator[TokenTable]:
     try:
-        with closing(connect(database)) as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != len(MIGRATIONS):
-                raise click.ClickException(f"{folder} is of another version: start this version's server on it first")
-            yield connection
-    except (sqlite3.Error, DataDamaged) as error:
-        raise click.ClickException(f"{database} can't be used: {error}") from error
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[sqlite3.Connection]:
-    try:
-        database = _database(folder)
-        # First: the database of a folder that is not this user's must not get files of theirs beside it.
-        with turn_to_write(folder), _connection(database) as connection:
-            yield connection
+        with token_table(folder, writing=writing) as table:
+            yield table
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+    except (StartupError, StoreUnavailable, DataDamaged) as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _document(stored: StoredToken) -> dict[str, Any]:
