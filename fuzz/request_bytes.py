@@ -23,7 +23,7 @@ PARSER = parsing.Parser("a" * 64, 16)
 
 
 def _enroll(request: pb.EnrollRequest) -> None:
-    assert len(PARSER.enrolment(request).digest()) == 32
+    assert len(PARSER.enrolment(request).content.digest()) == 33
 
 
 def _batch(request: pb.IdentifyBatchRequest) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gerbang import CounterClient, GateClient, WatchlistClient
-from running import RunningServer
+from running import FreshServer, RunningServer
+
+# Compiled modules are kept, whatever the shell says: hundreds of servers and commands are started, and to compile each
+# time what they import would be half of a start.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -38,14 +44,14 @@ def real_faces() -> Path:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server with the stand-in pack, shared by all tests: each uses subjects and watchlists of its own names."""
-    with RunningServer(tmp_path_factory.mktemp("shared") / "data", "--pack", "stand-in") as running:
+    with FreshServer(tmp_path_factory.mktemp("shared") / "data", "--pack", "stand-in") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def real_server(tmp_path_factory: pytest.TempPathFactory, real_pack: Path) -> Iterator[RunningServer]:
     """A server with the real pack, shared by all tests."""
-    with RunningServer(tmp_path_factory.mktemp("real") / "data", "--pack", str(real_pack)) as running:
+    with FreshServer(tmp_path_factory.mktemp("real") / "data", "--pack", str(real_pack)) as running:
         yield running
 
 
@@ -53,7 +59,7 @@ def real_server(tmp_path_factory: pytest.TempPathFactory, real_pack: Path) -> It
 def templates_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server without a face pack, of templates of 16 dimensions, shared by all tests; threshold 0.5."""
     data = tmp_path_factory.mktemp("templates") / "data"
-    with RunningServer(data, "--pack", "none", "--dimension", "16", "--threshold", "0.5") as running:
+    with FreshServer(data, "--pack", "none", "--dimension", "16", "--threshold", "0.5") as running:
         yield running
 
 

@@ -10,11 +10,12 @@ import sys
 import threading
 from base64 import b64encode
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
+from forked import Forked
 from gerbang_service.store.sealing.keys import OperatorKey, find_key
 
 START_TIMEOUT_S = 60.0
@@ -50,24 +51,26 @@ class RunningServer:
     Its data is encrypted with KEY unless `env` or `options` say otherwise.
     """
 
+    FORKED: ClassVar = True
+
     def __init__(self, data: Path, *options: str, wait_ready: bool = True, env: dict[str, str] | None = None) -> None:
         self.data = data
         arguments = ["serve", "--listen", "127.0.0.1:0", "--data", str(data), *options]
         self._stderr_file = data.parent / f"{data.name}.stderr"
-        with self._stderr_file.open("ab") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gerbang_service.cli", *arguments],
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-                env={**os.environ, "GERBANG_KEY": KEY, **(env or {})},
-            )
+        self.process = self._begin(arguments, {**os.environ, "GERBANG_KEY": KEY, **(env or {})})
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.address = self.expect("listening on ").removeprefix("listening on ")
         if wait_ready:
             self.expect("ready")
+
+    def _begin(self, arguments: list[str], env: dict[str, str]) -> subprocess.Popen[str] | Forked:
+        if self.FORKED and "LD_PRELOAD" not in env:
+            return Forked(arguments, env, self._stderr_file)
+        command = [sys.executable, "-m", "gerbang_service.cli", *arguments]
+        with self._stderr_file.open("ab") as stderr:
+            return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=env)
 
     @property
     def pid(self) -> int:
@@ -130,3 +133,9 @@ class RunningServer:
             self.stop()
         else:
             self.wait()
+
+
+class FreshServer(RunningServer):
+    """A server with an interpreter of its own, as an operator's: for tests of starts and ends, and for shared ones."""
+
+    FORKED = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -13,18 +12,16 @@ import pytest
 
 from audit.logs import entries, wait_for
 from crash.templates import TEMPLATES, samples_of, template
+from forked import run_gerbang
 from gerbang import GateClient, GerbangError, WatchlistClient
 from gerbang_service.cli.exits import ExitCode
 from running import KEY, RunningServer
+from store.people import environment
 
 
 def gerbang(*arguments: object, key: bool = True) -> subprocess.CompletedProcess[str]:
     """Run `gerbang audit`; with the key of the test servers in the environment, or without any."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GERBANG")}
-    command = [sys.executable, "-m", "gerbang_service.cli", "audit", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env=env | ({"GERBANG_KEY": KEY} if key else {})
-    )
+    return run_gerbang("audit", *map(str, arguments), env=environment(KEY if key else None))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +115,7 @@ def test_follow_shows_what_comes(tmp_path: Path) -> None:
     data = tmp_path / "data"
     options = ("--audit-file-mb", "0.002")
     with RunningServer(data, *TEMPLATES, *options) as running, WatchlistClient(running.address) as office:
-        command = [
+        show = [
             sys.executable,
             "-m",
             "gerbang_service.cli",
@@ -131,7 +128,7 @@ def test_follow_shows_what_comes(tmp_path: Path) -> None:
         ]
         output = tmp_path / "output"
         with output.open("w") as stdout:
-            following = subprocess.Popen([*command, "--data", str(data)], stdout=stdout)
+            following = subprocess.Popen([*show, "--data", str(data)], stdout=stdout)
         try:
             for number in range(10):
                 office.enroll(f"p-{number}", samples_of(number))

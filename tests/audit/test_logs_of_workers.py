@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 from audit.logs import entries, verify, wait_for
+from crash.processes import kill_family
 from crash.templates import TEMPLATES, samples_of, template
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1.subject_pb2 import Subject
@@ -59,10 +60,7 @@ def test_the_next_start_finds_all_changes_recorded(data: Path) -> None:
     for life, options in enumerate((WORKERS, WORKERS, ())):
         with RunningServer(data, *TEMPLATES, *options) as running:
             enrol(running.address, 10 * life, 5)
-            for process in (running.pid, *worker_processes(running)[-2:]):
-                if options or process == running.pid:
-                    os.kill(process, signal.SIGKILL)
-            running.wait()
+            kill_family(running.process)
     with RunningServer(data, *TEMPLATES):
         pass
     events = {each.get("event") for folder in chain_folders(data / "audit") for each in entries(folder)}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from audit.logs import entries
+from crash.processes import kill_family
 from crash.templates import TEMPLATES
 from gerbang_service.audit.files import log_files
 from gerbang_service.audit.verdict import CUT, HEAD, MISPLACED
@@ -93,7 +94,7 @@ def test_the_supervisor_s_own_log_gone_is_found(data: Path) -> None:
 def test_killed_as_a_whole_nothing_is_said_to_be_missing(data: Path) -> None:
     """What was recorded before a kill is older than the logs; what is recorded at the next start holds as well."""
     running = RunningServer(data, *WORKERS)
-    running.kill()
+    kill_family(running.process)
     RunningServer(data, *WORKERS).stop()
     assert verified(data / "audit") == {}
 

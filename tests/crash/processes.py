@@ -9,6 +9,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from forked import Forked
+
 
 def children(pid: int) -> list[int]:
     """Return the processes that a process has started."""
@@ -18,7 +20,7 @@ def children(pid: int) -> list[int]:
         return []
 
 
-def kill_family(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+def kill_family(process: subprocess.Popen[str] | subprocess.Popen[bytes] | Forked) -> None:
     """Kill a server with its workers, and wait for their end."""
     if process.poll() is None:
         process.send_signal(signal.SIGSTOP)  # it must not start another meanwhile

@@ -13,7 +13,7 @@ from crash.templates import TEMPLATES, samples_of, template
 from gerbang import EnrollRequest, WatchlistClient, enroll_request
 from gerbang.v1.matching_service_pb2 import IdentifyRequest
 from gerbang.v1.matching_service_pb2_grpc import MatchingServiceStub
-from running import RunningServer
+from running import FreshServer as RunningServer
 
 
 def test_calls_in_flight_at_the_end_are_answered_or_unavailable(data: Path) -> None:

@@ -14,7 +14,8 @@ from gerbang import GateClient, WatchlistClient, enroll_request
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sqlite.store import SqliteStore
 from pictures import photo
-from running import RunningServer, StartRefused
+from running import FreshServer as RunningServer
+from running import StartRefused
 
 REFUSED = 3
 

@@ -42,7 +42,7 @@ class GalleryMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "office"):
-            self.office.gallery.graph.stop()
+            self.office.gallery.stop()
 
     def _enrol(self, *lists: str, until_ns: int | None = None) -> None:
         self.number += 1

@@ -19,7 +19,8 @@ from gerbang_service.configuration.addresses import is_loopback, split_address
 from gerbang_service.configuration.settings import Settings, read_toml
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.faces.standin.drawing import draw_face, encode_jpeg
-from running import RunningServer, StartRefused, health_stub
+from running import FreshServer as RunningServer
+from running import StartRefused, health_stub
 
 TEMPLATES = ("--pack", "none", "--dimension", "4", "--threshold", "0.5")
 
@@ -111,7 +112,9 @@ def test_the_last_line_of_an_orderly_stop_says_so(data: Path, workers: str) -> N
     options = ("--pack", "none", "--dimension", "4", "--threshold", "0.5", "--workers", workers)
     with RunningServer(data, *options) as running:
         assert running.stop() == 0
-    assert re.fullmatch(r".* INFO gerbang_service\.(server|supervisor): stopped", running.stderr.splitlines()[-1])
+    assert re.fullmatch(
+        r".* INFO gerbang_service\.running\.(server|supervisor): stopped", running.stderr.splitlines()[-1]
+    )
 
 
 def test_a_recogniser_without_a_known_threshold_needs_one(data: Path) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forked import run_gerbang
 from gerbang import WatchlistClient
 from running import KEY
 
@@ -56,13 +56,15 @@ def bytes_of(seed: int) -> tuple[bytes, bytes]:
     return unit(seed).astype("<f4").tobytes(), secret(seed).encode()
 
 
+def environment(key: str | None = KEY) -> dict[str, str]:
+    """Return the environment of a command: as it is here, with this key alone of what is Gerbang's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GERBANG")}
+    return kept if key is None else {**kept, "GERBANG_KEY": key}
+
+
 def gerbang(*arguments: str | Path, key: str | None = KEY) -> subprocess.CompletedProcess[str]:
     """Run a command of `gerbang`, with KEY in its environment unless told otherwise."""
-    environment: dict[str, Any] = (
-        {"PATH": "/usr/bin:/bin"} if key is None else {"PATH": "/usr/bin:/bin", "GERBANG_KEY": key}
-    )
-    command = [sys.executable, "-m", "gerbang_service.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    return run_gerbang(*arguments, env=environment(key))
 
 
 def with_a_flipped_bit(database: Path) -> bytes:

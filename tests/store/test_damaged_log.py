@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,21 @@ HEADER = 32
 NO_AUDIT = "--no-audit-log"
 
 
-@pytest.fixture
-def killed(data: Path) -> Path:
+@pytest.fixture(scope="module")
+def killed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of a server that was killed when it had acknowledged ten people."""
+    data = tmp_path_factory.mktemp("killed") / "data"
     running = RunningServer(data, *TEMPLATES, NO_AUDIT)
     with WatchlistClient(running.address) as office:
         enrol(office, *range(PEOPLE))
     running.kill()
     return data
+
+
+@pytest.fixture
+def killed(killed_once: Path, data: Path) -> Path:
+    """A copy of it for one test."""
+    return Path(shutil.copytree(killed_once, data))
 
 
 def flip(data: Path, at: float) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from gerbang import CounterClient, WatchlistClient
 from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
-from running import KEY, RunningServer, StartRefused
-from store.people import DATABASE, DIMENSION, TEMPLATES, bytes_of, gerbang, secret, traces, unit
+from running import RunningServer, StartRefused
+from store.people import DATABASE, DIMENSION, TEMPLATES, bytes_of, environment, gerbang, secret, traces, unit
 
 PEOPLE = 300
 
@@ -97,9 +97,7 @@ def test_killed_while_encrypting_nothing_is_lost(data: Path) -> None:
         for file in data.glob(f"{DATABASE}*"):
             file.unlink()
         (data / DATABASE).write_bytes(whole)
-        process = subprocess.Popen(
-            command, env={"PATH": "/usr/bin:/bin", "GERBANG_KEY": KEY}, stdout=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
         time.sleep(chance.uniform(0.3 * takes, takes))
         process.kill()
         process.wait()

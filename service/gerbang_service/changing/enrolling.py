@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.access import bounds
 from gerbang_service.access.identity import Identity
-from gerbang_service.asking.matching import Matching
+from gerbang_service.asking.asking import Asking
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
 from gerbang_service.changing.storing import NewEnrolment, OnExisting, Stored, earlier_answer, store
@@ -38,12 +38,21 @@ Rejection: TypeAlias = FaceRejected | InputError | ModelMismatch
 REJECTIONS: Final = (FaceRejected, InputError, ModelMismatch)
 
 
+class Content(Protocol):
+    """What a request asks for. Its methods are called in a thread: they may take long."""
+
+    def digest(self) -> bytes:
+        """Return a digest of it."""
+
+    def has(self, digest: bytes) -> bool:
+        """Tell whether a digest, perhaps one of an older program's, is of the same content."""
+
+
 @dataclass(frozen=True, slots=True)
 class Enrolment:
     """A person to enrol, as a caller asks for it. `samples`: 1 to 20; one that is none is the error that it is.
 
-    `request_id`: in canonical form, empty for none. `digest` makes a digest of the content, for recognising repeats; it
-    is called in a thread, since it may take long.
+    `request_id`: in canonical form, empty for none. `content`: what is asked for, for recognising repeats.
     """
 
     subject: Subject
@@ -51,7 +60,7 @@ class Enrolment:
     on_existing: OnExisting
     allow_partial: bool
     request_id: str
-    digest: Callable[[], bytes]
+    content: Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,7 @@ class Enrolling:
     `model`: fingerprint of the recogniser; `threshold`: a cosine from which on two faces are the same person's.
     """
 
-    matching: Matching
+    asking: Asking
     revisions: Revisions
     store: Store
     writing: Writing
@@ -114,7 +123,7 @@ class Enrolling:
             digest, earlier = await self.queries.run(partial(self._earlier, wanted), deadline)
             if earlier is not None:
                 return await self._replayed(earlier, caller, deadline)
-        samples = await self._features(wanted, deadline, lane or self.matching.lane())
+        samples = await self._features(wanted, deadline, lane or self.asking.lane())
         vectors = [each.vector for each in samples if isinstance(each, Features)]
         new = NewEnrolment(
             wanted.subject,
@@ -125,7 +134,7 @@ class Enrolling:
             digest,
         )
         with self.in_flight.others() as others:
-            visible = await self.matching.duplicates(vectors, wanted.subject.subject_id, deadline, caller.watchlists)
+            visible = await self.asking.duplicates(vectors, wanted.subject.subject_id, deadline, caller.watchlists)
             if turn is not None:
                 await turn.comes()
             deadline.check()
@@ -142,9 +151,9 @@ class Enrolling:
         )
 
     def _earlier(self, wanted: Enrolment) -> tuple[bytes, AnsweredRequest | None]:
-        digest = wanted.digest()
         with self.store.reading() as reader:
-            return digest, earlier_answer(reader, wanted.request_id, digest)
+            earlier = earlier_answer(reader, wanted.request_id, wanted.content.has)
+        return (wanted.content.digest(), None) if earlier is None else (b"", earlier)
 
     async def _replayed(self, earlier: AnsweredRequest, caller: Identity, deadline: Deadline) -> Enrolled:
         """Answer a repeat of what is stored now, when that is visible here: others may have written it."""
@@ -183,7 +192,7 @@ class Enrolling:
         if isinstance(sample, REJECTIONS):
             return sample
         try:
-            return await self.matching.features(sample, ENROLMENT, deadline, lane)
+            return await self.asking.features(sample, ENROLMENT, deadline, lane)
         except REJECTIONS as rejection:
             return rejection
 

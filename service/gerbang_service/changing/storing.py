@@ -6,9 +6,10 @@ import dataclasses
 import hmac
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import TypeAlias
 
 from gerbang_service.access.identity import Identity
@@ -58,10 +59,11 @@ StoredOrBefore: TypeAlias = Stored | AnsweredRequest
 """What became of an enrolment: it was stored, or its request was answered before."""
 
 
-def earlier_answer(reader: Reader, request_id: str, digest: bytes) -> AnsweredRequest | None:
+def earlier_answer(reader: Reader, request_id: str, same: Callable[[bytes], bool]) -> AnsweredRequest | None:
     """Return the answer to a request that was answered before, or None for a new one.
 
-    Raises FieldInvalid when the id was used for other content, SubjectNotFound when the subject was deleted since.
+    `same` tells whether a digest is of the content that is asked for now. Raises FieldInvalid when the id was used for
+    other content, SubjectNotFound when the subject was deleted since.
     """
     earlier = reader.answered(request_id) if request_id else None
     if earlier is None:
@@ -71,7 +73,7 @@ def earlier_answer(reader: Reader, request_id: str, digest: bytes) -> AnsweredRe
             f"subject {earlier.subject_id}, enrolled by this request_id, was deleted since",
             subject_id=earlier.subject_id,
         )
-    if not hmac.compare_digest(earlier.digest, digest):
+    if not same(earlier.digest):
         raise FieldInvalid("request_id", "was used before for a different request")
     return earlier
 
@@ -80,7 +82,7 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
     """Enrol a subject or add to one; answers the earlier answer when the request was answered before."""
 
     def operation(transaction: Transaction) -> Outcome[StoredOrBefore]:
-        earlier = earlier_answer(transaction, new.request_id, new.digest)
+        earlier = earlier_answer(transaction, new.request_id, partial(hmac.compare_digest, new.digest))
         if earlier is not None:
             return Outcome(earlier)
         bounds.check_enrolment(caller, transaction, new.subject.subject_id)

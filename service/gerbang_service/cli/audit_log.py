@@ -21,7 +21,7 @@ from gerbang_service.audit.verdict import Verdict
 from gerbang_service.audit.verifying import Unkeyed, verify_files, verify_logs
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.folder import key_file_option, works_on_files
-from gerbang_service.cli.options import Moment
+from gerbang_service.cli.moments import Moment, zone_option
 from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sealing.keys import find_key
@@ -105,8 +105,9 @@ def head(output: Output, paths: tuple[Path, ...], data: Path | None) -> ExitCode
 @click.command()
 @_paths
 @_data
-@click.option("--since", type=Moment(), help="From this time on (ISO 8601; UTC unless it has an offset).")
-@click.option("--until", type=Moment(), help="Before this time.")
+@click.option("--since", type=Moment(), help="From this date on, or this time with its offset.")
+@click.option("--until", type=Moment(to_its_end=True), help="To the end of this date, or before this time.")
+@zone_option
 @click.option("--identity", default="", metavar="NAME", help="Calls of this identity.")
 @click.option("--role", type=click.Choice([each.value for each in Role]), help="Calls of this role.")
 @click.option("--rpc", type=click.Choice(sorted(RPCS[Role.ADMIN])), help="Calls of this rpc.")
@@ -249,6 +250,10 @@ def _value(value: Any) -> str:  # noqa: ANN401 - what JSON has
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-@click.group(short_help="Who did what to whom.", commands=(verify, head, show))
+@click.group(short_help="Read and prove the log of who did what to whom.")
 def audit() -> None:
     """Read and prove the log of who did what to whom."""
+
+
+for _command in (show, verify, head):
+    audit.add_command(_command)

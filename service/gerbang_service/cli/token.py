@@ -13,7 +13,8 @@ import click
 
 from gerbang_service.access.identity import Role
 from gerbang_service.access.tokens import id_of, is_token, new_token
-from gerbang_service.cli.options import InOrder, Moment, watchlists_option
+from gerbang_service.cli.moments import Moment, zone_option
+from gerbang_service.cli.options import InOrder, watchlists_option
 from gerbang_service.cli.output import NONE, Cell, Output, listed
 from gerbang_service.domain.errors import DataDamaged, FieldInvalid, StartupError, StoreUnavailable
 from gerbang_service.domain.identifiers import check_id
@@ -45,7 +46,12 @@ def token() -> None:
 @click.option("--role", type=click.Choice([each.value for each in Role]), required=True, help="What it allows.")
 @click.option("--name", default="", help="Whose it is, for lists and the audit log. Default: its id.")
 @watchlists_option("Bind it to this list; may be repeated. Default: to none.")
-@click.option("--expires", type=Moment(), help="From when on it lets nobody in (ISO 8601). Default: never.")
+@click.option(
+    "--expires",
+    type=Moment(to_its_end=True),
+    help="Until when it lets somebody in: a date, which is its last day, or a time with its offset. Default: for ever.",
+)
+@zone_option
 @_json
 def create(
     data: Path,

@@ -154,7 +154,7 @@ class Settings:
             choices = field.metadata.get("choices")
             if choices:
                 self._require(field.name, getattr(self, field.name) in choices, f"must be one of {choices}")
-        self._check_watching()
+        self._check_telemetry()
         self._check_access()
 
     def _check_access(self) -> None:
@@ -180,7 +180,7 @@ class Settings:
             _, port = split_address(self.token_listen, "token_listen")
             self._require("token_listen", port == 0 or self.token_listen != self.listen, "is the address of `listen`")
 
-    def _check_watching(self) -> None:
+    def _check_telemetry(self) -> None:
         """Numbers of hits by list, and who called when, are nobody's business who can merely reach the port."""
         if self.metrics_listen:
             self._require(

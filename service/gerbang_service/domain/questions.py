@@ -91,19 +91,6 @@ class Lack:
 
 
 @dataclass(frozen=True, slots=True)
-class GeneratorState:
-    """How far a generator follows the gallery: live templates that it holds, and that it does not hold yet.
-
-    `failed`: it proposes nobody any more.
-    """
-
-    name: str
-    indexed: int
-    pending: int
-    failed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to a question, of one state: that of `revision`, with `size` templates, at `moment_ns`.
 

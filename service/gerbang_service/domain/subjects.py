@@ -9,21 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.domain.errors import FieldInvalid
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """What was measured of a face image.
-
-    `inter_eye_px`: pixels, >= 0. `sharpness`: variance of the Laplacian of the aligned 112x112 grey crop, >= 0.
-    `brightness`: mean luma of that crop, 0 to 255. `yaw`, `roll`: degrees.
-    """
-
-    inter_eye_px: float
-    sharpness: float
-    brightness: float
-    yaw: float
-    roll: float
+from gerbang_service.domain.faces import Quality
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import matching_service_pb2_grpc, sample_pb2
 from gerbang_service.access import calls
 from gerbang_service.access.calls import Observer
-from gerbang_service.asking.matching import Matching
+from gerbang_service.asking.asking import Asking
 from gerbang_service.changing.enrolling import Enrolling
 from gerbang_service.domain.errors import FieldInvalid, GerbangError
 from gerbang_service.domain.faces import FaceChoice
@@ -37,7 +37,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
     def __init__(
         self,
-        matching: Matching,
+        asking: Asking,
         enrolling: Enrolling,
         parser: Parser,
         drain: Drain,
@@ -46,7 +46,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
     ) -> None:
         """`observer` is told here of the items of streams; of everything else by the guard."""
         self._observer = observer
-        self._matching = matching
+        self._asking = asking
         self._enrolling = enrolling
         self._parser = parser
         self._drain = drain
@@ -70,7 +70,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
         self, requests: AsyncIterable[pb.EnrollRequest], context: Context
     ) -> AsyncIterator[pb.EnrollResponse]:
         """Enrol many, one answer an item, in order."""
-        deadline, lane = _deadline(context), self._matching.lane()
+        deadline, lane = _deadline(context), self._asking.lane()
 
         async def work(request: pb.EnrollRequest, turn: Turn) -> pb.EnrollResponse:
             call = calls.begin_item()
@@ -90,18 +90,18 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
     async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:
         """Compare 1:1."""
         asked = self._parser.verification(request, calls.caller())
-        return mapping.verification(await self._matching.verify(asked, _deadline(context)))
+        return mapping.verification(await self._asking.verify(asked, _deadline(context)))
 
     async def Identify(self, request: pb.IdentifyRequest, context: Context) -> pb.IdentifyResponse:
         """Search 1:N."""
-        outcome = await self._matching.identify(self._parser.search(request, calls.caller()), _deadline(context))
+        outcome = await self._asking.identify(self._parser.search(request, calls.caller()), _deadline(context))
         return mapping.identification(outcome, request.sequence)
 
     async def IdentifyStream(
         self, requests: AsyncIterable[pb.IdentifyRequest], context: Context
     ) -> AsyncIterator[pb.IdentifyResponse]:
         """Search 1:N for every item, answered as each is ready."""
-        work = partial(self._identify_item, deadline=_deadline(context), lane=self._matching.lane())
+        work = partial(self._identify_item, deadline=_deadline(context), lane=self._asking.lane())
         with self._open.admit(context.peer()):
             async for response in as_ready(aiter(requests), self._drain, work, window=_WINDOW):
                 yield response
@@ -111,7 +111,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
     ) -> pb.IdentifyResponse:
         call = calls.begin_item()
         try:
-            outcome = await self._matching.identify(self._parser.search(request, calls.caller()), deadline, lane)
+            outcome = await self._asking.identify(self._parser.search(request, calls.caller()), deadline, lane)
             response = mapping.identification(outcome, request.sequence)
             await self._observer.answered(call, request, response)
         except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
@@ -130,7 +130,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
             raise FieldInvalid("requests", f"must be 1 to {MAX_BATCH}", count=len(request.requests))
         parsed = [self._try_parse(each) for each in request.requests]
         searches = [each for each in parsed if isinstance(each, Search1N)]
-        answers = iter(await self._matching.identify_many(searches, _deadline(context), self._matching.lane()))
+        answers = iter(await self._asking.identify_many(searches, _deadline(context), self._asking.lane()))
         outcomes = [next(answers) if isinstance(each, Search1N) else each for each in parsed]
         return pb.IdentifyBatchResponse(
             responses=[
@@ -150,7 +150,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
     async def Extract(self, request: pb.ExtractRequest, context: Context) -> pb.ExtractResponse:
         """Make a template of an image."""
         image = self._parser.image("", request.image, request.face_choice, FaceChoice.LARGEST)
-        extracted = await self._matching.extract(image, _deadline(context))
+        extracted = await self._asking.extract(image, _deadline(context))
         return pb.ExtractResponse(
             template=sample_pb2.Template(vector=extracted.vector.astype("<f4").tobytes(), model=self._parser.model),
             face=mapping.face(extracted.face),

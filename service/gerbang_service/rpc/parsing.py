@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import sample_pb2
 from gerbang_service.access import bounds
@@ -16,7 +14,7 @@ from gerbang_service.domain.identifiers import check_id, check_request_id, check
 from gerbang_service.domain.questions import Search1N, Verify1
 from gerbang_service.domain.samples import ImageSample, Sample, TemplateSample
 from gerbang_service.domain.templates import check_model, unit_vector
-from gerbang_service.rpc.digests import content_digest
+from gerbang_service.rpc.digests import RequestContent
 from gerbang_service.rpc.enums import CHOICES, DIRECTIONS, ON_EXISTING, chosen_plan, word
 from gerbang_service.rpc.fields import lists, revision, subject
 
@@ -87,7 +85,7 @@ class Parser:
             on_existing=word("on_existing", request.on_existing, ON_EXISTING),
             allow_partial=request.allow_partial,
             request_id=check_request_id(request.request_id),
-            digest=partial(content_digest, request),
+            content=RequestContent(request),
         )
 
     def _enrolled(self, field: str, sample: sample_pb2.Sample) -> Sample | Rejection:

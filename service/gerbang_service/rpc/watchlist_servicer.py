@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +17,7 @@ from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.changing.office import OfficeChanges
 from gerbang_service.domain.identifiers import check_id
 from gerbang_service.domain.questions import Defaults
+from gerbang_service.gallery.candidates.port import GeneratorProgress
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.rpc import mapping, office_parsing
 from gerbang_service.rpc.enums import PLAN_NUMBERS
@@ -123,7 +125,8 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
         """Tell what the server is and holds."""
-        facts, progress, count = self._facts, self._gallery.graph_progress(), self._check.count
+        facts, generators, count = self._facts, self._gallery.progress(), self._check.count
+        graph = _graph(generators)
         return pb.GetServerInfoResponse(
             version=version("gerbang"),
             face_pack=facts.face_pack,
@@ -136,24 +139,28 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
             watchlist_count=len(self._gallery.watchlists),
             revision=self._gallery.revision,
             plan=PLAN_NUMBERS[facts.defaults.plan],
-            graph=pb.GraphProgress(indexed=progress.indexed, pending=progress.pending, tombstones=progress.tombstones),
+            graph=pb.GraphProgress(indexed=graph.indexed, pending=graph.pending, tombstones=graph.tombstones),
             start_time=mapping.timestamp(facts.start_time_ns),
-            audit=pb.SelfAudit(audited=count.audited, missed=count.missed, skipped=count.skipped),
-            generators=[mapping.generator(each) for each in self._gallery.generators()],
+            audit=pb.SelfAudit(audited=count.checked, missed=count.missed, skipped=count.skipped),
+            generators=[mapping.generator(each) for each in generators],
             epoch=facts.epoch,
         )
 
     async def MeasureRecall(self, request: pb.MeasureRecallRequest, context: Context) -> pb.MeasureRecallResponse:
         """Measure how many people each plan misses."""
         wanted = office_parsing.recall(request)
-        progress = self._gallery.graph_progress()
-        size = self._gallery.size
+        graph, size = _graph(self._gallery.progress()), self._gallery.size
         measured = await self._check.measure(wanted, _deadline(context))
         return pb.MeasureRecallResponse(
             measurements=[mapping.recall(each) for each in measured],
             gallery_size=size,
-            graph_indexed=progress.indexed,
+            graph_indexed=graph.indexed,
         )
+
+
+def _graph(generators: Sequence[GeneratorProgress]) -> GeneratorProgress:
+    """Return how far the graph follows, which clients of before there were several generators ask for."""
+    return next(each for each in generators if each.name == "graph")
 
 
 def _deadline(context: Context) -> Deadline:

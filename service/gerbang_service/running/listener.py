@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from grpc import aio
 
-from gerbang_service.access.ports import Opened, Ports
+from gerbang_service.access.tcp_ports import Opened, Ports
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import Failed, StartupError
 
@@ -40,6 +40,8 @@ def options(max_message_mb: int, *, shared_port: bool = False) -> tuple[tuple[st
         # A peer that is gone without a word, or stopped, is found by pings, and its calls are ended.
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        # To these pings, too: gRPC would wait a minute for the answer to any.
+        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.http2.max_pings_without_data", 0),
         # A client that was away so long connects anew with its next call.
         ("grpc.max_connection_idle_ms", _IDLE_MS),
@@ -64,7 +66,7 @@ class Listener:
 
     grpc.aio decodes the path of a request that is of none of its registered methods in its accepting loop, and one that
     is not UTF-8 ends that loop, and with it the server: whoever can open a connection could stop the service with one
-    request. So the server is watched, and a new one with the same services takes its place: connections are lost, and
+    request. So its end is waited for, and a new one with the same services takes its place: connections are lost, and
     clients connect again; the gallery stays in memory.
     """
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gerbang_service.asking.matching import Matching
+from gerbang_service.asking.asking import Asking, Lanes
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.writer import Writer
@@ -18,6 +18,7 @@ from gerbang_service.configuration.settings import NO_PACK, Settings
 from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
 from gerbang_service.domain.questions import Defaults, Plan
 from gerbang_service.gallery.candidates.graph import GraphSettings
+from gerbang_service.gallery.candidates.one_thread import search_alone
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
 from gerbang_service.store.sqlite.store import SqliteStore
@@ -30,13 +31,15 @@ from gerbang_service.threads.pool import Pool
 
 if TYPE_CHECKING:
     from gerbang_service.faces.packs import FacePack
-    from gerbang_service.faces.pipeline import FacePipeline
+    from gerbang_service.faces.port import FacePipeline
 
 log = logging.getLogger(__name__)
 
 # Queries of what is stored are short; two threads keep a slow one from holding up the others.
 _QUERY_THREADS = 2
 _MAX_PENDING_QUERIES = 256
+# Searches by exact comparison take a tenth of a second each among a million: who waits for more has given up.
+_MAX_PENDING_EXACT = 256
 _UNNAMED_MODEL = "unspecified"
 
 
@@ -58,19 +61,20 @@ class Parts:
     recogniser: Recogniser
     store: SqliteStore
     gallery: Gallery
-    matching: Matching
+    asking: Asking
     revisions: Revisions
     writer: Writer
     queries: Pool
     images: Pool
-    searches: Batcher
-    audit: RecallCheck
+    lanes: Lanes
+    recall_check: RecallCheck
     start_time_ns: int
 
-    def load(self) -> None:
+    def load(self, check: Callable[[], None] = lambda: None) -> None:
         """Fill the gallery from the store and start following it; blocks, for seconds with a large gallery.
 
-        Raises StartupError when something stored is damaged: nobody is left out without a word.
+        `check` is called between batches, and ends the loading by raising. Raises StartupError when something stored is
+        damaged: nobody is left out without a word.
         """
         started = time.monotonic()
         model = self.recogniser.model
@@ -79,22 +83,25 @@ class Parts:
         gc.disable()
         try:
             with self.store.contents(model) as contents:
-                self.gallery.load(contents)
+                self.gallery.load(contents, check)
         except (StoreUnavailable, DataDamaged) as error:
             raise StartupError(f"{self.store.folder}: {error}; 'gerbang check' tells what else is") from error
-        gc.freeze()
-        gc.enable()
+        else:
+            gc.freeze()
+        finally:
+            gc.enable()
+        check()
         # First: when it can't catch up with what others wrote meanwhile, no thread must be left behind.
         self.writer.start()
-        self.gallery.graph.start()
+        self.gallery.start()
         log.info("loaded %d templates in %.1f s", self.gallery.size, time.monotonic() - started)
 
     def stop(self, *, loaded: bool) -> None:
         """Write what was submitted, then end all threads and give the data folder back."""
         if loaded:
             self.writer.stop()
-            self.gallery.graph.stop()
-        for each in (self.images, self.searches, self.queries, self.audit):
+            self.gallery.stop()
+        for each in (self.images, self.lanes.searches, self.lanes.exact, self.queries, self.recall_check):
             each.stop()
         self.store.close()
 
@@ -161,25 +168,37 @@ def _assemble(
         GraphSettings(
             settings.graph_m, settings.graph_ef_construction, settings.graph_ef, settings.graph_max_tombstones
         ),
+        processors=quota,
     )
     gallery = Gallery(recogniser.dimension, capacity, options)
     revisions = Revisions(0, on_wait=lambda: writer.look())  # noqa: PLW0108 - made below
     images = Pool(settings.image_workers or quota, Admission("images", settings.max_pending_images), "image")
-    searches = Batcher(
-        gallery.search.run,
-        settings.search_workers or max(1, quota // 2),
-        Admission("searches", settings.max_pending_searches),
-        meter,
+    lanes = Lanes(
+        Batcher(
+            gallery.search,
+            settings.search_workers or max(1, quota // 2),
+            Admission("searches", settings.max_pending_searches),
+            meter,
+            on_start=search_alone,
+        ),
+        Batcher(
+            gallery.search,
+            1,
+            Admission("exact searches", _MAX_PENDING_EXACT),
+            meter,
+            on_start=search_alone,
+            name="exact",
+        ),
     )
-    audit = RecallCheck(gallery, settings.recall_check_every)
-    matching = Matching(
+    recall_check = RecallCheck(gallery, settings.recall_check_every)
+    asking = Asking(
         gallery,
         recogniser.pipeline,
         revisions,
         recogniser.defaults,
         images=images,
-        searches=searches,
-        audit=audit,
+        lanes=lanes,
+        recall_check=recall_check,
         meter=meter,
     )
 
@@ -199,5 +218,5 @@ def _assemble(
     )
     queries = Pool(_QUERY_THREADS, Admission("queries", _MAX_PENDING_QUERIES), "query")
     return Parts(
-        recogniser, store, gallery, matching, revisions, writer, queries, images, searches, audit, start_time_ns
+        recogniser, store, gallery, asking, revisions, writer, queries, images, lanes, recall_check, start_time_ns
     )

@@ -1,4 +1,4 @@
-"""All that watches one server, put together from the settings."""
+"""Metrics, logs and traces of one server, put together from the settings."""
 
 from __future__ import annotations
 

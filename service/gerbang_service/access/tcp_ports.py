@@ -15,7 +15,7 @@ from gerbang_service.access.authentication import Authentication, Context, every
 from gerbang_service.access.certificates import Material, ServerCertificates
 from gerbang_service.access.files import Refreshed
 from gerbang_service.access.identity import Identity
-from gerbang_service.access.policy import Policy, watched_policy
+from gerbang_service.access.policy import Policy, refreshed_policy
 from gerbang_service.access.tokens import TokenBook
 from gerbang_service.configuration.addresses import check_host, is_loopback, split_address
 from gerbang_service.configuration.settings import Settings
@@ -55,7 +55,7 @@ class Ports:
                 settings.tls_certificate, settings.tls_key, settings.client_ca, self._note_certificates
             )
         if settings.policy is not None:
-            self._policy = watched_policy(settings.policy, self._note_policy)
+            self._policy = refreshed_policy(settings.policy, self._note_policy)
         if self._certificates is None and not is_loopback(settings.listen):
             log.warning(
                 "%s: NO ENCRYPTION and NO AUTHENTICATION. Whoever can reach this address may search, enrol and delete, "
