@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.errors import FieldInvalid
-
 
 @dataclass(frozen=True, slots=True)
 class Quality:
@@ -48,13 +46,6 @@ class Subject:
     templates: tuple[TemplateInfo, ...] = ()
     create_time_ns: int = 0
     update_time_ns: int = 0
-
-
-def check_validity(subject: Subject) -> None:
-    """Raise FieldInvalid unless the validity has a beginning before its end."""
-    begin, end = subject.valid_from_ns, subject.expire_time_ns
-    if begin is not None and end is not None and begin >= end:
-        raise FieldInvalid("subject.expire_time", "must be after subject.valid_from")
 
 
 @dataclass(frozen=True, slots=True)
