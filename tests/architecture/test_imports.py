@@ -28,21 +28,7 @@ KEPT = {
 }
 LONGEST = 300
 # Modules that break a rule, each with the reason why it may.
-EXCEPTIONS: dict[str, str] = {
-    "domain.comparisons": "goes away: domain/questions.py takes its place",
-    "threads.batcher": "is to know of jobs only, not of queries",
-    "gallery.search": "goes away: gallery/judge.py takes its place",
-    "gallery.selection": "is to hand bitmaps to the generators, which make selectors of them",
-    "changing.enrolling": "is to be told what was asked in the domain's words",
-    "rpc.watchlist_servicer": "is to be given what it calls, not all parts",
-    "access.tokens": "is to ask a port for tokens",
-    "audit.serving": "is to be told of a store's failures by errors of the domain",
-    "store.sealing.cipher": "is to raise an error of the domain",
-    "cli.doctor.storage": "SQL moves to store/sqlite",
-    "cli.folder": "SQL moves to store/sqlite",
-    "cli.key": "SQL moves to store/sqlite",
-    "cli.token": "SQL moves to store/sqlite",
-}
+EXCEPTIONS: dict[str, str] = {}
 
 
 def _name(path: Path) -> str:
@@ -108,6 +94,17 @@ def test_a_package_imports_only_itself_and_those_before_it() -> None:
 
 def test_a_library_is_imported_only_where_it_is_wrapped() -> None:
     assert [fault for module in MODULES if module not in EXCEPTIONS for fault in _out_of_place(module)] == []
+
+
+def test_sql_is_spoken_in_one_place() -> None:
+    """Whoever has a connection elsewhere hands it on, and runs nothing on it."""
+    spoken = {
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("execute", "executemany", "executescript")
+    }
+    assert {module for module in spoken if not _within(module, KEPT["sqlite3"])} == set()
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

@@ -18,13 +18,19 @@ from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
+from gerbang_service.running import listener
 from rpc.wire import PLAIN, TIMEOUT_S, Wire, of_error, template
 from running import RunningServer
+from telemetry.metered import InnerServer
 
 # The first words of HTTP/2: the preface and an empty SETTINGS frame.
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+# What it says to the server's SETTINGS.
+ACKNOWLEDGED = bytes(3) + b"\x04\x01" + bytes(4)
 # What another client may have to wait, seconds: mostly, and at worst, on a machine that runs other tests too.
 USUAL_S, WORST_S = 2.0, 5.0
+# What the server waits for, and how long, milliseconds.
+PATIENCE_MS = {"_HANDSHAKE_MS": 10_000, "_KEEPALIVE_MS": 20_000, "_KEEPALIVE_TIMEOUT_MS": 10_000}
 # A list whose id makes a request that names it as often as it may 4 kB, and a subject whose labels make every answer
 # that has it 8 kB.
 BULKY_LIST = "bulky-" + "x" * 58
@@ -81,9 +87,9 @@ def others_are_served(running: RunningServer) -> Iterator[None]:
     assert max(took) < WORST_S
 
 
-def connect(running: RunningServer, first: bytes = b"") -> socket.socket:
+def connect(address: str, first: bytes = b"") -> socket.socket:
     """Open a connection and say something, or nothing."""
-    host, _, port = running.address.rpartition(":")
+    host, _, port = address.rpartition(":")
     connection = socket.create_connection((host, int(port)), timeout=TIMEOUT_S)
     connection.sendall(first)
     return connection
@@ -181,7 +187,7 @@ def test_thousand_silent_connections(narrow: RunningServer) -> None:
     connections: list[socket.socket] = []
     with others_are_served(narrow):
         try:
-            connections = [connect(narrow, HELLO if number % 2 else b"") for number in range(1000)]
+            connections = [connect(narrow.address, HELLO if number % 2 else b"") for number in range(1000)]
             time.sleep(1)
             assert memory_mb(narrow) - before < 100
         finally:
@@ -189,22 +195,40 @@ def test_thousand_silent_connections(narrow: RunningServer) -> None:
                 each.close()
 
 
-def test_silent_connections_are_closed(narrow: RunningServer) -> None:
-    """Who says nothing is hung up on after ten seconds; who speaks HTTP/2 but answers no ping, after thirty."""
-    with connect(narrow) as mute, connect(narrow, HELLO) as deaf, Wire(narrow.address) as polite:
-        stream, over = silent_stream(polite)
-        started = time.monotonic()
-        while not is_closed(mute):
-            assert time.monotonic() - started < 20
-            time.sleep(0.2)
-        assert not is_closed(deaf)
-        while not is_closed(deaf):
-            assert time.monotonic() - started < 90
-            time.sleep(0.2)
-        assert time.monotonic() - started > 20
-        # A client that answers pings keeps its silent stream.
-        over.set()
-        assert list(stream) == []
+def test_silent_connections_are_closed(
+    data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who says nothing is hung up on after a time, who speaks HTTP/2 but answers no ping after three times that.
+
+    In a server whose seconds are tenths: the next test says how many they are.
+    """
+    for name, milliseconds in PATIENCE_MS.items():
+        monkeypatch.setattr(listener, name, milliseconds // 10)
+    caplog.set_level("INFO")
+    with InnerServer(data, lambda: caplog.text) as server:
+        server.said("ready")
+        with connect(server.address) as mute, connect(server.address, HELLO) as deaf, Wire(server.address) as polite:
+            deaf.sendall(ACKNOWLEDGED)
+            stream, over = silent_stream(polite)
+            started = time.monotonic()
+            while not is_closed(mute):
+                assert time.monotonic() - started < 5
+                time.sleep(0.05)
+            assert time.monotonic() - started > 0.8
+            assert not is_closed(deaf)
+            while not is_closed(deaf):
+                assert time.monotonic() - started < 6
+                time.sleep(0.05)
+            assert time.monotonic() - started > 2
+            # A client that answers pings keeps its silent stream.
+            over.set()
+            assert list(stream) == []
+
+
+def test_patience_is_what_the_documents_say() -> None:
+    """Ten seconds for the first words, a ping after twenty, ten for its answer."""
+    assert {name: getattr(listener, name) for name in PATIENCE_MS} == PATIENCE_MS
+    assert set(PATIENCE_MS.values()) <= {value for _, value in listener.options(16)}
 
 
 def test_large_messages_at_once_do_not_keep_others_waiting(narrow: RunningServer, wire: Wire) -> None:

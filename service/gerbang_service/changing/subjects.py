@@ -12,8 +12,7 @@ from gerbang_service.access.identity import Identity
 from gerbang_service.changing import bounds
 from gerbang_service.domain.changes import SubjectGone, SubjectPut
 from gerbang_service.domain.errors import TemplateNotFound, WatchlistNotFound
-from gerbang_service.domain.identifiers import check_validity
-from gerbang_service.domain.subjects import Subject
+from gerbang_service.domain.subjects import Subject, check_validity
 from gerbang_service.store.port import Operation, Outcome, Reader, Transaction
 
 
@@ -25,7 +24,7 @@ def update_subject(caller: Identity, subject_id: str, changed: Mapping[str, Any]
         before = _stored(transaction, subject_id)
         subject = dataclasses.replace(before, **changed, update_time_ns=time.time_ns())
         check_lists(transaction, subject.watchlists)
-        check_validity(subject.valid_from_ns, subject.expire_time_ns)
+        check_validity(subject)
         bounds.check_left(caller, subject)
         transaction.put_subject(subject)
         revision = transaction.next_revision()

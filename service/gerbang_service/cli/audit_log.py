@@ -27,6 +27,7 @@ from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sealing.keys import find_key
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, look
+from gerbang_service.store.sqlite.inspecting import one_moment
 from gerbang_service.store.sqlite.meta import check_settings
 from gerbang_service.store.sqlite.vault import check_meta, cipher_of, unkeyed_audit
 
@@ -184,9 +185,8 @@ def _log_key(paths: tuple[Path, ...], data: Path | None, key_file: Path | None) 
         if key_file is None:  # in the environment, for whatever else
             return None, None
         raise StartupError("the log's key is derived from the data key, which is in the database: say --data")
-    with closing(look(folder / DATABASE_FILE)) as connection:
-        # Of one moment: the seal changes with every change.
-        connection.execute("BEGIN")
+    # Of one moment: the seal changes with every change.
+    with closing(look(folder / DATABASE_FILE)) as connection, one_moment(connection):
         connection.cipher = cipher_of(connection, key)
         check_settings(connection)
         check_meta(connection)

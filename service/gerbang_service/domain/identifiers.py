@@ -46,12 +46,6 @@ def check_labels(field: str, labels: Mapping[str, str]) -> dict[str, str]:
     return dict(labels)
 
 
-def check_validity(begin_ns: int | None, end_ns: int | None) -> None:
-    """Raise FieldInvalid unless a subject's validity has a beginning before its end; None: unbounded."""
-    if begin_ns is not None and end_ns is not None and begin_ns >= end_ns:
-        raise FieldInvalid("subject.expire_time", "must be after subject.valid_from")
-
-
 def check_title(field: str, title: str) -> str:
     """Return `title` if it is short enough, else raise FieldInvalid."""
     if len(title) > MAX_TITLE_CHARACTERS:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gerbang_service.domain.errors import FaceRejected, ImageTooLarge, ImageUnreadable, NoFace, SeveralFaces
-from gerbang_service.domain.faces import DetectedFace, ExtractedFace, FaceChoice
-from gerbang_service.domain.subjects import Quality
+from gerbang_service.domain.faces import DetectedFace, ExtractedFace, FaceChoice, Quality
 from gerbang_service.faces.quality import QualityLimits, check
 
 _BEGINNING = b"picture of nobody's face\n"

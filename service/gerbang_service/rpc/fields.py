@@ -9,8 +9,8 @@ from google.protobuf import field_mask_pb2, timestamp_pb2
 
 from gerbang.v1 import subject_pb2
 from gerbang_service.domain.errors import FieldInvalid
-from gerbang_service.domain.identifiers import MAX_WATCHLISTS_PER_SUBJECT, check_id, check_labels, check_validity
-from gerbang_service.domain.subjects import Subject
+from gerbang_service.domain.identifiers import MAX_WATCHLISTS_PER_SUBJECT, check_id, check_labels
+from gerbang_service.domain.subjects import Subject, check_validity
 
 # 9999-12-31T23:59:59Z, the latest time that google.protobuf.Timestamp allows, is past what int64 nanoseconds hold.
 _LATEST_S = 9_223_372_035
@@ -27,7 +27,7 @@ def subject(message: subject_pb2.Subject, *, id_required: bool = True) -> Subjec
         expire_time_ns=subject_time(message, "expire_time"),
         labels=check_labels("subject.labels", message.labels),
     )
-    check_validity(parsed.valid_from_ns, parsed.expire_time_ns)
+    check_validity(parsed)
     return parsed
 
 

@@ -10,9 +10,9 @@ from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang_service.asking.recall import Recall
 from gerbang_service.changing.enrolling import Enrolled, EnrolledSample
 from gerbang_service.domain.decision import Candidate
-from gerbang_service.domain.faces import DetectedFace
+from gerbang_service.domain.faces import DetectedFace, Quality
 from gerbang_service.domain.questions import Identification, Lack, Verification
-from gerbang_service.domain.subjects import Quality, Subject, TemplateInfo
+from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import CountedWatchlist
 from gerbang_service.gallery.candidates.port import GeneratorProgress
 from gerbang_service.rpc.enums import ACTION_NUMBERS, DIRECTION_NUMBERS, PLAN_NUMBERS

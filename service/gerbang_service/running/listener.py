@@ -40,6 +40,8 @@ def options(max_message_mb: int, *, shared_port: bool = False) -> tuple[tuple[st
         # A peer that is gone without a word, or stopped, is found by pings, and its calls are ended.
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        # To these pings, too: gRPC would wait a minute for the answer to any.
+        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.http2.max_pings_without_data", 0),
         # A client that was away so long connects anew with its next call.
         ("grpc.max_connection_idle_ms", _IDLE_MS),

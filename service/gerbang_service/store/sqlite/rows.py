@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from gerbang_service.domain.errors import DataDamaged
-from gerbang_service.domain.subjects import Quality, Subject, TemplateInfo
+from gerbang_service.domain.faces import Quality
+from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
 from gerbang_service.store.sealing.cipher import AnyCipher, place
 
