@@ -204,11 +204,14 @@ def test_server_that_still_loads_is_not_ready_and_says_so(data: Path) -> None:
     store = SqliteStore(data)
     store.bind_model("unspecified", 16, ignore_others=False)
     with store._changing():
-        store._writer.execute("INSERT INTO subjects VALUES (1, 'many', NULL, NULL, '{}', 0, 0)")
+        store._writer.executemany(
+            "INSERT INTO subjects VALUES (?, ?, NULL, NULL, '{}', 0, 0)",
+            ((key, f"s{key}") for key in range(count // 100)),
+        )
         unit_length = vector([1.0] + [0.0] * 15)
         store._writer.executemany(
-            "INSERT INTO templates (subject_key, model, create_time_ns, vector) VALUES (1, 'unspecified', 0, ?)",
-            ((unit_length,) for _ in range(count)),
+            "INSERT INTO templates (subject_key, model, create_time_ns, vector) VALUES (?, 'unspecified', 0, ?)",
+            ((number // 100, unit_length) for number in range(count)),
         )
     store.close()
     running = RunningServer(data, "--pack", "none", "--threshold", "0.5", "--no-encryption", wait_ready=False)
