@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -246,6 +247,7 @@ class GalleryContents:
         vectors = stored_vectors(ids, [vector for _, _, vector in batch], self._table.dimension)
         theirs = [owners[key] for _, key, _ in batch]
         rows = self._table.add(theirs, ids, vectors, 0)
-        for row, owner in zip(rows.tolist(), theirs, strict=True):
-            owner.rows += (row,)
+        for _, pairs in groupby(zip(theirs, rows.tolist(), strict=True), key=lambda each: id(each[0])):
+            (owner, first), *more = pairs
+            owner.rows += (first, *(row for _, row in more))
         self._tell(rows)
