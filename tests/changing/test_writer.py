@@ -30,8 +30,16 @@ def make(store: MemoryStore) -> Iterator[Callable[[], Writer]]:
     made: list[Writer] = []
 
     def writer() -> Writer:
-        nothing = {"on_revision": lambda _: None, "on_failure": lambda: None}
-        made.append(Writer(store, Mirror(store), max_pending=10, answers_kept_s=KEPT_S, **nothing))
+        made.append(
+            Writer(
+                store,
+                Mirror(store),
+                max_pending=10,
+                answers_kept_s=KEPT_S,
+                on_revision=lambda _: None,
+                on_failure=lambda: None,
+            )
+        )
         made[-1].start()
         return made[-1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,39 +65,6 @@ def loaded(store: SqliteStore) -> Gallery:
     return gallery
 
 
-class InSteps:
-    """A gallery to which changes are applied one after the other, with a look in between."""
-
-    def __init__(self, gallery: Gallery, after_each: Callable[[], object]) -> None:
-        self._gallery, self._after_each = gallery, after_each
-        self.template_ids = gallery.template_ids
-
-    @property
-    def revision(self) -> int:
-        return self._gallery.revision
-
-    @property
-    def watchlist_ids(self) -> Collection[str]:
-        return self._gallery.watchlist_ids
-
-    def apply(self, changes: Sequence[Change], revision: int) -> None:
-        for each in changes:
-            self._gallery.apply([each], each.revision)
-            self._after_each()
-        self._gallery.apply([], revision)
-
-
-def follow(gallery: Gallery, store: SqliteStore, after_each: Callable[[], object] = lambda: None) -> None:
-    store.follow(InSteps(gallery, after_each))
-
-
-def on_lists(store: SqliteStore) -> dict[str, set[str]]:
-    """Return who is stored with a template and on some list: whom a search of all lists may find."""
-    with store.reading() as reader:
-        subjects = reader.subjects(after="", limit=10)
-    return {each.subject_id: set(each.watchlists) for each in subjects if each.watchlists and each.templates}
-
-
 def findable(gallery: Gallery, *lists: str) -> set[str]:
     """Return whom a search of these lists may find; none named: all."""
     selected = gallery._contents.selections.of(frozenset(lists or gallery.watchlist_ids), in_force=True)
@@ -133,67 +100,40 @@ def test_following_equals_loading(tmp_path_factory: pytest.TempPathFactory, chun
         for chunk in chunks:
             for operation in chunk:
                 write(store, operation)
-            follow(follower, store)
+            store.follow(follower)
             assert content(follower) == content(loaded(store))
     finally:
         store.close()
 
 
-# Of what takes people off lists and puts them on others, more than a choice among all operations would have.
-moves = st.one_of(
-    st.builds(
-        update_subject,
-        st.just(LOCAL),
-        names,
-        st.builds(lambda each: {"watchlists": tuple(each)}, st.sets(lists, min_size=1)),
-    ),
-    st.builds(lambda each: delete_watchlist(each, force=True), lists),
-    st.builds(lambda each: create_watchlist(Watchlist(each)), lists),
-)
+def test_what_others_wrote_becomes_visible_at_once(tmp_path: Path) -> None:
+    """Somebody moved to a new list, the old one deleted: the follower is told all of it in one go."""
 
+    class Told:
+        """A follower that notes what it is told."""
 
-@settings(max_examples=60, deadline=None)
-@given(chunk=st.lists(moves, min_size=2, max_size=8))
-def test_nobody_is_missed_on_the_way(tmp_path_factory: pytest.TempPathFactory, chunk: list[Operation[Any]]) -> None:
-    """Who was on some list all the time is on some list after each step of following, since searches go on meanwhile.
+        def __init__(self, gallery: Gallery) -> None:
+            self._gallery = gallery
+            self.revision, self.watchlist_ids = gallery.revision, gallery.watchlist_ids
+            self.template_ids = gallery.template_ids
+            self.groups: list[list[Change]] = []
 
-    But for who is on one list alone that was deleted and made again in that time.
-    """
-    store = opened(tmp_path_factory.mktemp("followed") / "data")
-    try:
-        for each in ("v", "w"):
-            write(store, create_watchlist(Watchlist(each)))
-        for seed, name in enumerate(("a", "b", "c")):
-            write(store, enrolment(name, "vwv"[seed], OnExisting.REJECT, seed))
-        follower = loaded(store)
-        always, deleted = set(on_lists(store)), set[str]()
-        for operation in chunk:
-            write(store, operation)
-            always &= set(on_lists(store))
-            with store.reading() as reader:
-                deleted |= {"v", "w"} - {each.watchlist_id for each in reader.watchlists()}
-        always -= {name for name, lists in on_lists(store).items() if len(lists) == 1 and lists <= deleted}
-        follow(follower, store, lambda: check(always <= findable(follower)))
-    finally:
-        store.close()
+        def apply(self, changes: Sequence[Change], revision: int) -> None:
+            self.groups.append(list(changes))
+            self._gallery.apply(changes, revision)
 
-
-def check(holds: bool) -> None:  # noqa: FBT001 - a condition
-    assert holds
-
-
-def test_who_moves_to_another_list_is_on_one_all_the_time(tmp_path: Path) -> None:
-    """A person moved to a new list before the old one was deleted is found at every moment of following that."""
     store = opened(tmp_path / "data")
     try:
         write(store, create_watchlist(Watchlist("v")))
         write(store, enrolment("a", "v", OnExisting.REJECT, 1))
         follower = loaded(store)
-        assert findable(follower) == {"a"}
+        told = Told(follower)
         write(store, create_watchlist(Watchlist("w")))
         write(store, update_subject(LOCAL, "a", {"watchlists": ("w",)}))
         write(store, delete_watchlist("v", force=True))
-        follow(follower, store, lambda: check(findable(follower) == {"a"}))
+        store.follow(told)
+        assert len(told.groups) == 1
+        assert findable(follower) == {"a"}
         assert content(follower) == content(loaded(store))
     finally:
         store.close()

@@ -61,29 +61,20 @@ def changes_since(state: Followed, known: Follower, model: str) -> tuple[list[Ch
     rows = state.changed_since(known.revision)
     if len(rows) != now - known.revision:
         raise FellBehind(f"{len(rows)} of the {now - known.revision} changes since revision {known.revision} are known")
-    return list(_in_order(state, rows, known, model, now)), now
+    return list(_changes(state, rows, known, model, now)), now
 
 
-def _in_order(state: Followed, rows: Sequence[Touched], known: Follower, model: str, revision: int) -> Iterator[Change]:
-    """Yield the changes so that nobody is off all lists on the way who was on one all the time.
-
-    Searches go on meanwhile: who moved from a list that was then deleted has to be on the new one before the old one
-    goes. Who was on a list that was deleted and made again, and is on that one alone, is off it for a moment.
-    """
+def _changes(state: Followed, rows: Sequence[Touched], known: Follower, model: str, revision: int) -> Iterator[Change]:
+    """Yield the changes, which become visible all at once. Who was on a list that was made again is put on it last."""
     touched = dict.fromkeys(each for _, each, _ in rows if each is not None)
-    stored = {each: found for each in touched if (found := state.watchlist(each)) is not None}
-    deleted = {each for _, each, gone in rows if each is not None and gone}.intersection(known.watchlist_ids)
-    yield from (WatchlistPut(revision, each) for name, each in stored.items() if name not in deleted)
-    names = dict.fromkeys(each for each, _, _ in rows if each is not None)
-    subjects = [put for each in names if (put := _subject(state, each, known, model, revision)) is not None]
-    yield from subjects
-    for each in (each for each in touched if each in deleted):
-        yield WatchlistGone(revision, each)
-        if each in stored:
-            yield WatchlistPut(revision, stored[each])
-            for change in subjects:
-                if isinstance(change, SubjectPut) and each in change.subject.watchlists:
-                    yield SubjectPut(revision, change.subject, {})
+    gone = {each for _, each, ended in rows if each is not None and ended}.intersection(known.watchlist_ids)
+    yield from (WatchlistGone(revision, each) for each in touched if each in gone)
+    stored = (state.watchlist(each) for each in touched)
+    yield from (WatchlistPut(revision, each) for each in stored if each is not None)
+    for name in dict.fromkeys(each for each, _, _ in rows if each is not None):
+        change = _subject(state, name, known, model, revision)
+        if change is not None:
+            yield change
 
 
 def _subject(state: Followed, subject_id: str, known: Follower, model: str, revision: int) -> Change | None:
