@@ -99,7 +99,7 @@ def test_a_row_that_gerbang_does_not_write_fails(served: Path) -> None:
     with closing(database(served)) as connection:
         connection.execute("UPDATE meta SET value = 'secret' WHERE key = 'dimension'")
     (failed,) = fails(doctor(served)[1])
-    assert failed == f"data folder: {served / DATABASE_FILE} holds what Gerbang does not write"
+    assert failed == f"data folder: {served / DATABASE_FILE} can't be read: it holds what Gerbang does not write"
 
 
 def test_a_newer_or_foreign_database_fails(served: Path) -> None:

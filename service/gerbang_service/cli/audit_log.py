@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,10 +25,8 @@ from gerbang_service.cli.moments import Moment, zone_option
 from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sealing.keys import find_key
-from gerbang_service.store.sqlite.connection import DATABASE_FILE, look
-from gerbang_service.store.sqlite.inspecting import one_moment
-from gerbang_service.store.sqlite.meta import check_settings
-from gerbang_service.store.sqlite.vault import check_meta, cipher_of, unkeyed_audit
+from gerbang_service.store.sqlite.commands import derived_key
+from gerbang_service.store.sqlite.connection import DATABASE_FILE
 
 _NO_LOG = "there is no audit log; where the server's audit_folder says another place, name that"
 _paths = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
@@ -185,13 +182,8 @@ def _log_key(paths: tuple[Path, ...], data: Path | None, key_file: Path | None) 
         if key_file is None:  # in the environment, for whatever else
             return None, None
         raise StartupError("the log's key is derived from the data key, which is in the database: say --data")
-    # Of one moment: the seal changes with every change.
-    with closing(look(folder / DATABASE_FILE)) as connection, one_moment(connection):
-        connection.cipher = cipher_of(connection, key)
-        check_settings(connection)
-        check_meta(connection)
-        kept = unkeyed_audit(connection)
-        return connection.cipher.derive(PURPOSE), None if kept is None else from_text(kept)
+    derived, kept = derived_key(folder, key, PURPOSE)
+    return derived, None if kept is None else from_text(kept)
 
 
 def _end(files: list[Path]) -> Head | None:

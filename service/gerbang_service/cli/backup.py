@@ -14,6 +14,7 @@ from gerbang_service.store.sealing.keys import find_key
 from gerbang_service.store.sqlite.backup import backup as backup_database
 from gerbang_service.store.sqlite.backup import restore as restore_database
 from gerbang_service.store.sqlite.checking import Report
+from gerbang_service.store.sqlite.commands import told
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -32,8 +33,8 @@ def backup(output: Output, data: Path, target: Path, key_file: Path | None) -> E
     Exit codes: 0 done; 2 wrong usage; 3 error, or the database is damaged: there is no copy.
     """
     key = find_key(key_file)
-    with progress(output, "copying") as told:
-        report = backup_database(data, target, key, told)
+    with progress(output, "copying") as done, told():
+        report = backup_database(data, target, key, done)
     _say(output, report, f"{target}: {_content(report)}")
     return ExitCode.YES
 
@@ -51,8 +52,8 @@ def restore(output: Output, copy: Path, data: Path, key_file: Path | None) -> Ex
     Exit codes: 0 done; 2 wrong usage; 3 error, nothing was restored.
     """
     key = find_key(key_file)
-    with progress(output, "restoring") as told:
-        report = restore_database(copy, data, key, told)
+    with progress(output, "restoring") as done, told():
+        report = restore_database(copy, data, key, done)
     _say(output, report, f"{data}: {_content(report)}")
     return ExitCode.YES
 

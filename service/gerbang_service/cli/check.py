@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,10 @@ import click
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.folder import data_option, key_file_option, progress, works_on_files
 from gerbang_service.cli.output import Output
-from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sealing.keys import find_key
 from gerbang_service.store.sqlite.checking import Report
-from gerbang_service.store.sqlite.checking import check as check_database
-from gerbang_service.store.sqlite.connection import DATABASE_FILE, look
-from gerbang_service.store.sqlite.wal_check import log_damage
+from gerbang_service.store.sqlite.commands import check as check_folder
+from gerbang_service.store.sqlite.commands import existing
 
 
 @click.command(short_help="Check that what is stored is whole.")
@@ -34,13 +31,10 @@ def check(output: Output, data: Path, key_file: Path | None) -> ExitCode:
 
     Exit codes: 0 whole; 1 damaged; 2 wrong usage; 3 not, or not all of it, could be checked.
     """
-    database = data / DATABASE_FILE
-    if not database.is_file():
-        raise StartupError(f"{data} holds no database of Gerbang's")
+    existing(data)
     key = find_key(key_file)
-    log = log_damage(database)
-    with closing(look(database)) as connection, progress(output, "checking") as told:
-        report = check_database(connection, key, told, log)
+    with progress(output, "checking") as told:
+        report = check_folder(data, key, told)
     show(output, report)
     if report.damaged:
         return ExitCode.NO

@@ -14,9 +14,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from gerbang import GerbangError
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
-from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
 from gerbang_service.running.process import keep_private
-from gerbang_service.store.sqlite.inspecting import UNUSABLE
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,11 +51,11 @@ def works_on_files(command: Callable[Concatenate[Output, P], ExitCode]) -> Calla
         except StartupError as error:
             output.fatal(GerbangError(str(error), reason=error.reason))
             code = ExitCode.ERROR
-        except UNUSABLE as error:
-            whose = (
-                ": run this as the server's user" if getattr(error, "sqlite_errorname", "") == "SQLITE_CANTOPEN" else ""
-            )
-            output.fatal(GerbangError(f"the database can't be used: {error}{whose}", reason="STORE_UNAVAILABLE"))
+        except StoreUnavailable as error:
+            output.fatal(GerbangError(str(error), reason=error.reason))
+            code = ExitCode.ERROR
+        except DataDamaged as error:
+            output.fatal(GerbangError(f"the database can't be used: {error}", reason=error.reason))
             code = ExitCode.ERROR
         except OSError as error:
             said = f"{error.filename}: {error.strerror}" if error.filename else str(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 import click
@@ -13,13 +12,8 @@ from gerbang_service.cli.options import InOrder
 from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sealing.keys import OperatorKey, create_key_file, find_key, read_key_file
-from gerbang_service.store.sqlite.connection import DATABASE_FILE, connect, look, turn_to_write
-from gerbang_service.store.sqlite.data_folder import DataFolder
-from gerbang_service.store.sqlite.encrypting import encrypt as encrypt_database
-from gerbang_service.store.sqlite.inspecting import UNUSABLE
-from gerbang_service.store.sqlite.vault import rewrap, wrapped_by
-from gerbang_service.store.sqlite.wal import LogKept, WriteAheadLog
-from gerbang_service.store.sqlite.wal_check import refuse_damaged
+from gerbang_service.store.sqlite.commands import encrypt as encrypt_folder
+from gerbang_service.store.sqlite.commands import existing, rotate_key
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -71,17 +65,10 @@ def rotate(output: Output, data: Path, key_file: Path | None, new_key_file: Path
     one's place (mv NEW OLD) right after. Nothing is encrypted anew, so the old key still opens older backups.
     """
     old, new = _needed(key_file), read_key_file(new_key_file)
-    database = _database(data)
+    existing(data)
     if old.id == new.id:
         raise StartupError(f"{new_key_file} holds the key that the folder has: 'gerbang key create' makes another")
-    refuse_damaged(database)
-    with turn_to_write(data), closing(connect(database)) as connection:
-        write_ahead_log = WriteAheadLog(connection, database)
-        rewrap(connection, old, new)
-        try:
-            erased = write_ahead_log.empty()
-        except (LogKept, *UNUSABLE):
-            erased = False
+    erased = rotate_key(data, old, new)
     output.line(f"{data} needs key {new.id} from now on, no longer {old.id}")
     output.line(f"backups made before still need key {old.id}")
     if not erased:
@@ -103,26 +90,12 @@ def encrypt(output: Output, data: Path, key_file: Path | None) -> ExitCode:
     first start with the key records how far the audit log was written without it: let it have the same audit folder.
     """
     needed = _needed(key_file)
-    with closing(look(_database(data))) as connection:
-        wrapped = wrapped_by(connection)
-    if wrapped is None:
-        _encrypt(output, data, needed)
-    else:
-        # Opening it finishes what was interrupted.
-        DataFolder(data, needed).close()
+    with progress(output, "encrypting") as told:
+        encrypt_folder(data, needed, told)
     output.line(f"{data} is encrypted and needs key {needed.id}; backups made before it was are in the clear")
     if output.as_json:
         output.document({"data": str(data), "key_id": needed.id})
     return ExitCode.YES
-
-
-def _encrypt(output: Output, data: Path, needed: OperatorKey) -> None:
-    folder = DataFolder(data)
-    try:
-        with closing(folder.connect()) as connection, progress(output, "encrypting") as told:
-            encrypt_database(connection, needed, told)
-    finally:
-        folder.close()
 
 
 def _needed(key_file: Path | None) -> OperatorKey:
@@ -130,10 +103,3 @@ def _needed(key_file: Path | None) -> OperatorKey:
     if found is None:
         raise StartupError("a key is needed: give it with --key-file FILE, or in GERBANG_KEY")
     return found
-
-
-def _database(data: Path) -> Path:
-    database = data / DATABASE_FILE
-    if not database.is_file():
-        raise StartupError(f"{data} holds no database of Gerbang's")
-    return database

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,10 @@ from gerbang_service.access.tokens import id_of, is_token, new_token
 from gerbang_service.cli.moments import Moment, zone_option
 from gerbang_service.cli.options import InOrder, watchlists_option
 from gerbang_service.cli.output import NONE, Cell, Output, listed
-from gerbang_service.domain.errors import FieldInvalid, StartupError
+from gerbang_service.domain.errors import DataDamaged, FieldInvalid, StartupError, StoreUnavailable
 from gerbang_service.domain.identifiers import check_id
 from gerbang_service.store.port import StoredToken
-from gerbang_service.store.sqlite import tokens as table
-from gerbang_service.store.sqlite.connection import DATABASE_FILE, Connection, connect, turn_to_write
-from gerbang_service.store.sqlite.inspecting import UNUSABLE, format_of, watchlist_ids
-from gerbang_service.store.sqlite.schema import MIGRATIONS
-from gerbang_service.store.sqlite.wal_check import refuse_damaged
+from gerbang_service.store.sqlite.commands import TokenTable, token_table
 
 _data = click.option(
     "--data",
@@ -75,9 +71,9 @@ def create(
         raise click.UsageError(f"--expires: {expires.isoformat()} is past")
     expire_time_ns = None if expires is None else int(expires.timestamp() * 1e6) * 1000
     made = new_token(name, Role(role), frozenset(watchlists) or None, expire_time_ns)
-    with _writing(data) as connection:
-        notes = [*_notes(connection, made.stored)]
-        table.add(connection, made.stored)
+    with _tokens(data, writing=True) as table:
+        notes = [*_notes(table, made.stored)]
+        table.add(made.stored)
     output = Output(as_json=as_json)
     for each in notes:
         output.note(each)
@@ -88,11 +84,11 @@ def create(
     output.note(f"Token {made.stored.token_id}; it is shown this once. 'gerbang token revoke' ends it.")
 
 
-def _notes(connection: Connection, made: StoredToken) -> Iterator[str]:
+def _notes(table: TokenTable, made: StoredToken) -> Iterator[str]:
     """Yield what of a new token may not be meant."""
-    for name in sorted(set(made.watchlists or ()) - watchlist_ids(connection)):
+    for name in sorted(set(made.watchlists or ()) - table.watchlist_ids()):
         yield f"There is no watchlist {name}; the token is bound to it nevertheless."
-    for each in table.all_tokens(connection):
+    for each in table.tokens():
         if each.name == made.name and _state(each) == "in force":
             yield f"Token {each.token_id} has the name {each.name} too, and stays in force."
 
@@ -102,8 +98,8 @@ def _notes(connection: Connection, made: StoredToken) -> Iterator[str]:
 @_json
 def list_all(data: Path, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Show all tokens that were ever made, but not the tokens themselves."""
-    with _connection(_database(data)) as connection:
-        tokens = table.all_tokens(connection)
+    with _tokens(data) as table:
+        tokens = table.tokens()
     output = Output(as_json=as_json)
     if as_json:
         output.document({"tokens": [_document(each) for each in tokens]})
@@ -117,9 +113,9 @@ def revoke(token_id: str, data: Path) -> None:
     """Revoke the token ID, as 'gerbang token list' shows it. Within a second it lets nobody in, for good."""
     if is_token(token_id):
         token_id = id_of(token_id)
-    with _writing(data) as connection:
-        done = table.revoke(connection, token_id, time.time_ns())
-        known = {each.token_id: each for each in table.all_tokens(connection)}
+    with _tokens(data, writing=True) as table:
+        done = table.revoke(token_id, time.time_ns())
+        known = {each.token_id: each for each in table.tokens()}
     if not done and token_id in known:
         raise click.ClickException(f"token {token_id} was revoked already, at {_time(known[token_id].revoke_time_ns)}")
     if not done:
@@ -127,38 +123,15 @@ def revoke(token_id: str, data: Path) -> None:
     click.echo(f"revoked {token_id}")
 
 
-def _database(folder: Path) -> Path:
-    database = folder / DATABASE_FILE
-    if not database.is_file():
-        raise click.ClickException(f"{folder} has no database yet: the first 'gerbang serve' makes it")
-    try:
-        refuse_damaged(database)
-    except StartupError as error:
-        raise click.ClickException(str(error)) from error
-    return database
-
-
 @contextmanager
-def _connection(database: Path) -> Iterator[Connection]:
-    folder = database.parent
+def _tokens(folder: Path, *, writing: bool = False) -> Iterator[TokenTable]:
     try:
-        with closing(connect(database)) as connection:
-            if format_of(connection)[1] != len(MIGRATIONS):
-                raise click.ClickException(f"{folder} is of another version: start this version's server on it first")
-            yield connection
-    except UNUSABLE as error:
-        raise click.ClickException(f"{database} can't be used: {error}") from error
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[Connection]:
-    try:
-        database = _database(folder)
-        # First: the database of a folder that is not this user's must not get files of theirs beside it.
-        with turn_to_write(folder), _connection(database) as connection:
-            yield connection
+        with token_table(folder, writing=writing) as table:
+            yield table
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+    except (StartupError, StoreUnavailable, DataDamaged) as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _document(stored: StoredToken) -> dict[str, Any]:

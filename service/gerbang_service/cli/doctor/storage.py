@@ -7,22 +7,17 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gerbang_service.cli.doctor.finding import Finding, Level
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import GerbangError
+from gerbang_service.domain.errors import DataDamaged, GerbangError, StoreUnavailable
 from gerbang_service.store.sealing.keys import ENVIRONMENT, OperatorKey, find_key
-from gerbang_service.store.sqlite.checking import Report, check
-from gerbang_service.store.sqlite.connection import DATABASE_FILE, LOCK_FILE, Connection, look
-from gerbang_service.store.sqlite.inspecting import UNUSABLE, dimension_of, format_of, templates_by_model
-from gerbang_service.store.sqlite.meta import revision_of
-from gerbang_service.store.sqlite.rows import NOT_OURS
-from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
-from gerbang_service.store.sqlite.vault import WrongKey, cipher_of, wrapped_by
-from gerbang_service.store.sqlite.wal_check import log_damage
+from gerbang_service.store.sqlite.checking import Report
+from gerbang_service.store.sqlite.commands import Outline, check, check_key, outline
+from gerbang_service.store.sqlite.connection import DATABASE_FILE, LOCK_FILE
+from gerbang_service.store.sqlite.vault import WrongKey
 
 _AREA, _DISK = "data folder", "disk"
 # Free room, bytes, below which writes fail soon, whatever the size of the database.
@@ -109,25 +104,20 @@ class StorageCheck:
             yield Finding.fail(_AREA, f"{closed[0]} can't be read and written", f"{_CHOWN}; chmod 600 {closed[0]}")
             return
         try:
-            # Before it is opened, see there.
-            log = log_damage(database)
-            with closing(look(database)) as connection:
-                schema = _schema(connection)
-                yield schema
-                if schema.level is Level.FAIL:
-                    return
-                yield from self._find_key(connection)
-                yield from self._contents(connection)
-                yield _soundness(check(connection, self._key, log=log))
-        except UNUSABLE as error:
+            found = outline(database.parent)
+            schema = _schema(found)
+            yield schema
+            if schema.level is Level.FAIL:
+                return
+            yield from self._find_key(found)
+            yield from self._contents(found)
+            yield _soundness(check(database.parent, self._key))
+        except (StoreUnavailable, DataDamaged) as error:
             yield Finding.fail(_AREA, f"{database} can't be read: {error}", _RESTORE)
-        except NOT_OURS:
-            # Not with the error's own text, which may hold what was read.
-            yield Finding.fail(_AREA, f"{database} holds what Gerbang does not write", _RESTORE)
 
-    def _find_key(self, connection: Connection | None) -> Iterator[Finding]:
+    def _find_key(self, found: Outline | None) -> Iterator[Finding]:
         settings = self.settings
-        needed = None if connection is None else wrapped_by(connection)
+        needed = None if found is None else found.key_id
         if not settings.encryption:
             if needed is not None:
                 yield Finding.fail(
@@ -143,8 +133,8 @@ class StorageCheck:
                     f"set key_file or {ENVIRONMENT}{'' if needed else '; gerbang key create makes a first one'}",
                 )
                 return
-            if connection is not None:
-                cipher_of(connection, key)
+            if found is not None:
+                check_key(settings.data, key)
         except WrongKey as error:
             yield Finding.fail("key", str(error), "find the key with this id: without it nothing can be read")
             return
@@ -152,14 +142,14 @@ class StorageCheck:
             yield Finding.fail("key", str(error), "the file has to be there, hold a key, and be its user's alone")
             return
         self._key = key
-        if needed is None and connection is not None and revision_of(connection):
+        if needed is None and found is not None and found.revision:
             yield Finding.fail("key", f"{settings.data} holds faces in the clear", "gerbang key encrypt")
             return
         yield Finding.ok("key", f"key {key.id} {'fits' if needed else 'is ready'}")
 
-    def _contents(self, connection: Connection) -> Iterator[Finding]:
-        models = templates_by_model(connection)
-        self.dimension, self.templates = dimension_of(connection), sum(models.values())
+    def _contents(self, found: Outline) -> Iterator[Finding]:
+        models = found.models or {}
+        self.dimension, self.templates = found.dimension, sum(models.values())
         others = {name: count for name, count in models.items() if self.model and name != self.model}
         if others and self.settings.other_models == "refuse":
             named = ", ".join(f"{count} of recogniser {name[:12]}..." for name, count in others.items())
@@ -169,7 +159,7 @@ class StorageCheck:
         else:
             yield Finding.ok(
                 _AREA,
-                f"{self.templates:,} templates at revision {revision_of(connection):,}"
+                f"{self.templates:,} templates at revision {found.revision:,}"
                 if not others
                 else f"{sum(others.values()):,} templates of other recognisers are left unused",
             )
@@ -187,20 +177,20 @@ class StorageCheck:
             yield Finding.ok(_DISK, free)
 
 
-def _schema(connection: Connection) -> Finding:
-    application, version = format_of(connection)
-    if application != APPLICATION_ID:
+def _schema(found: Outline) -> Finding:
+    version, newest = found.schema, found.newest
+    if not found.ours:
         return Finding.fail(_AREA, "the database file is not one of Gerbang's", "name another folder")
-    if version > len(MIGRATIONS):
+    if version > newest:
         return Finding.fail(
             _AREA,
-            f"the database has schema {version}, this program knows up to {len(MIGRATIONS)}",
+            f"the database has schema {version}, this program knows up to {newest}",
             "use the newer program that wrote it",
         )
-    if version < len(MIGRATIONS):
+    if version < newest:
         return Finding.warning(
             _AREA,
-            f"the next start changes the database from schema {version} to {len(MIGRATIONS)}, for good",
+            f"the next start changes the database from schema {version} to {newest}, for good",
             "make a backup first",
         )
     return Finding.ok(_AREA, f"schema {version} is current")

@@ -44,7 +44,7 @@ def connect(database: Path, cipher: AnyCipher = NO_CIPHER, *, readonly: bool = F
     connection.execute("PRAGMA page_size = 8192")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    # The log is moved by store/log.py alone: SQLite's own checkpoints say nothing of their failures.
+    # The log is moved by wal.py alone: SQLite's own checkpoints say nothing of their failures.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA foreign_keys = ON")
     # Deleted content is overwritten with zeros, so that deleted means erased from the file.
