@@ -24,6 +24,9 @@ from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
 from gerbang_service.gallery.validity import Validity
 from gerbang_service.store.port import Contents
 
+# Subjects between two looks whether a loading is still wanted.
+_CHECKED_EVERY: Final = 4096
+
 
 @dataclass(slots=True)
 class _Touched:
@@ -220,7 +223,11 @@ class GalleryContents:
         Raises StartupError for a vector that can't be one: nobody is left out, or found in another's place, silently.
         """
         self._watchlists = {each.watchlist_id: each for each in contents.watchlists}
-        owners = {stored.subject_key: self._load_subject(stored) for stored in contents.subjects}
+        owners: dict[int, Owner] = {}
+        for stored in contents.subjects:
+            if not len(owners) % _CHECKED_EVERY:
+                check()
+            owners[stored.subject_key] = self._load_subject(stored)
         for batch in contents.templates:
             check()
             self._load_batch(batch, owners)
