@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from benchmarks.galleries import Rows, Vectors
 
-from gerbang_service.domain.decision import Candidate, Comparison
+from gerbang_service.domain.questions import Answer, OnLists, Plan, Question
+from gerbang_service.domain.subjects import StoredSubject
+from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.candidates.graph import Graph, GraphSettings
 from gerbang_service.gallery.candidates.rotation import rotation
-from gerbang_service.gallery.candidates.sketches import Sketches
-from gerbang_service.gallery.search import Plan, Pools, Query, Search
-from gerbang_service.gallery.selection import Filter, Selections
-from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
+from gerbang_service.gallery.candidates.sweep import Sweep
+from gerbang_service.gallery.consistency import Consistency
+from gerbang_service.gallery.contents import GalleryContents
+from gerbang_service.gallery.judge import View
+from gerbang_service.gallery.search import Search
+from gerbang_service.gallery.table import Table
+from gerbang_service.store.port import Contents
 
 GRAPH_DIRECTIONS = 128
 LIMIT = 5
-_BATCH = 50_000
-_ON_LIST = np.array([1], np.uint64)
+_BATCH = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +51,16 @@ class Engine:
 
     def __init__(self, templates: Vectors, bits: tuple[int, ...], graph_wait: float = np.inf) -> None:
         count, dimension = templates.shape
-        self._table = Table(dimension, count)
-        turned = rotation(dimension, max(*bits, GRAPH_DIRECTIONS))
-        self._graph = Graph(self._table, turned[:, : min(GRAPH_DIRECTIONS, dimension)], GraphSettings())
-        self._selections = Selections(self._table)
-        self._rotations = {each: np.ascontiguousarray(turned[:, : max(each, GRAPH_DIRECTIONS)]) for each in bits}
-        self._sketches = {each: Sketches(each, self._table.columns.capacity) for each in bits}
+        self._table = table = Table(dimension, count)
+        directions = min(GRAPH_DIRECTIONS, dimension)
+        self._rotation = turned = rotation(dimension, max(*bits, directions))
+        self._sweeps = {each: Sweep(each, count) for each in bits}
+        for_graph = np.ascontiguousarray(turned[:, :directions])
+        self._graph = Graph(directions, lambda rows: table.vectors[rows] @ for_graph, GraphSettings(), count)
+        generators = (*self._sweeps.values(), self._graph)
+        self._contents = GalleryContents(table, turned, generators, Consistency(), time.time_ns())
         started = time.perf_counter()
-        for start in range(0, count, _BATCH):
-            self._add(templates[start : start + _BATCH], start)
+        self._contents.load(all_on_one_list(templates), lambda: None)
         self.sketch_s = time.perf_counter() - started
         started = time.perf_counter()
         self._graph.start()
@@ -63,36 +70,46 @@ class Engine:
         self.graph_s = time.perf_counter() - started
         self.indexed = self._graph.progress().indexed
 
-    def _add(self, vectors: Vectors, start: int) -> None:
-        ids = np.arange(start, start + len(vectors), dtype=np.int64)
-        owners = [Owner(f"s{each}", ("all",), NO_LABELS, ALWAYS, NEVER, (each,)) for each in ids.tolist()]
-        rows = self._table.add_many(owners, ids, vectors, np.ones((len(vectors), 1), np.uint64))
-        for each, sketches in self._sketches.items():
-            sketches.write(rows, vectors @ self._rotations[each])
-
     def searcher(self, variant: Variant, floor: float) -> Searcher:
         """Return a way to search by a variant."""
-        pools = Pools(variant.rescored, variant.ef, variant.ef)
-        parts = (self._table, self._sketches[variant.bits], self._graph, self._selections)
-        return Searcher(Search(*parts, self._rotations[variant.bits], pools), variant.plan, floor)
+        swept, walked = (self._sweeps[variant.bits], variant.rescored), (self._graph, variant.ef)
+        plans = {Plan.SWEEP: (swept,), Plan.BOTH: (swept, walked), Plan.GRAPH: (walked,)}
+        width = max(variant.bits, GRAPH_DIRECTIONS)
+        search = Search(self._contents.selections, np.ascontiguousarray(self._rotation[:, :width]), plans)
+        view = partial(View, self._table, self._contents.state)
+        return Searcher(search, view, variant.plan, floor)
+
+
+def all_on_one_list(templates: Vectors) -> Contents:
+    """Return templates as a store would hand them over, each a subject's, all on one list."""
+
+    def subjects() -> Iterator[StoredSubject]:
+        for each in range(len(templates)):
+            yield StoredSubject(each, f"s{each}", ("all",), None, None, {}, (each,))
+
+    def batches() -> Iterator[list[tuple[int, int, bytes]]]:
+        for start in range(0, len(templates), _BATCH):
+            part = templates[start : start + _BATCH]
+            yield [(start + i, start + i, each.tobytes()) for i, each in enumerate(part)]
+
+    return Contents(1, [Watchlist("all")], subjects(), batches())
 
 
 class Searcher:
-    """Answers batches as Identify does: the watchlist's filter, at most 5 candidates above `floor`."""
+    """Answers batches as Identify does: among those on the watchlist, at most 5 candidates above `floor`."""
 
-    def __init__(self, search: Search, plan: Plan, floor: float) -> None:
+    def __init__(self, search: Search, view: partial[View], plan: Plan, floor: float) -> None:
         self._search = search
+        self._view = view
         self._plan = plan
-        self._floor = floor
+        self._among = OnLists(floor)
 
     def answer(self, probes: Vectors) -> Rows:
         """Return the rows of each probe's candidates; int64 (probes, 5), -1 for none."""
-        wanted = Filter(_ON_LIST, time.time_ns())
-        queries = [Query(probe, self._plan, wanted, self._floor, LIMIT, self._accept) for probe in probes]
+        questions = [Question(probe, self._among, LIMIT, self._plan) for probe in probes]
         rows = np.full((len(probes), LIMIT), -1, np.int64)
-        for row, found in zip(rows, self._search.run(queries), strict=True):
-            row[: len(found)] = [each.template_id for each in found]
+        for row, found in zip(rows, self._search.answer(questions, self._view(time.time_ns())), strict=True):
+            if not isinstance(found, Answer):
+                raise found
+            row[: len(found.candidates)] = [each.template_id for each in found.candidates]
         return rows
-
-    def _accept(self, compared: Comparison) -> Candidate:
-        return Candidate(compared.subject_id, compared.similarity, self._floor, compared.template_id)

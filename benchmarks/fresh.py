@@ -125,7 +125,7 @@ async def measure(address: str, templates: int, clients: int, idle_s: float, pau
         "idle at the end, ms": asdict(idle),
         "p99 while enrolling over idle at the end": round(busy.p99 / idle.p99, 2),
         "graph": {"indexed": info.graph.indexed, "pending": info.graph.pending},
-        "self-audit": {"audited": info.audit.audited, "missed": info.audit.missed, "skipped": info.audit.skipped},
+        "recall check": {"audited": info.audit.audited, "missed": info.audit.missed, "skipped": info.audit.skipped},
     }
 
 

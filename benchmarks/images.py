@@ -231,7 +231,7 @@ def main() -> int:
     parser.add_argument("--no-sizes", action="store_true", help="leave out the comparison of detector sizes")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     wanted = parser.parse_args()
-    pack = open_pack(str(wanted.pack), 320)
+    pack = open_pack(str(wanted.pack), 320, threads=cpu_quota())
     files = photographs(wanted.faces, wanted.photos)
     photos = usable(pack, files)
     pipeline = InsightFacePipeline(pack, photos[0].limits)

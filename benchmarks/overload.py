@@ -49,7 +49,7 @@ _PEAK_CONNECTIONS, _FEWEST_STREAMS = 4, 4
 _CONNECTIONS = 8
 
 
-class Watch:
+class LookOut:
     """Health and memory of a server, looked at by threads until closed."""
 
     def __init__(self, address: str, pid: int | None) -> None:
@@ -89,13 +89,13 @@ class Watch:
 
 
 @contextmanager
-def watching(address: str, pid: int | None) -> Iterator[Watch]:
-    """Watch a server within the block."""
-    watch = Watch(address, pid)
+def looking_on(address: str, pid: int | None) -> Iterator[LookOut]:
+    """Ask for the health of a server, and look at its memory, within the block."""
+    lookout = LookOut(address, pid)
     try:
-        yield watch
+        yield lookout
     finally:
-        watch.close()
+        lookout.close()
 
 
 def measure(address: str, pid: int | None, options: argparse.Namespace) -> dict[str, Any]:
@@ -108,14 +108,14 @@ def measure(address: str, pid: int | None, options: argparse.Namespace) -> dict[
         before_mib = resident_mib(pid) if pid is not None else None
         before = crew.run(_even(_IDLE_RATE, options.idle_seconds, options.deadline))
         print(line("idle before", before), flush=True)
-        with watching(address, pid) as watch:
+        with looking_on(address, pid) as lookout:
             flood, sample = _overload(address, call, crew, peak, options)
         ended = time.monotonic()
         print(line("sample during the overload", sample), flush=True)
         time.sleep(max(_REST_S - (time.monotonic() - ended), 0.0))
         after = crew.run(_even(_IDLE_RATE, options.idle_seconds, options.deadline))
         print(line("idle after", after), flush=True)
-    health = watch.health
+    health = lookout.health
     result: dict[str, Any] = {
         "peak_per_s": round(peak, 1),
         "asked_for_per_s": round(options.times * peak, 1),
@@ -124,20 +124,20 @@ def measure(address: str, pid: int | None, options: argparse.Namespace) -> dict[
         "refused_per_s": round(max(flood.done - flood.answered, 0) / flood.seconds, 1),
         "flood": asdict(flood),
         "sample": sample.summary(),
-        "health_ms": {**health.summary_ms(), "asked": health.count, "unhealthy": watch.unhealthy},
-        "memory_mib": {"before": before_mib, "most": max(watch.memory_mib, default=None)},
+        "health_ms": {**health.summary_ms(), "asked": health.count, "unhealthy": lookout.unhealthy},
+        "memory_mib": {"before": before_mib, "most": max(lookout.memory_mib, default=None)},
         "idle_before": before.summary(),
         "idle_after": after.summary(),
     }
-    return {**result, "met": _met(result, before, after, sample, watch)}
+    return {**result, "met": _met(result, before, after, sample, lookout)}
 
 
-def _met(result: dict[str, Any], before: Tally, after: Tally, sample: Tally, watch: Watch) -> dict[str, bool]:
+def _met(result: dict[str, Any], before: Tally, after: Tally, sample: Tally, lookout: LookOut) -> dict[str, bool]:
     memory = result["memory_mib"]
     return {
         "useful answers": result["useful_per_s"] >= KEPT * result["peak_per_s"],
         "refusals say when to come back": 0 < sample.errors.total() * REFUSED_WELL <= sample.with_retry_info,
-        "health": watch.health.largest_ns <= HEALTH_S * 1e9 and not watch.unhealthy,
+        "health": lookout.health.largest_ns <= HEALTH_S * 1e9 and not lookout.unhealthy,
         "memory": memory["most"] is None or memory["most"] - memory["before"] <= GROWTH_MIB,
         "latency afterwards": not after.errors
         and after.latency.percentile(50) <= RECOVERED * before.latency.percentile(50),
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--target", help="HOST:PORT of a running server (default: one of its own)")
-    add("--pid", type=int, help="of the server at --target, to watch its memory")
+    add("--pid", type=int, help="of the server at --target, to look at its memory")
     add("--data", type=Path, help="data folder of a server of its own (default: a temporary one, filled)")
     add("--templates", type=int, default=100_000, help="of the temporary data folder")
     add("--serve-option", action="append", default=[], help="for `gerbang serve`, as --serve-option=--workers=2")

@@ -19,7 +19,7 @@ from benchmarks.galleries import Probes, Workload, workload
 from benchmarks.machine import describe, with_one_thread
 from benchmarks.measuring import Contender, Misses, latency, missed, race
 
-from gerbang_service.gallery.search import Plan
+from gerbang_service.domain.questions import Plan
 
 RESULTS = Path(__file__).resolve().parent / "results"
 RESCORED = (8, 16, 32, 64, 128)

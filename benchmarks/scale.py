@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,13 +22,12 @@ from benchmarks.machine import describe, with_one_thread, without_thread_limits
 from benchmarks.measuring import Contender, latency, percentiles
 
 from gerbang import EnrollRequest, GateClient, WatchlistClient, enroll_request
-from gerbang_service.changing.operations import create_watchlist
-from gerbang_service.domain.subjects import Subject
+from gerbang_service.changing.watchlists import create_watchlist
+from gerbang_service.domain.questions import Plan
+from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.gallery.search import Plan
-from gerbang_service.store.sqlite.rows import subject_values, vector_place
-from gerbang_service.store.sqlite.store import Store
-from gerbang_service.store.sqlite.transaction import Transaction
+from gerbang_service.store.port import Operation, Outcome, Transaction
+from gerbang_service.store.sqlite.store import SqliteStore
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from running import KEY, operator_key
@@ -87,34 +86,24 @@ def fill(data: Path, templates: Vectors, *, encrypted: bool = True) -> float:
     `encrypted`: with the key that test servers are given.
     """
     started = time.perf_counter()
-    store = Store(data, operator_key() if encrypted else None)
+    store = SqliteStore(data, operator_key() if encrypted else None)
     store.bind_model(_MODEL, DIMENSION, ignore_others=False)
-    _written(store.write_group([create_watchlist(Watchlist(_LIST))]))
+    _written(store.write([create_watchlist(Watchlist(_LIST))]))
     for start in range(0, len(templates), _GROUP):
-        _written(store.write_group([_adding(start, templates[start : start + _GROUP])]))
+        _written(store.write([_adding(start, templates[start : start + _GROUP])]))
     store.close()
     return time.perf_counter() - started
 
 
-def _adding(start: int, vectors: Vectors) -> Callable[[Transaction], None]:
-    def operation(transaction: Transaction) -> None:
-        now, keys = time.time_ns(), range(start + 1, start + 1 + len(vectors))
-        many, cipher = transaction.connection.executemany, transaction.connection.cipher
-        subjects = (Subject(f"s{key}", create_time_ns=now, update_time_ns=now) for key in keys)
-        many(
-            "INSERT INTO subjects VALUES (?, ?, ?, ?, ?, ?, ?)",
-            ((key, *subject_values(each, cipher)) for key, each in zip(keys, subjects, strict=True)),
-        )
-        many("INSERT INTO memberships VALUES (?, ?)", ((key, _LIST) for key in keys))
-        sealed = (
-            (key, key, _MODEL, now, cipher.seal(vector.tobytes(), vector_place(key, f"s{key}", _MODEL, None, now)))
-            for key, vector in zip(keys, vectors, strict=True)
-        )
-        many(
-            "INSERT INTO templates (template_id, subject_key, model, create_time_ns, vector) VALUES (?, ?, ?, ?, ?)",
-            sealed,
-        )
-        transaction.revision += len(vectors)
+def _adding(start: int, vectors: Vectors) -> Operation[None]:
+    def operation(transaction: Transaction) -> Outcome[None]:
+        now = time.time_ns()
+        for key, vector in enumerate(vectors, start=start + 1):
+            name = f"s{key}"
+            transaction.put_subject(Subject(name, (_LIST,), create_time_ns=now, update_time_ns=now))
+            transaction.add_templates(name, [NewTemplate(vector, None)], _MODEL, now)
+            transaction.next_revision()
+        return Outcome(None)
 
     return operation
 

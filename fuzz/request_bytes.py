@@ -8,9 +8,10 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["gerbang_service"]):
+    from gerbang_service.access.identity import LOCAL
     from gerbang_service.domain.errors import GerbangError
     from gerbang_service.domain.faces import FaceChoice
-    from gerbang_service.rpc import parsing
+    from gerbang_service.rpc import office_parsing, parsing
     from gerbang_service.rpc.deserializing import Unreadable, deserializer
     from gerbang_service.rpc.pages import token_subject
 
@@ -22,35 +23,31 @@ PARSER = parsing.Parser("a" * 64, 16)
 
 
 def _enroll(request: pb.EnrollRequest) -> None:
-    parsing.enrolment_subject(request)
-    parsing.on_existing(request)
-    parsing.request_identity(request)
-    for index, sample in enumerate(request.samples):
-        PARSER.sample(f"samples[{index}]", sample, FaceChoice.ONLY)
+    assert len(PARSER.enrolment(request).content.digest()) == 33
 
 
 def _batch(request: pb.IdentifyBatchRequest) -> None:
     for each in request.requests:
-        PARSER.search(each)
+        PARSER.search(each, LOCAL)
 
 
 def _subjects(request: office_pb.ListSubjectsRequest) -> None:
-    parsing.page_size(request.page_size)
+    office_parsing.page_size(request.page_size)
     token_subject(request.page_token)
 
 
 KINDS: list[tuple[Any, Callable[[Any], object]]] = [
     (pb.EnrollRequest, _enroll),
-    (pb.IdentifyRequest, PARSER.search),
+    (pb.IdentifyRequest, lambda request: PARSER.search(request, LOCAL)),
     (pb.IdentifyBatchRequest, _batch),
-    (pb.VerifyRequest, PARSER.verification),
+    (pb.VerifyRequest, lambda request: PARSER.verification(request, LOCAL)),
     (pb.ExtractRequest, lambda request: PARSER.image("", request.image, request.face_choice, FaceChoice.LARGEST)),
-    (office_pb.CreateWatchlistRequest, lambda request: parsing.watchlist(request.watchlist)),
-    (office_pb.UpdateWatchlistRequest, lambda r: parsing.watchlist_changes(r.watchlist, r.update_mask)),
-    (office_pb.UpdateSubjectRequest, lambda r: parsing.subject_changes(r.subject, r.update_mask)),
+    (office_pb.CreateWatchlistRequest, lambda request: office_parsing.watchlist(request.watchlist)),
+    (office_pb.UpdateWatchlistRequest, lambda r: office_parsing.watchlist_changes(r.watchlist, r.update_mask)),
+    (office_pb.UpdateSubjectRequest, lambda r: office_parsing.subject_changes(r.subject, r.update_mask)),
     (office_pb.ListSubjectsRequest, _subjects),
-    (office_pb.DeleteTemplateRequest, lambda request: parsing.template_id(request.template_id)),
-    (office_pb.MeasureRecallRequest, parsing.recall),
+    (office_pb.DeleteTemplateRequest, lambda request: office_parsing.template_id(request.template_id)),
+    (office_pb.MeasureRecallRequest, office_parsing.recall),
 ]
 READERS = [(deserializer(kind.FromString), parse) for kind, parse in KINDS]
 

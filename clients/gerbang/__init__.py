@@ -82,8 +82,10 @@ from gerbang.v1.matching_service_pb2 import (
     Candidate,
     EnrollRequest,
     EnrollResponse,
+    EnrollWarning,
     ExtractResponse,
     IdentifyResponse,
+    Lack,
     OnExisting,
     SampleResult,
     VerifyResponse,
@@ -92,7 +94,7 @@ from gerbang.v1.plan_pb2 import Plan
 from gerbang.v1.sample_pb2 import Box, Face, FaceChoice, Point, Quality, Sample, Template
 from gerbang.v1.subject_pb2 import Subject, TemplateInfo
 from gerbang.v1.watchlist_pb2 import Action, Direction, Watchlist
-from gerbang.v1.watchlist_service_pb2 import GetServerInfoResponse, GraphProgress
+from gerbang.v1.watchlist_service_pb2 import Generator, GetServerInfoResponse, GraphProgress
 
 __all__ = [
     "AccessDenied",
@@ -116,6 +118,7 @@ __all__ = [
     "EnrollOptions",
     "EnrollRequest",
     "EnrollResponse",
+    "EnrollWarning",
     "ExtractResponse",
     "Face",
     "FaceBlurred",
@@ -128,6 +131,7 @@ __all__ = [
     "FieldInvalid",
     "FieldViolation",
     "GateClient",
+    "Generator",
     "GerbangError",
     "GetServerInfoResponse",
     "GraphProgress",
@@ -137,6 +141,7 @@ __all__ = [
     "ImageTooLarge",
     "ImageUnreadable",
     "InvalidRequest",
+    "Lack",
     "MessageTooLarge",
     "ModelMismatch",
     "NoFace",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from gerbang.v1.matching_service_pb2 import OnExisting
@@ -29,7 +30,12 @@ def action_value(choice: Choice | None) -> Action.ValueType:
 
 
 def plan_value(choice: Choice | None) -> Plan.ValueType:
-    """Return a Plan: "exact", ... None: unspecified."""
+    """Return a Plan to search by: "both", "sweep" or "exact". None: unspecified."""
+    return _value(Plan, "plan", choice, but=(Plan.PLAN_GRAPH,))
+
+
+def measured_plan_value(choice: Choice) -> Plan.ValueType:
+    """Return a Plan to measure: "both", "graph", "sweep" or "exact"."""
     return _value(Plan, "plan", choice)
 
 
@@ -43,11 +49,11 @@ def on_existing_value(choice: Choice | None) -> OnExisting.ValueType:
     return _value(OnExisting, "on_existing", choice)
 
 
-def _value(enum: _EnumTypeWrapper[Value], argument: str, choice: Choice | None) -> Value:
-    """Return the enum's value. Raise ValueError, with the choices, for one that the enum does not have."""
+def _value(enum: _EnumTypeWrapper[Value], argument: str, choice: Choice | None, but: Collection[Value] = ()) -> Value:
+    """Return the enum's value. Raise ValueError, with the choices, for one that it does not have, or that is `but`."""
     # Every enum names its first value X_UNSPECIFIED; X_ is what the others begin with (buf lint holds both).
     prefix = enum.keys()[0].removesuffix("UNSPECIFIED")
-    names = {name.removeprefix(prefix).lower(): value for name, value in enum.items() if value}
+    names = {name.removeprefix(prefix).lower(): value for name, value in enum.items() if value and value not in but}
     if choice is None:
         return enum.values()[0]
     if isinstance(choice, str):
@@ -57,6 +63,6 @@ def _value(enum: _EnumTypeWrapper[Value], argument: str, choice: Choice | None) 
         raise TypeError(f"{argument} is a string or a protobuf enum value, not {type(choice).__name__}")
     else:
         for value in enum.values():
-            if value == choice:
+            if value == choice and value not in but:
                 return value
     raise ValueError(f"{argument} {choice!r} is none of {', '.join(names)}")

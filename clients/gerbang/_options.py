@@ -16,9 +16,9 @@ class IdentifyOptions(TypedDict, total=False):
     watchlists: ids of the lists to search; each must exist. Default: all.
     max_candidates: how many subjects to return at most, 0 to 100. Default 0: 5.
     threshold: cosine similarity, -1 to 1, from which on a subject is a hit. Default None: each watchlist's
-        own, else the server's.
-    plan: how to search, such as "exact", or a Plan. Default: the server's. Reported scores are exact in any
-        case.
+        own, else the server's. A caller of role gate can only raise these.
+    plan: how to search: "both", "sweep", "exact" or a Plan, but not the graph alone. Default: the server's.
+        Reported scores are exact in any case.
     min_revision: answer only from a gallery at this revision or later (a change's answer has its `revision`);
         the server waits for it, at most 5 s. Default 0: as it is now.
     face_choice: which face of an image is meant: "largest", "only" or a FaceChoice. Default: the largest.
@@ -39,11 +39,12 @@ class EnrollOptions(TypedDict, total=False):
     watchlists: ids of the lists to put the subject on, at most 64; each must exist. Default: none, a plain
         1:1 reference that verify sees and identify does not.
     valid_from: from when on identify sees the subject, a datetime with a time zone. Default None: always has.
-    expire_time: from when on identify no longer does, after valid_from. Default None: never ends.
+    expire_time: from when on identify no longer does, after valid_from. Default None: never ends. One that has
+        passed is answered with a warning.
     labels: free pairs that come back with every candidate, at most 32 of 256 characters each. Default: none.
-    request_id: a UUID. A repeat with it returns the first answer and changes nothing. Default: a new random
-        one, so that the client's own retries are safe; give one to repeat a call yourself, as after
-        DeadlineExceeded.
+    request_id: a UUID. A repeat with it changes nothing and returns the first answer, without `duplicates`
+        (see EnrollResponse.replayed). Default: a new random one, so that the client's own retries are safe;
+        give one to repeat a call yourself, as after DeadlineExceeded.
     on_existing: when the subject is there already: "reject", "add", "replace" or an OnExisting. Default:
         reject.
     allow_partial: True: rejected samples are reported in `sample_results` and the rest is enrolled. Default

@@ -70,12 +70,13 @@ def verify_request(
     subject_id: str | None,
     reference: Probe | None,
     threshold: float | None,
+    min_revision: int,
     face_choice: Choice | None,
 ) -> VerifyRequest:
     """Make the request; raise TypeError unless exactly one of `subject_id` and `reference` is given."""
     if (subject_id is None) == (reference is None):
         raise TypeError("verify takes exactly one of subject_id and reference")
-    request = VerifyRequest(probe=to_sample(probe, face_choice), threshold=threshold)
+    request = VerifyRequest(probe=to_sample(probe, face_choice), threshold=threshold, min_revision=min_revision)
     if subject_id is not None:
         request.subject_id = subject_id
     elif reference is not None:

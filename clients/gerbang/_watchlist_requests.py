@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gerbang._choices import Choice, action_value, direction_value, plan_value
+from gerbang._choices import Choice, action_value, direction_value, measured_plan_value
 from gerbang._options import SubjectFields, WatchlistFields, refuse_unknown
 from gerbang._requests import labels_of, subject_message
 from gerbang.v1.watchlist_pb2 import Watchlist
@@ -69,4 +69,5 @@ def _mask(paths: list[str]) -> FieldMask:
 
 def recall_request(sample: int, similarities: Sequence[float], plans: Sequence[Choice]) -> MeasureRecallRequest:
     """Return a MeasureRecallRequest. Raise ValueError for an unknown plan."""
-    return MeasureRecallRequest(sample=sample, similarities=similarities, plans=[plan_value(each) for each in plans])
+    values = [measured_plan_value(each) for each in plans]
+    return MeasureRecallRequest(sample=sample, similarities=similarities, plans=values)

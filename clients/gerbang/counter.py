@@ -30,6 +30,7 @@ class CounterClient(SyncClient):
         subject_id: str | None = None,
         reference: Probe | None = None,
         threshold: float | None = None,
+        min_revision: int = 0,
         face_choice: Choice | None = None,
         timeout: float | None = None,
     ) -> VerifyResponse:
@@ -38,13 +39,21 @@ class CounterClient(SyncClient):
         subject_id: the best of the subject's templates counts, whatever its validity.
         reference: the other face, such as the photo of the passport chip; see Probe.
         threshold: cosine similarity, -1 to 1, from which on it is a match. None: the server's.
+        min_revision: answer only from a gallery at this revision or later (the answer of an enrolment has its
+            `revision`); the server waits for it, at most 5 s. 0: as it is now.
         face_choice: "largest" (default) or "only", for both images.
         timeout: seconds. None: the client's.
         The answer has `match`, `similarity` (-1 to 1, no probability) and the `threshold` that was applied.
-        Raises FaceRejected, ImageRejected, SubjectNotFound, SubjectHasNoTemplate or another GerbangError.
+        Raises FaceRejected, ImageRejected, RevisionNotReached, SubjectNotFound, SubjectHasNoTemplate or another
+        GerbangError.
         """
         request = verify_request(
-            probe, subject_id=subject_id, reference=reference, threshold=threshold, face_choice=face_choice
+            probe,
+            subject_id=subject_id,
+            reference=reference,
+            threshold=threshold,
+            min_revision=min_revision,
+            face_choice=face_choice,
         )
         return self._call(self._matching.Verify, request, timeout)
 
@@ -59,11 +68,17 @@ class AsyncCounterClient(AsyncClient):
         subject_id: str | None = None,
         reference: Probe | None = None,
         threshold: float | None = None,
+        min_revision: int = 0,
         face_choice: Choice | None = None,
         timeout: float | None = None,
     ) -> VerifyResponse:
         """Compare the face at the counter with a subject or another face; see CounterClient.verify."""
         request = verify_request(
-            probe, subject_id=subject_id, reference=reference, threshold=threshold, face_choice=face_choice
+            probe,
+            subject_id=subject_id,
+            reference=reference,
+            threshold=threshold,
+            min_revision=min_revision,
+            face_choice=face_choice,
         )
         return await self._call(self._matching.Verify, request, timeout)

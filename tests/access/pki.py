@@ -15,7 +15,7 @@ import gerbang
 from access.requests import REQUESTS
 from gerbang.v1.matching_service_pb2_grpc import MatchingServiceStub
 from gerbang.v1.watchlist_service_pb2_grpc import WatchlistServiceStub
-from gerbang_service.access.authority import Authority
+from gerbang_service.access.certificate_authority import Authority
 from gerbang_service.cli.root import root
 from rpc.wire import PLAIN, TIMEOUT_S, of_error
 from running import RunningServer

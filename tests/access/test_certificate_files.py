@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 import gerbang
 from access.pki import TEMPLATES, GuardedServer, Pki, SecureWire, new_token, until
 from access.requests import REQUESTS
-from gerbang_service.access.ports import Ports
+from gerbang_service.access.tcp_ports import Ports
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
 from rpc.wire import failure, template

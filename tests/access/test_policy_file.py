@@ -178,7 +178,7 @@ def test_a_change_counts_for_open_connections_and_a_bad_one_not_at_all(pki: Pki,
 
 @pytest.mark.parametrize("error", [StartupError("odd"), ValueError("odd"), RecursionError("odd"), KeyError("odd")])
 @pytest.mark.parametrize("where", ["make", "on_change"])
-def test_a_watched_file_never_fails_who_looks_at_it(
+def test_a_refreshed_file_never_fails_who_looks_at_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str, error: Exception
 ) -> None:
     """Whatever making something of it raises: said once, what was in force stays so, and it is tried again."""
@@ -192,10 +192,10 @@ def test_a_watched_file_never_fails_who_looks_at_it(
             raise error
         return file.read_text()
 
-    watched = files.Refreshed("it", [file], *((fail,) if where == "make" else (file.read_text, fail)))
+    refreshed = files.Refreshed("it", [file], *((fail,) if where == "make" else (file.read_text, fail)))
     file.write_text("second one")
     broken = True
-    assert [watched.current() for _ in range(3)] == ["first"] * 3
+    assert [refreshed.current() for _ in range(3)] == ["first"] * 3
     assert caplog.text.count("the old one stays in force: ") == 1
     broken = False
-    assert watched.current() == "second one"
+    assert refreshed.current() == "second one"

@@ -13,7 +13,8 @@ from gerbang_service.access.authentication import _told
 from gerbang_service.access.identity import Role
 from gerbang_service.access.tokens import new_token as made_elsewhere
 from gerbang_service.domain.errors import StoreUnavailable, Unauthenticated
-from gerbang_service.rpc.errors import claimed, to_status
+from gerbang_service.rpc.errors import to_status
+from gerbang_service.telemetry.statuses import claimed
 
 
 def test_a_refused_caller_is_recorded_with_what_it_showed(pki: Pki, data: Path) -> None:

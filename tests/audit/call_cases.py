@@ -102,7 +102,7 @@ CASES: Final = (
         "Verify",
         pb.VerifyRequest(probe=template(10), subject_id="p-1", threshold=0.25),
         {"sample": "template", "subject_id": "p-1", "threshold": 0.25},
-        {"match": True, "similarity": 1.0, "threshold": 0.25, "template_id": "1", **MODEL},
+        {"match": True, "similarity": 1.0, "threshold": 0.25, "template_id": "1", "revision": 2, **MODEL},
     ),
     Case(
         "Verify",

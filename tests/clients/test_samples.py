@@ -16,7 +16,14 @@ import pytest
 
 from gerbang import Direction, FaceChoice, Plan, Sample, Template, enroll_request
 from gerbang import _watchlist_requests as office
-from gerbang._choices import action_value, direction_value, face_choice_value, on_existing_value, plan_value
+from gerbang._choices import (
+    action_value,
+    direction_value,
+    face_choice_value,
+    measured_plan_value,
+    on_existing_value,
+    plan_value,
+)
 from gerbang._requests import Search, extract_request, verify_request
 from gerbang._samples import to_sample
 
@@ -139,6 +146,14 @@ def test_choice_by_name() -> None:
     assert on_existing_value("replace") > 0
 
 
+@pytest.mark.parametrize("graph", ["graph", Plan.PLAN_GRAPH])
+def test_the_graph_alone_is_measured_and_not_chosen(graph: Any) -> None:
+    """It misses people, so a search does not offer it."""
+    assert measured_plan_value(graph) == Plan.PLAN_GRAPH
+    with pytest.raises(ValueError, match="none of both, sweep, exact"):
+        plan_value(graph)
+
+
 def test_choice_by_value() -> None:
     """A protobuf enum value is taken as it is, and None is unspecified."""
     assert direction_value(Direction.DIRECTION_BOTH) == Direction.DIRECTION_BOTH
@@ -206,7 +221,7 @@ def test_verify_needs_one_reference(given: dict[str, Any]) -> None:
     """Verify without, or with both, of subject_id and reference is a TypeError."""
     arguments: dict[str, Any] = {"subject_id": None, "reference": None} | given
     with pytest.raises(TypeError, match="exactly one"):
-        verify_request(IMAGE, threshold=None, face_choice=None, **arguments)
+        verify_request(IMAGE, threshold=None, min_revision=0, face_choice=None, **arguments)
 
 
 def test_enroll_request_ids() -> None:

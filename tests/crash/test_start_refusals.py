@@ -12,7 +12,7 @@ import pytest
 from crash.templates import TEMPLATES, samples_of, template
 from gerbang import GateClient, WatchlistClient, enroll_request
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.sqlite.store import SqliteStore
 from pictures import photo
 from running import FreshServer as RunningServer
 from running import StartRefused
@@ -75,13 +75,13 @@ def test_damaged_or_foreign_database_is_refused(stored: Path, data: Path) -> Non
 
     stored.write_bytes(whole[:middle])
     with pytest.raises(StartupError, match=r"damaged|malformed"):
-        Store(data)
+        SqliteStore(data)
 
     stored.write_bytes(whole)
     with closing(sqlite3.connect(stored)) as connection:
         connection.execute("PRAGMA application_id = 7")
     with pytest.raises(StartupError, match="not one of Gerbang's"):
-        Store(data)
+        SqliteStore(data)
 
     stored.write_bytes(whole)
     with closing(sqlite3.connect(stored)) as connection:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gerbang_service.domain.decision import Comparison, Thresholds, as_float32, decide, ranked
+from gerbang_service.domain.decision import Candidate, Comparison, Thresholds, as_float32, decide, ranked
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
 
 CEGAH = Watchlist("cegah", direction=Direction.DEPARTURE, action=Action.DEFER_DEPARTURE)
@@ -48,6 +50,20 @@ def test_the_requests_threshold_replaces_those_of_the_lists() -> None:
     assert decide(compared(0.5, "red"), thresholds(request=0.55), ALL) is None
 
 
+def test_a_request_that_may_not_lower_thresholds_only_raises_them() -> None:
+    """In each list the higher one is in force: the request's, or what is in force without it."""
+
+    def in_force(request: float | None) -> tuple[float, dict[str, float]]:
+        made = Thresholds.of(ALL.values(), server=0.5, request=request, never_below_own=True)
+        return made.default, dict(made.by_list)
+
+    own = {"cegah": 0.5, "strict": as_float32(0.8), "red": as_float32(0.3)}
+    for low in (None, -1.0, 0.0, 0.3):
+        assert in_force(low) == (0.5, own)
+    raised = as_float32(0.6)
+    assert in_force(0.6) == (raised, {"cegah": raised, "strict": as_float32(0.8), "red": raised})
+
+
 def test_a_subject_on_no_searched_list_is_no_candidate() -> None:
     """Lists that were not searched do not count, and neither does being on none."""
     only_red = Thresholds.of([RED], server=0.5, request=None)
@@ -58,16 +74,19 @@ def test_a_subject_on_no_searched_list_is_no_candidate() -> None:
 @given(st.lists(st.tuples(st.floats(-1, 1, width=32), st.text(max_size=3)), max_size=20))
 def test_ranking_is_by_similarity_then_subject_id(pairs: list[tuple[float, str]]) -> None:
     """Whatever the order of arrival, the ranking is the same: best first, ties by subject_id."""
-    comparisons = [compared(similarity, subject=name) for similarity, name in pairs]
-    keys = [(-each.similarity, each.subject_id) for each in ranked(comparisons)]
+    found = [Candidate(name, similarity, 0.0, 1) for similarity, name in pairs]
+    keys = [(-each.similarity, each.subject_id) for each in ranked(found, 20)]
     assert keys == sorted(keys)
-    assert ranked(comparisons[::-1]) == ranked(comparisons)
+    assert keys == [(-each.similarity, each.subject_id) for each in ranked(found[::-1], 20)]
+    assert ranked(found, 2) == ranked(found, 20)[:2]
 
 
-def test_the_floor_is_the_lowest_threshold_in_force() -> None:
-    """Nothing below the floor can be a hit, so the search may leave it out."""
-    assert thresholds().floor == as_float32(0.3)
-    assert thresholds(request=0.6).floor == as_float32(0.6)
+def test_somebody_on_several_lists_has_the_lowest_of_their_thresholds() -> None:
+    """From there on they are a candidate; on no list that is searched they never are."""
+    assert thresholds().of_combination(("cegah", "red", "strict")) == as_float32(0.3)
+    assert thresholds().of_combination(("strict", "not searched")) == as_float32(0.8)
+    assert thresholds(request=0.6).of_combination(("red",)) == as_float32(0.6)
+    assert thresholds().of_combination(("not searched",)) == math.inf
 
 
 def test_a_list_concerns_travellers_of_its_direction_only() -> None:

@@ -2,82 +2,128 @@
 
 from __future__ import annotations
 
+import atexit
 import time
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from gerbang_service.domain.changes import SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
-from gerbang_service.domain.decision import Candidate, Thresholds, decide
+from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
+from gerbang_service.domain.decision import Candidate
+from gerbang_service.domain.questions import Answer, Everybody, OnLists, Plan, Question
 from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
-from gerbang_service.gallery.search import Plan, Query
-from gerbang_service.gallery.selection import Filter
 
 DIMENSION = 16
+OPEN: list[Office] = []
+"""Those whose gallery was started: stopped before the interpreter ends, as native code must not be cut off."""
+
+
+@atexit.register
+def _stop() -> None:
+    for office in OPEN:
+        office.gallery.stop()
 
 
 class Office:
     """A gallery and the plain records that it must agree with."""
 
-    def __init__(self, *lists: Watchlist) -> None:
-        self.gallery = Gallery(DIMENSION, 0, GalleryOptions())
-        self.gallery.graph.start()
+    def __init__(
+        self,
+        *lists: Watchlist,
+        clock: Callable[[], int] = time.time_ns,
+        dimension: int = DIMENSION,
+        start: bool = True,
+    ) -> None:
+        self.clock = clock
+        self.gallery = Gallery(dimension, 0, GalleryOptions(), clock)
+        if start:
+            self.gallery.start()
+            OPEN.append(self)
         self.records: dict[str, tuple[Subject, dict[int, np.ndarray]]] = {}
         self.revision = 0
         self.templates = 0
-        for each in lists:
-            self.gallery.apply(WatchlistPut(self._next(), each))
+        self.apply(*(WatchlistPut(self.next(), each) for each in lists))
 
-    def _next(self) -> int:
+    def next(self) -> int:
         self.revision += 1
         return self.revision
 
-    def enrol(self, name: str, vectors: np.ndarray, *lists: str, until_ns: int | None = None) -> None:
+    def apply(self, *changes: Change) -> None:
+        self.gallery.apply(changes, self.revision)
+
+    def put(self, name: str, vectors: np.ndarray, *lists: str, **validity: int | None) -> SubjectPut:
+        """Return the change that enrols somebody, and note it."""
         ids = range(self.templates + 1, self.templates + len(vectors) + 1)
         self.templates += len(vectors)
         infos = tuple(TemplateInfo(each, "m", 0, None) for each in ids)
-        subject = Subject(name, tuple(sorted(lists)), None, until_ns, {}, infos)
+        subject = Subject(
+            name,
+            tuple(sorted(lists)),
+            validity.get("from_ns"),
+            validity.get("until_ns"),
+            {},
+            infos,
+        )
         added = dict(zip(ids, vectors, strict=True))
-        self.gallery.apply(SubjectPut(self._next(), subject, added))
         self.records[name] = (subject, added)
+        return SubjectPut(self.next(), subject, added)
+
+    def enrol(self, name: str, vectors: np.ndarray, *lists: str, **validity: int | None) -> None:
+        self.apply(self.put(name, vectors, *lists, **validity))
+
+    def enrol_all(self, people: Sequence[tuple[str, np.ndarray]], *lists: str) -> None:
+        """Enrol many as one group."""
+        self.apply(*(self.put(name, vectors, *lists) for name, vectors in people))
+
+    def change(self, name: str, **changed: Any) -> None:
+        """Change what is known of somebody; templates stay."""
+        subject, vectors = self.records[name]
+        subject = replace(subject, **changed)
+        self.records[name] = (subject, vectors)
+        self.apply(SubjectPut(self.next(), subject, {}))
 
     def delete(self, name: str) -> None:
-        self.gallery.apply(SubjectGone(self._next(), name))
         del self.records[name]
+        self.apply(SubjectGone(self.next(), name))
 
     def drop_list(self, name: str) -> None:
-        self.gallery.apply(WatchlistGone(self._next(), name))
+        self.apply(WatchlistGone(self.next(), name))
+        for person, (subject, vectors) in self.records.items():
+            kept = tuple(each for each in subject.watchlists if each != name)
+            self.records[person] = (replace(subject, watchlists=kept), vectors)
 
     def wait_for_graph(self) -> None:
         deadline = time.monotonic() + 60
-        while self.gallery.graph_progress().pending:
+        while graph_progress(self.gallery).pending:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
-    def identify(
-        self,
-        probe: np.ndarray,
-        plan: Plan,
-        *names: str,
-        threshold: float | None = 0.5,
-        limit: int = 5,
-        direction: Direction = Direction.BOTH,
-    ) -> list[Candidate]:
-        lists = self.gallery.lists_for(names, direction)
-        thresholds = Thresholds.of(lists, server=0.5, request=threshold)
-        accept = partial(decide, thresholds=thresholds, watchlists={each.watchlist_id: each for each in lists})
-        query = Query(
-            probe, plan, Filter(self.gallery.list_bits(lists), time.time_ns()), thresholds.floor, limit, accept
-        )
-        return self.gallery.search.run([query])[0]
+    def question(self, probe: np.ndarray, plan: Plan, *names: str, **asked: Any) -> Question:
+        among = OnLists(0.5, names, asked.get("direction", Direction.BOTH), asked.get("threshold", 0.5))
+        return Question(probe, among, asked.get("limit", 5), plan)
+
+    def answer(self, probe: np.ndarray, plan: Plan, *names: str, **asked: Any) -> Answer:
+        return answered(self.gallery, self.question(probe, plan, *names, **asked))
+
+    def identify(self, probe: np.ndarray, plan: Plan, *names: str, **asked: Any) -> list[Candidate]:
+        return self.answer(probe, plan, *names, **asked).candidates
+
+    def everybody(self, probe: np.ndarray, threshold: float, **asked: Any) -> list[Candidate]:
+        question = Question(probe, Everybody(threshold, **asked), 5, Plan.SWEEP)
+        return answered(self.gallery, question).candidates
 
     def brute_force(self, probe: np.ndarray, threshold: float, limit: int) -> list[tuple[str, float, int]]:
         best = []
+        now = self.clock()
         for name, (subject, vectors) in self.records.items():
-            if subject.watchlists and (subject.expire_time_ns is None or subject.expire_time_ns > time.time_ns()):
+            begins = subject.valid_from_ns is None or subject.valid_from_ns <= now
+            ends = subject.expire_time_ns is not None and subject.expire_time_ns <= now
+            if subject.watchlists and begins and not ends:
                 scores = [
                     (float(np.float32(min(1.0, float(v.astype(np.float64) @ probe.astype(np.float64))))), t)
                     for t, v in vectors.items()
@@ -88,6 +134,25 @@ class Office:
         return sorted(best, key=lambda each: (-each[1], each[0]))[:limit]
 
 
-def unit(rng: np.random.Generator, count: int) -> np.ndarray:
-    vectors = rng.standard_normal((count, DIMENSION)).astype(np.float32)
+def answered(gallery: Gallery, question: Question) -> Answer:
+    (asked,) = gallery.search([question])
+    if not isinstance(asked, Answer):
+        raise asked
+    return asked
+
+
+def graph_progress(gallery: Gallery) -> Any:
+    return next(each for each in gallery.progress() if each.name == "graph")
+
+
+def unit(rng: np.random.Generator, count: int, dimension: int = DIMENSION) -> np.ndarray:
+    vectors = rng.standard_normal((count, dimension)).astype(np.float32)
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def across(vector: np.ndarray, similarity: float, rng: np.random.Generator) -> np.ndarray:
+    """Return a probe of that similarity to a vector."""
+    noise = rng.standard_normal(len(vector))
+    noise -= (noise @ vector) * vector
+    noise /= np.linalg.norm(noise)
+    return np.asarray(similarity * vector + np.sqrt(1 - similarity**2) * noise, np.float32)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from office import Office, unit
 
+from gerbang_service.domain.questions import Plan
 from gerbang_service.domain.watchlists import Watchlist
-from gerbang_service.gallery.search import Plan
 
 # Enough that the sweep and the graph are used, and not the comparison one by one that few rows get.
 INITIAL = 400
@@ -42,7 +42,7 @@ class GalleryMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "office"):
-            self.office.gallery.graph.stop()
+            self.office.gallery.stop()
 
     def _enrol(self, *lists: str, until_ns: int | None = None) -> None:
         self.number += 1

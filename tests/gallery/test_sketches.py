@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import faiss
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
+from gerbang_service.gallery.candidates import sweep as sweeping
+from gerbang_service.gallery.candidates.port import Added, Probes
 from gerbang_service.gallery.candidates.rotation import rotation
-from gerbang_service.gallery.candidates.sketches import Sketches
-from gerbang_service.gallery.selection import Filter, Selections
-from gerbang_service.gallery.table import Owner, Table
+from gerbang_service.gallery.candidates.sketches import Shard, sign_codes
+from gerbang_service.gallery.candidates.sweep import Sweep
 
 
 def unit(count: int, dimension: int, seed: int = 0) -> np.ndarray:
@@ -17,9 +19,27 @@ def unit(count: int, dimension: int, seed: int = 0) -> np.ndarray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def everything(rows: int) -> tuple[faiss.IDSelectorBitmap, np.ndarray]:
-    bits = np.packbits(np.ones(rows, bool), bitorder="little")
-    return faiss.IDSelectorBitmap(bits), bits
+@dataclass
+class Rows:
+    """Rows that count: an Among."""
+
+    mask: np.ndarray
+
+    @property
+    def count(self) -> int:
+        return int(self.mask.sum())
+
+    @property
+    def bits(self) -> np.ndarray:
+        return np.packbits(self.mask, bitorder="little")
+
+
+def everything(rows: int) -> Rows:
+    return Rows(np.ones(rows, bool))
+
+
+def added(rows: np.ndarray, vectors: np.ndarray, turned: np.ndarray) -> Added:
+    return Added(rows, rows, vectors[rows], turned[rows])
 
 
 @pytest.mark.parametrize(("dimension", "bits"), [(512, 512), (512, 1024), (128, 1024), (128, 512), (16, 1024)])
@@ -27,43 +47,66 @@ def test_a_scan_ranks_by_the_probe_times_the_signs(dimension: int, bits: int) ->
     """What is returned has the largest products of the rotated probe with the rows' signs, to 8-bit tables."""
     vectors = unit(1000, dimension)
     turned = vectors @ rotation(dimension, bits)
-    sketches = Sketches(bits, 1000)
+    sweep = Sweep(bits)
     order = np.random.default_rng(1).permutation(1000)
     for part in np.array_split(order, 7):  # in any order, in any portions
-        sketches.write(part, turned[part])
-    probes = unit(20, dimension, seed=2) @ rotation(dimension, bits)
-    selector, _kept = everything(1000)
-    found = sketches.scan(probes, 20, selector)
-    products = probes @ np.where(turned > 0, 1.0, -1.0).T
+        sweep.added(added(part, vectors, turned))
+    faces = unit(20, dimension, seed=2)
+    probes = Probes(faces, faces @ rotation(dimension, bits))
+    found = sweep.propose(probes, 20, everything(1000)).rows
+    products = probes.rotated @ np.where(turned > 0, 1.0, -1.0).T
     overlap = [len(set(found[i]) & set(np.argsort(-products[i])[:20])) for i in range(20)]
     assert np.mean(overlap) >= 18.5
 
 
-def test_an_erased_sketch_is_gone_and_a_grown_table_keeps_the_others() -> None:
+@pytest.mark.parametrize("processors", [1, 3])
+def test_shards_find_together_what_one_would(monkeypatch: pytest.MonkeyPatch, processors: int) -> None:
+    """However many shards and helpers: the best of all, and nobody twice."""
+    vectors = unit(3000, 64)
+    turned = vectors @ rotation(64, 512)
+    faces = unit(8, 64, seed=3)
+    probes = Probes(faces, faces @ rotation(64, 512))
+    whole = Sweep(512)
+    whole.added(added(np.arange(3000), vectors, turned))
+    monkeypatch.setattr(sweeping, "SHARD_ROWS", 256)
+    split = Sweep(512, processors=processors)
+    split.start()
+    for part in np.array_split(np.arange(3000), 11):
+        split.added(added(part, vectors, turned))
+    for _ in range(20):
+        found = split.propose(probes, 10, everything(3000)).rows
+        expected = whole.propose(probes, 10, everything(3000)).rows
+        scores = np.where(turned > 0, 1.0, -1.0)
+        for mine, theirs, probe in zip(found, expected, probes.rotated, strict=True):
+            assert len(set(mine.tolist())) == 10
+            assert np.sort(scores[mine] @ probe)[0] >= 0.98 * np.sort(scores[theirs] @ probe)[0]
+    split.stop()
+
+
+def test_an_erased_sketch_is_gone_and_a_grown_shard_keeps_the_others() -> None:
     """Erasing and growing touch no other row, though two rows share each byte."""
-    turned = unit(100, 64) @ rotation(64, 512)
-    sketches = Sketches(512, 100)
-    sketches.write(np.arange(100), turned)
-    before = sketches._scanner.blocks.copy()
-    sketches.erase(40)
-    sketches.resize(1000)
-    after = sketches._scanner.blocks
-    sketches.write(np.array([40]), turned[40:41])
-    assert np.array_equal(after[: len(before)], before)
-    sketches.erase(40)
-    assert not np.array_equal(after[: len(before)], before)
-    assert sketches.capacity >= 1000
+    codes = sign_codes(unit(100, 64) @ rotation(64, 512))
+    shard = Shard(512, 0, 100)
+    shard.write(np.arange(100), codes)
+    before = shard.blocks.copy()
+    shard.write(np.array([40]), np.zeros((1, 128), np.uint8))
+    larger = shard.larger(1000)
+    larger.write(np.array([40]), codes[40:41])
+    assert np.array_equal(larger.blocks[: len(before)], before)
+    larger.write(np.array([40]), np.zeros((1, 128), np.uint8))
+    assert not np.array_equal(larger.blocks[: len(before)], before)
+    assert larger.capacity >= 1000
 
 
 def test_rows_that_are_not_selected_are_never_returned() -> None:
     """Not even when nobody else is left to fill the answer."""
-    turned = unit(300, 64) @ rotation(64, 512)
-    sketches = Sketches(512, 300)
-    sketches.write(np.arange(300), turned)
+    vectors = unit(300, 64)
+    turned = vectors @ rotation(64, 512)
+    sweep = Sweep(512)
+    sweep.added(added(np.arange(300), vectors, turned))
     mask = np.zeros(300, bool)
     mask[[7, 150, 299]] = True
-    bits = np.packbits(mask, bitorder="little")
-    found = sketches.scan(turned[:5], 10, faiss.IDSelectorBitmap(bits))
+    found = sweep.propose(Probes(vectors[:5], turned[:5]), 10, Rows(mask)).rows
     assert set(found.ravel().tolist()) == {7, 150, 299, -1}
 
 
@@ -72,39 +115,3 @@ def test_rotations_keep_lengths_and_are_always_the_same() -> None:
     turned = rotation(64, 160)
     assert np.allclose(turned[:, :64].T @ turned[:, :64], np.eye(64), atol=1e-5)
     assert np.array_equal(turned, rotation(64, 160))
-
-
-def test_a_selection_follows_every_change_of_a_row_and_of_time() -> None:
-    """Added, removed, moved to another list, begun and expired: the bitmap says so at the next search."""
-    table = Table(4)
-    selections = Selections(table)
-    on_list, off_list = np.array([2], np.uint64), np.array([1], np.uint64)
-
-    def admitted(now: int) -> list[int]:
-        return [int(row) for row in selections.of(Filter(on_list, now)).rows()]
-
-    def owner(begins: int, ends: int) -> Owner:
-        return Owner("s", (), {}, begins, ends, ())
-
-    def changed(row: int, now: int) -> None:
-        selections.changed(np.array([row]), now)
-
-    assert admitted(10) == []
-    first = table.add(owner(0, 100), 1, unit(1, 4)[0], on_list)
-    changed(first, 10)
-    second = table.add(owner(50, 200), 2, unit(1, 4)[0], on_list)
-    changed(second, 10)
-    assert admitted(10) == [first]
-    assert admitted(50) == [first, second]
-    assert admitted(100) == [second]
-    assert admitted(200) == []
-    table.describe(2, owner(0, 1000), off_list)
-    changed(second, 210)
-    assert admitted(210) == []
-    table.describe(2, owner(0, 1000), on_list)
-    changed(second, 220)
-    assert admitted(220) == [second]
-    table.remove(2)
-    changed(second, 230)
-    assert admitted(230) == []
-    assert selections.of(Filter(None, 0)).rows().tolist() == [first]

@@ -8,117 +8,117 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from gerbang_service.gallery import reserved
+from gerbang_service.gallery.combinations import Combination
 from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
 
 DIMENSION = 4
 
 
-def owner(name: str) -> Owner:
-    return Owner(name, (), NO_LABELS, ALWAYS, NEVER, ())
+def owner(name: str, number: int = 0) -> Owner:
+    return Owner(name, Combination(number, ()), NO_LABELS, ALWAYS, NEVER, ())
 
 
-def vector(seed: int) -> np.ndarray:
-    values = np.random.default_rng(seed).standard_normal(DIMENSION).astype(np.float32)
-    return values / np.linalg.norm(values)
+def vectors(*seeds: int) -> np.ndarray:
+    values = np.stack([np.random.default_rng(seed).standard_normal(DIMENSION) for seed in seeds]).astype(np.float32)
+    return np.asarray(values / np.linalg.norm(values, axis=1, keepdims=True), np.float32)
 
 
 class TableMachine(RuleBasedStateMachine):
-    """Adds, removes and re-describes templates, and compares the table with a dictionary."""
+    """Adds and ends templates, a revision a change, and compares what each revision sees with what was there then."""
 
     def __init__(self) -> None:
         super().__init__()
         self.table = Table(DIMENSION)
-        self.model: dict[int, tuple[str, int]] = {}
+        self.revision = 0
+        self.rows: dict[int, int] = {}
+        self.seen: dict[int, set[int]] = {0: set()}
         self.next_id = 1
+        self.reused = False
 
-    @rule(word=st.integers(0, 2), bit=st.integers(0, 63))
-    def add(self, word: int, bit: int) -> None:
-        bits = np.zeros(word + 1, np.uint64)
-        bits[word] = np.uint64(1 << bit)
-        template = self.next_id
-        self.next_id += 1
-        self.table.add(owner(f"s{template}"), template, vector(template), bits)
-        self.model[template] = (f"s{template}", 64 * word + bit)
+    @rule(count=st.integers(1, 5))
+    def add(self, count: int) -> None:
+        ids = range(self.next_id, self.next_id + count)
+        self.next_id += count
+        self.revision += 1
+        owners = [owner(f"s{each}", each % 7) for each in ids]
+        rows = self.table.add(owners, np.array(ids), vectors(*ids), self.revision)
+        # A row that is another's now can't tell what it was in earlier revisions.
+        if set(rows.tolist()) & {row for row in range(self.table.rows) if row in self.ended}:
+            self.seen = {}
+        self.rows |= zip(ids, rows.tolist(), strict=True)
+        self.seen[self.revision] = set(self.rows)
 
-    @precondition(lambda self: self.model)
-    @rule(data=st.data())
-    def remove(self, data: st.DataObject) -> None:
-        template = data.draw(st.sampled_from(sorted(self.model)))
-        row = self.table.remove(template)
-        del self.model[template]
-        assert not self.table.columns.vectors[row].any(), "the vector is erased at once"
+    @property
+    def ended(self) -> set[int]:
+        return set(range(self.table.rows)) - set(self.rows.values())
 
-    @precondition(lambda self: any(number >= 0 for _, number in self.model.values()))
-    @rule(data=st.data())
-    def clear_list(self, data: st.DataObject) -> None:
-        number = data.draw(st.sampled_from(sorted({number for _, number in self.model.values() if number >= 0})))
-        self.table.clear_list(number)
-        self.model = {t: (name, -1 if n == number else n) for t, (name, n) in self.model.items()}
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data(), erased=st.booleans())
+    def end(self, data: st.DataObject, erased: bool) -> None:  # noqa: FBT001
+        ids = data.draw(st.sets(st.sampled_from(sorted(self.rows)), min_size=1))
+        rows = [self.rows.pop(each) for each in ids]
+        self.revision += 1
+        self.table.end(rows, self.revision)
+        if erased:
+            self.table.erase(np.array(rows))
+            assert not self.table.vectors[rows].any(), "vectors are erased at once"
+        self.seen[self.revision] = set(self.rows)
 
     @invariant()
     def holds_exactly_what_was_put_in(self) -> None:
-        columns = self.table.columns
-        assert self.table.live_count == len(self.model) == np.count_nonzero(columns.live[: columns.rows])
-        for template, (name, number) in self.model.items():
-            row = self.table.row_of(template)
-            assert row is not None
-            found = columns.owners[row]
+        assert self.table.size == len(self.rows)
+        for template, row in self.rows.items():
+            found = self.table.owners[row]
             assert found is not None
-            assert found.subject_id == name
-            assert columns.template_ids[row] == template
-            assert np.array_equal(columns.vectors[row], vector(template))
-            on = np.flatnonzero(np.unpackbits(columns.lists[row].view(np.uint8), bitorder="little"))
-            assert on.tolist() == ([] if number < 0 else [number])
+            assert found.subject_id == f"s{template}"
+            assert self.table.template_ids[row] == template
+            assert self.table.combination[row] == template % 7
+            assert np.array_equal(self.table.vectors[row], vectors(template)[0])
+        visible = self.table.visible(slice(0, self.table.rows), self.revision)
+        assert set(np.flatnonzero(visible).tolist()) == set(self.rows.values())
 
 
 TestTableMachine = TableMachine.TestCase
 TestTableMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
-def test_a_freed_row_is_not_given_away_while_a_search_that_may_know_it_runs() -> None:
-    """Else the search could report one person's score under another's name."""
+def test_a_row_is_seen_by_the_revisions_between_its_coming_and_going() -> None:
+    """Not before, and not from the one on that took it away."""
     table = Table(DIMENSION)
-    no_lists = np.zeros(1, np.uint64)
-    table.add(owner("a"), 1, vector(1), no_lists)
-    with table.readers.reading():
-        freed = table.remove(1)
-        assert table.add(owner("b"), 2, vector(2), no_lists) != freed
-    assert table.add(owner("c"), 3, vector(3), no_lists) == freed
+    (row,) = table.add([owner("a")], np.array([1]), vectors(1), 5)
+    table.end([int(row)], 8)
+    assert [bool(table.visible(np.array([row]), each)[0]) for each in (4, 5, 7, 8)] == [False, True, True, False]
 
 
-def test_growing_keeps_every_row_and_old_views() -> None:
-    """A search that started before the table grew goes on with what it saw."""
+def test_a_freed_row_is_nobodys_for_who_searches_an_earlier_revision() -> None:
+    """Else a search could report one person's score under another's name."""
+    table = Table(DIMENSION)
+    (first,) = table.add([owner("a")], np.array([1]), vectors(1), 1)
+    table.end([int(first)], 2)
+    table.erase(np.array([first]))
+    (second,) = table.add([owner("b")], np.array([2]), vectors(2), 3)
+    assert first == second
+    assert not table.visible(np.array([second]), 2)[0]
+    assert table.visible(np.array([second]), 3)[0]
+
+
+def test_a_table_that_outgrows_its_addresses_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where few addresses can be had, growing keeps every row; a search that has the old columns goes on with them."""
+    monkeypatch.setattr(reserved, "MOST_ROWS", 8)
+    table = Table(DIMENSION)
+    table.add([owner("s") for _ in range(8)], np.arange(8), vectors(*range(8)), 1)
+    before = table.vectors
+    table.add([owner("s") for _ in range(20)], np.arange(8, 28), vectors(*range(8, 28)), 2)
+    assert len(before) == 8
+    assert len(table.vectors) >= 28
+    assert np.array_equal(table.vectors[:28], vectors(*range(28)))
+    assert table.visible(slice(0, table.rows), 1).sum() == 8
+
+
+def test_growing_copies_nothing() -> None:
+    """A column has the addresses of all the rows that there may be, and memory for those in use."""
     table = Table(DIMENSION, capacity=1024)
-    no_lists = np.zeros(1, np.uint64)
-    for template in range(1, 1025):
-        table.add(owner(f"s{template}"), template, vector(template), no_lists)
-    before = table.columns
-    table.add(owner("one more"), 2000, vector(2000), no_lists)
-    assert table.columns.capacity > before.capacity
-    assert before.rows == 1024
-    assert np.array_equal(table.columns.vectors[:1024], before.vectors[:1024])
-
-
-def test_many_at_once_equal_one_by_one() -> None:
-    """Loading in bulk gives the same table as adding."""
-    rng = np.random.default_rng(1)
-    vectors = rng.standard_normal((50, DIMENSION)).astype(np.float32)
-    bits = rng.integers(0, 2**63, (50, 2), dtype=np.uint64)
-    owners = [owner(f"s{i}") for i in range(50)]
-    bulk, single = Table(DIMENSION), Table(DIMENSION)
-    single.add(owners[0], 1, vectors[0], bits[0])
-    bulk.add(owners[0], 1, vectors[0], bits[0])
-    bulk.add_many(owners[1:], np.arange(2, 51), vectors[1:], bits[1:])
-    for i in range(1, 50):
-        single.add(owners[i], i + 1, vectors[i], bits[i])
-    for name in ("vectors", "live", "lists", "valid_from", "expires", "template_ids"):
-        assert np.array_equal(getattr(bulk.columns, name)[:50], getattr(single.columns, name)[:50]), name
-    assert bulk.columns.owners == single.columns.owners
-
-
-def test_an_unknown_template_has_no_row() -> None:
-    """Removing what is not there is a mistake that shows."""
-    table = Table(DIMENSION)
-    assert table.row_of(7) is None
-    with pytest.raises(KeyError):
-        table.remove(7)
+    before = table.vectors
+    table.add([owner("s") for _ in range(5000)], np.arange(5000), np.tile(vectors(1), (5000, 1)), 1)
+    assert table.vectors is before

@@ -51,7 +51,7 @@ def test_a_path_that_is_no_text_does_not_end_the_service(data: Path, workers: in
         assert time.monotonic() - began < 10
 
 
-def test_a_watcher_that_does_not_read_holds_up_nobody(data: Path) -> None:
+def test_a_health_watch_that_does_not_read_holds_up_nobody(data: Path) -> None:
     """Others that watch the same name learn of the end, and the server ends."""
     news: list[int] = []
     with RunningServer(data, *TEMPLATES, "--drain-grace-s", "1") as server:

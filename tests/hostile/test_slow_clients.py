@@ -21,7 +21,7 @@ from gerbang.v1.watchlist_pb2 import Watchlist
 from gerbang_service.running import listener
 from rpc.wire import PLAIN, TIMEOUT_S, Wire, of_error, template
 from running import RunningServer
-from telemetry.watched import InnerServer
+from telemetry.metered import InnerServer
 
 # The first words of HTTP/2: the preface and an empty SETTINGS frame.
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)

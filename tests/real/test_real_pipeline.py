@@ -25,7 +25,7 @@ LIMITS = ImageLimits(10_000_000, 25_000_000)
 @pytest.fixture(scope="module")
 def pack(real_pack: Path) -> FacePack:
     """The real pack at the default size."""
-    return open_pack(str(real_pack), 320)
+    return open_pack(str(real_pack), 320, threads=2)
 
 
 @pytest.fixture(scope="module")

@@ -119,6 +119,7 @@ WRONG: list[tuple[str, Callable[[Wire], object]]] = [
     ("threshold", identify(threshold=-1.001)),
     ("threshold", identify(threshold=INFINITY)),
     ("plan", identify(plan=UNKNOWN)),
+    ("plan", identify(plan=PLAN_GRAPH)),
     ("min_revision", identify(min_revision=-1)),
     ("probe", verify(probe=None, subject_id="fields-1")),
     ("reference", verify()),
@@ -126,6 +127,7 @@ WRONG: list[tuple[str, Callable[[Wire], object]]] = [
     ("subject_id", verify(subject_id="")),
     ("subject_id", verify(subject_id="no good")),
     ("threshold", verify(subject_id="fields-1", threshold=NAN)),
+    ("min_revision", verify(subject_id="fields-1", min_revision=-1)),
     ("threshold", verify(subject_id="fields-1", threshold=1.001)),
     ("sample.face_choice", verify(sample=Sample(image=b"image", face_choice=UNKNOWN))),
     ("samples", enroll(samples=[])),
@@ -268,6 +270,9 @@ def test_request_id_used_for_other_content_is_refused(wire: Wire) -> None:
         ("subject.watchlists", Subject(subject_id="fields-1", watchlists=["other"])),
         ("subject.expire_time", Subject(subject_id="fields-1", expire_time=Timestamp(seconds=5000))),
         ("subject.valid_from", Subject(subject_id="fields-1", valid_from=Timestamp(seconds=1001))),
+        # The first moment of 1970 is a time as any other.
+        ("subject.expire_time", Subject(subject_id="fields-1", expire_time=Timestamp())),
+        ("subject.valid_from", Subject(subject_id="fields-1", valid_from=Timestamp())),
     ],
 )
 def test_adding_samples_can_not_change_the_subject_as_well(wire: Wire, field: str, given: Subject) -> None:

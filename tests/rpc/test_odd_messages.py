@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
+from gerbang.v1.plan_pb2 import PLAN_BOTH, PLAN_EXACT, PLAN_SWEEP, PLAN_UNSPECIFIED
 from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
 from rpc.contract import CONTRACT
@@ -166,7 +167,7 @@ def test_threshold_of_minus_zero_is_zero(odd: Wire) -> None:
     number=st.integers(0, 50),
     most=st.integers(0, 100),
     threshold=st.one_of(st.none(), st.floats(-1, 1, width=32)),
-    plan=st.integers(0, 4),
+    plan=st.sampled_from([PLAN_UNSPECIFIED, PLAN_BOTH, PLAN_SWEEP, PLAN_EXACT]),
     direction=st.integers(0, 3),
     lists=st.lists(st.just("stays"), max_size=3),
 )

@@ -21,7 +21,7 @@ from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
-from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.sqlite.store import SqliteStore
 from pictures import large_photo, photo
 from rpc.wire import TIMEOUT_S, Failure, Wire, failure, of_error, template, unit
 from running import RunningServer, health_stub
@@ -201,18 +201,15 @@ def test_stream_is_answered_and_then_told_that_the_server_shuts_down(data: Path)
 def test_server_that_still_loads_is_not_ready_and_says_so(data: Path) -> None:
     """While a large gallery is loaded, health is NOT_SERVING and calls are NOT_READY; then both change."""
     count = 400_000
-    store = Store(data)
+    store = SqliteStore(data)
     store.bind_model("unspecified", 16, ignore_others=False)
-    with store.reading() as connection:
-        connection.execute("PRAGMA query_only = OFF")
-        connection.execute("BEGIN")
-        connection.execute("INSERT INTO subjects VALUES (1, 'many', NULL, NULL, '{}', 0, 0)")
+    with store._changing():
+        store._writer.execute("INSERT INTO subjects VALUES (1, 'many', NULL, NULL, '{}', 0, 0)")
         vector = unit(1)
-        connection.executemany(
+        store._writer.executemany(
             "INSERT INTO templates (subject_key, model, create_time_ns, vector) VALUES (1, 'unspecified', 0, ?)",
             ((vector,) for _ in range(count)),
         )
-        connection.execute("COMMIT")
     store.close()
     running = RunningServer(data, "--pack", "none", "--threshold", "0.5", "--no-encryption", wait_ready=False)
     try:

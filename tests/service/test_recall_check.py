@@ -11,7 +11,7 @@ import pytest
 
 from gerbang import FieldInvalid, GateClient, WatchlistClient, enroll_request, error_of
 from gerbang.v1 import plan_pb2
-from running import RunningServer
+from running import RunningServer, StartRefused
 
 DIMENSION = 64
 ENROLLED = 1500
@@ -45,6 +45,12 @@ def test_audited_searches_are_counted_and_miss_nobody(audited: RunningServer) ->
         assert count.audited + count.skipped == before.audited + before.skipped + 50
         assert count.audited > before.audited
         assert count.missed == 0
+
+
+def test_the_graph_alone_is_no_plan_to_serve_with(tmp_path: Path) -> None:
+    """It misses people: it can be measured, and neither a setting nor a search chooses it."""
+    with pytest.raises(StartRefused, match="'graph' is not one of 'both', 'sweep', 'exact'"):
+        RunningServer(tmp_path / "data", "--pack", "none", "--dimension", "4", "--plan", "graph")
 
 
 def test_recall_is_measured_for_every_plan_and_similarity(audited: RunningServer) -> None:

@@ -94,15 +94,15 @@ def test_what_a_query_kept_from_being_erased_is_erased_after_it(data: Path) -> N
 
 
 def sealed_values(data: Path) -> dict[str, list[bytes]]:
-    """Return what is stored of each subject: vector, labels, and the digest and answer of the request."""
+    """Return what is stored of each subject: vector, labels, and the digest of the request."""
     query = (
-        "SELECT subject_id, vector, labels, digest, answer FROM subjects JOIN templates USING (subject_key) "
+        "SELECT subject_id, vector, labels, digest FROM subjects JOIN templates USING (subject_key) "
         "JOIN requests USING (subject_id)"
     )
     with closing(sqlite3.connect(f"file:{data / DATABASE}?mode=ro", uri=True)) as connection:
         return {
-            name: [vector, labels.removeprefix("AES-256-GCM:").encode(), digest, answer]
-            for name, vector, labels, digest, answer in connection.execute(query)
+            name: [vector, labels.removeprefix("AES-256-GCM:").encode(), digest]
+            for name, vector, labels, digest in connection.execute(query)
         }
 
 

@@ -13,10 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gerbang import WatchlistClient
-from gerbang_service.domain.errors import StartupError
-from gerbang_service.store.sqlite import reading
+from gerbang_service.domain.errors import DataDamaged, StartupError
 from gerbang_service.store.sqlite.checking import Report, check
 from gerbang_service.store.sqlite.connection import look
+from gerbang_service.store.sqlite.loading import contents
+from gerbang_service.store.sqlite.meta import check_settings
+from gerbang_service.store.sqlite.reading import SqliteReader
 from gerbang_service.store.sqlite.vault import WrongKey, cipher_of
 from running import RunningServer, operator_key
 from store.people import DATABASE, TEMPLATES, enrol, gerbang, secret
@@ -64,21 +66,20 @@ def checked(file: Path, content: bytes) -> Report:
 
 
 def read_all(file: Path) -> None:
-    """Read a database as a server does, at its start and when it is asked. Raises sqlite3.Error and StartupError."""
+    """Read a database as a server does, at its start and when it is asked. Raises what both do."""
     with closing(look(file, immutable=True)) as connection:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise StartupError(found)
         connection.cipher = cipher_of(connection, operator_key())
-        reading.check_settings(connection)
-        reading.revision(connection)
-        reading.watchlists(connection)
-        for each in reading.all_subjects(connection, "unnamed"):
-            reading.subject(connection, each.subject_id)
+        check_settings(connection)
+        reader, everything = SqliteReader(connection), contents(connection, "unnamed")
+        for each in everything.subjects:
+            reader.subject(each.subject_id)
         for (request_id,) in connection.execute("SELECT request_id FROM requests"):
-            reading.request(connection, request_id)
+            reader.answered(request_id)
         for (model,) in connection.execute("SELECT DISTINCT model FROM templates").fetchall():
-            for batch in reading.all_templates(connection, model):
+            for batch in contents(connection, model).templates:
                 assert all(isinstance(vector, bytes) for _, _, vector in batch)
 
 
@@ -134,7 +135,7 @@ def test_flipped_bit_in_the_header_of_a_record_is_an_error_and_no_defect(
     damaged[bit // 8] ^= 1 << bit % 8
     with suppress(WrongKey):
         report = checked(file, bytes(damaged))
-        with suppress(sqlite3.Error, StartupError):
+        with suppress(sqlite3.Error, DataDamaged, StartupError):
             read_all(file)
         if encrypted and not report.damaged:
             after = rows(file)
@@ -150,7 +151,7 @@ def test_flipped_bit_in_the_header_of_a_record_is_an_error_and_no_defect(
         ("labels FROM subjects WHERE subject_id = 'person-8'", "subject person-8: its labels"),
         ("labels FROM watchlists", "watchlist cegah: its labels"),
         ("digest FROM requests WHERE subject_id = 'person-8'", "about subject person-8: its digest"),
-        ("answer FROM requests WHERE subject_id = 'person-8'", "about subject person-8: its stored answer"),
+        ("samples FROM requests WHERE subject_id = 'person-8'", "about subject person-8: "),
         ("wrapped FROM data_keys", "the data key"),
         ("watchlists FROM tokens", "tokens"),
     ],
@@ -176,24 +177,24 @@ def test_bytes_that_became_text_and_text_that_became_bytes_are_found(
         damaged[at] ^= 1
     report = checked(file, bytes(damaged))
     assert any(named in each for each in report.damage), report.damage
-    with pytest.raises((sqlite3.Error, StartupError)):
+    with pytest.raises((sqlite3.Error, DataDamaged, StartupError)):
         read_all(file)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     number=st.integers(0, PEOPLE - 1),
-    what=st.sampled_from(["vector", "labels", "digest", "answer"]),
+    what=st.sampled_from(["vector", "labels", "digest"]),
     where=st.integers(0, 10**6),
 )
 def test_flipped_bit_in_a_value_is_found_at_its_place(
     copy: Path, file: Path, number: int, what: str, where: int
 ) -> None:
-    """A bit of anybody's vector, labels, request or its answer: found, and whose it is."""
+    """A bit of anybody's vector, labels or request: found, and whose it is."""
     whole = copy.read_bytes()
     file.write_bytes(whole)
     tables = "subjects JOIN templates USING (subject_key) JOIN requests USING (subject_id)"
-    query = f"SELECT {what} FROM {tables} WHERE subject_id = ?"  # noqa: S608 - one of four columns
+    query = f"SELECT {what} FROM {tables} WHERE subject_id = ?"  # noqa: S608 - one of three columns
     with closing(look(file, immutable=True)) as connection:
         (value,) = connection.execute(query, (f"person-{number}",)).fetchone()
     stored = value.encode() if isinstance(value, str) else value
@@ -221,7 +222,11 @@ def test_flipped_bit_in_a_value_is_found_at_its_place(
         ("UPDATE meta SET value = value + 1 WHERE key = 'revision'", "revision"),
         ("UPDATE sqlite_sequence SET seq = 3", "ids of templates"),
         ("UPDATE data_keys SET create_time_ns = 0", "data key"),
-        ("INSERT INTO memberships VALUES (1000, 'cegah')", "memberships"),
+        ("INSERT INTO memberships VALUES (1, 'person-1000', 1000)", "memberships"),
+        ("UPDATE memberships SET subject_id = 'person-x'", "table memberships: person-x on list 1 is another subject"),
+        ("UPDATE memberships SET list_key = 9", "table memberships: names list 9, which is not there"),
+        ("UPDATE list_sizes SET subjects = 7", "watchlist cegah is said to have 7 subjects, and has 1"),
+        ("INSERT INTO gone_lists VALUES (1)", "table gone_lists: list 1 is there"),
         ("CREATE TRIGGER more AFTER INSERT ON subjects BEGIN DELETE FROM subjects; END", "the tables are not those"),
     ],
 )

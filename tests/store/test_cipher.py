@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gerbang_service.store.sealing.cipher import Cipher, Damaged, NoCipher, place
+from gerbang_service.domain.errors import DataDamaged
+from gerbang_service.store.sealing.cipher import Cipher, NoCipher, place
 
 CIPHER = Cipher(bytes(range(32)))
 PLACE = place("templates.vector", 5, "person-1", "model", 0, None)
@@ -31,7 +32,7 @@ def test_any_flipped_bit_is_found_and_the_row_named(value: bytes, data: st.DataO
     sealed = bytearray(CIPHER.seal(value, PLACE))
     bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
     sealed[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(Damaged, match=r"^template 5 of subject person-1: its vector is damaged or tampered with$"):
+    with pytest.raises(DataDamaged, match=r"^template 5 of subject person-1: its vector is damaged or tampered with$"):
         CIPHER.open(bytes(sealed), PLACE)
 
 
@@ -41,7 +42,7 @@ def test_changed_text_opens_as_it_was_or_not_at_all(text: str, data: st.DataObje
     sealed = CIPHER.seal_text(text, PLACE)
     at = data.draw(st.integers(0, len(sealed) - 1))
     other = data.draw(st.characters(max_codepoint=0x2FF).filter(lambda each: each != sealed[at]))
-    with suppress(Damaged):
+    with suppress(DataDamaged):
         assert CIPHER.open_text(sealed[:at] + other + sealed[at + 1 :], PLACE) == text
         assert at >= len(sealed) - 4
 
@@ -49,7 +50,7 @@ def test_changed_text_opens_as_it_was_or_not_at_all(text: str, data: st.DataObje
 @pytest.mark.parametrize("cut", [0, 5, 11, 12, 27])
 def test_what_was_cut_is_found(cut: int) -> None:
     """A value too short to hold nonce and tag is damaged, not an error of another kind."""
-    with pytest.raises(Damaged):
+    with pytest.raises(DataDamaged):
         CIPHER.open(CIPHER.seal(b"value", PLACE)[:cut], PLACE)
 
 
@@ -61,7 +62,7 @@ def test_value_in_another_row_is_found() -> None:
         (6, "person-1", "model", 0, None),
         (5, "person-1", "other", 0, None),
     ):
-        with pytest.raises(Damaged):
+        with pytest.raises(DataDamaged):
             CIPHER.open(sealed, place("templates.vector", *row))
 
 
@@ -79,5 +80,5 @@ def test_derived_keys_are_their_purposes_own() -> None:
 
 def test_without_a_key_what_is_encrypted_is_not_taken_for_clear() -> None:
     """A connection without the key reads no encrypted label as if it were one."""
-    with pytest.raises(Damaged, match="encrypted"):
+    with pytest.raises(DataDamaged, match="encrypted"):
         NoCipher().open_text(CIPHER.seal_text("{}", PLACE), PLACE)

@@ -36,7 +36,7 @@ def erasures_that_left_something(database: Path, seed: int, move: Callable[[sqli
                 name = chance.choice(list(live))
                 gone.extend(live.pop(name))
                 connection.execute("DELETE FROM subjects WHERE subject_id = ?", (name,))
-                connection.execute("UPDATE requests SET answer = NULL WHERE subject_id = ?", (name,))
+                connection.execute("UPDATE requests SET digest = x'' WHERE subject_id = ?", (name,))
             if gone:
                 move(connection)
                 content = database.read_bytes()
@@ -54,7 +54,7 @@ def _add(connection: sqlite3.Connection, chance: random.Random, live: dict[str, 
         "SELECT subject_key, 'm', 0, ? FROM subjects WHERE subject_id = ?",
         (vector, name),
     )
-    connection.execute("INSERT INTO requests VALUES (?, x'', ?, ?)", (request, name, answer))
+    connection.execute("INSERT INTO requests VALUES (?, ?, ?, NULL, 0, 0)", (request, answer, name))
     live[name] = [vector, answer, labels.encode()]
     return name
 

@@ -1,4 +1,4 @@
-"""Servers to watch."""
+"""Servers with metrics."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from telemetry.watched import TEMPLATES, WatchedServer
+from telemetry.metered import TEMPLATES, MeteredServer
 
 
 @pytest.fixture
-def watched(data: Path) -> Iterator[WatchedServer]:
-    """A server of templates of 16 dimensions, watched, nobody else's."""
-    with WatchedServer(data, *TEMPLATES) as running:
+def metered(data: Path) -> Iterator[MeteredServer]:
+    """A server of templates of 16 dimensions, with metrics, nobody else's."""
+    with MeteredServer(data, *TEMPLATES) as running:
         yield running

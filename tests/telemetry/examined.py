@@ -9,15 +9,15 @@ from typing import Any
 
 from forked import run_gerbang
 from running import KEY
-from telemetry.watched import TEMPLATES
+from telemetry.metered import TEMPLATES
 
-WATCHED = ("--metrics-listen", "127.0.0.1:0")
+METERED = ("--metrics-listen", "127.0.0.1:0")
 
 
 def doctor(data: Path, *options: str, env: dict[str, str] | None = None) -> tuple[int, list[dict[str, Any]]]:
     """Return the exit code and the findings."""
     ended = run_gerbang(
-        *("doctor", "--data", str(data), "--listen", "127.0.0.1:0", *TEMPLATES, *WATCHED, *options, "--json"),
+        *("doctor", "--data", str(data), "--listen", "127.0.0.1:0", *TEMPLATES, *METERED, *options, "--json"),
         env={**os.environ, "GERBANG_KEY": KEY, **(env or {})},
     )
     assert ended.returncode in (0, 1), ended.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gerbang_service.telemetry.certificate_dates import CertificateDates
 from telemetry.certificates import certificate
-from telemetry.watched import TEMPLATES, WatchedServer, value
+from telemetry.metered import TEMPLATES, MeteredServer, value
 
 DAY_S = 86400
 NAME = "gerbang_certificate_expiry_timestamp_seconds"
@@ -21,7 +21,7 @@ def days_left(expires_s: float) -> float:
 def test_a_server_tells_when_its_certificate_expires_and_follows_the_file(data: Path, tmp_path: Path) -> None:
     """Of the file as it is at each scrape, since the server takes a new one up by itself."""
     options = certificate(tmp_path, 30)
-    with WatchedServer(data, *TEMPLATES, *options) as server:
+    with MeteredServer(data, *TEMPLATES, *options) as server:
         assert 30 < days_left(value(server.scrape(), NAME, certificate="server")) < 31
         certificate(tmp_path, 300)
         assert 300 < days_left(value(server.scrape(), NAME, certificate="server")) < 301

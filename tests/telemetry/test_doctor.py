@@ -18,7 +18,7 @@ from gerbang_service.configuration.settings import Settings
 from running import RunningServer
 from telemetry.certificates import certificate
 from telemetry.examined import doctor, fails, warnings
-from telemetry.watched import TEMPLATES
+from telemetry.metered import TEMPLATES
 
 
 def test_a_new_folder_is_sound_and_stays_missing(data: Path) -> None:
@@ -79,11 +79,11 @@ def test_an_address_without_a_host_or_a_port_fails_with_tls_too(data: Path, tls:
 
 
 def test_what_is_off_is_doubted(data: Path) -> None:
-    """Encryption, records, audits and watching are missed when they are switched off."""
+    """Encryption, records, recall checks and metrics are missed when they are switched off."""
     options = ("--no-encryption", "--no-audit-log", "--recall-check-every", "0", "--metrics-listen", "")
     _, findings = doctor(data, *options)
     said = " ".join(warnings(findings))
-    for expected in ("in the clear", "records who did what", "checked for misses", "watch this server"):
+    for expected in ("in the clear", "records who did what", "checked for misses", "nothing is measured"):
         assert expected in said
 
 

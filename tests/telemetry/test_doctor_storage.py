@@ -23,7 +23,7 @@ from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from running import KEY, RunningServer
 from telemetry.examined import doctor, fails, warnings
-from telemetry.watched import DIMENSION, TEMPLATES
+from telemetry.metered import DIMENSION, TEMPLATES
 
 
 @pytest.fixture(scope="module")

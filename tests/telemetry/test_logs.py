@@ -36,7 +36,7 @@ from gerbang_service.telemetry.call_log import CallLog
 from gerbang_service.telemetry.logs import JsonFormatter, configure
 from hostile.http2 import WINDOW_SIZE, Http2
 from running import RunningServer
-from telemetry.watched import DIMENSION, TEMPLATES
+from telemetry.metered import DIMENSION, TEMPLATES
 
 JSON = ("--log-format", "json")
 

@@ -17,38 +17,38 @@ from gerbang.v1.matching_service_pb2_grpc import MatchingServiceStub
 from gerbang.v1.sample_pb2 import Sample, Template
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.running import telemetry as watching
+from gerbang_service.running import telemetry
 from gerbang_service.running.parts import Parts
 from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from gerbang_service.telemetry import pages as web
 from running import RunningServer, StartRefused
-from telemetry.watched import DIMENSION, TEMPLATES, InnerServer, WatchedServer, addresses, ask
+from telemetry.metered import DIMENSION, TEMPLATES, InnerServer, MeteredServer, addresses, ask
 
 
-def test_a_server_that_serves_is_alive_and_ready(watched: WatchedServer) -> None:
+def test_a_server_that_serves_is_alive_and_ready(metered: MeteredServer) -> None:
     """Both pages answer 200, HEAD as well as GET; other paths are not there."""
-    assert ask(watched.watched, "/livez") == (200, "alive\n")
-    assert ask(watched.watched, "/readyz?verbose") == (200, "ready\n")
-    assert ask(watched.watched, "/")[0] == 404
-    assert raw(watched.watched, b"HEAD /livez HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
-    assert raw(watched.watched, b"POST /metrics HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 405 ")
+    assert ask(metered.metrics, "/livez") == (200, "alive\n")
+    assert ask(metered.metrics, "/readyz?verbose") == (200, "ready\n")
+    assert ask(metered.metrics, "/")[0] == 404
+    assert raw(metered.metrics, b"HEAD /livez HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
+    assert raw(metered.metrics, b"POST /metrics HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 405 ")
 
 
 def test_a_stuck_event_loop_is_not_alive(
     data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When the loop does not turn /livez says so, from its own thread; when it turns again all is well."""
-    monkeypatch.setattr(watching, "STUCK_AFTER_S", 1.0)
+    monkeypatch.setattr(telemetry, "STUCK_AFTER_S", 1.0)
     caplog.set_level("INFO")
     with InnerServer(data, lambda: caplog.text) as server:
         server.said("ready")
-        assert ask(server.watched, "/livez")[0] == 200
+        assert ask(server.metrics, "/livez")[0] == 200
         server.loop.call_soon_threadsafe(time.sleep, 3.0)
         time.sleep(2.0)
-        status, text = ask(server.watched, "/livez")
+        status, text = ask(server.metrics, "/livez")
         assert (status, text) == (503, "the event loop has not turned for 2 seconds\n")
         time.sleep(2.0)
-        assert ask(server.watched, "/livez")[0] == 200
+        assert ask(server.metrics, "/livez")[0] == 200
 
 
 def test_a_server_that_loads_is_alive_but_not_ready(
@@ -57,49 +57,49 @@ def test_a_server_that_loads_is_alive_but_not_ready(
     """Until the gallery is loaded /readyz is 503 and says why."""
     caplog.set_level("INFO")
     may_load, load = threading.Event(), Parts.load
-    monkeypatch.setattr(Parts, "load", lambda parts: may_load.wait(20) and load(parts))
+    monkeypatch.setattr(Parts, "load", lambda parts, check: may_load.wait(20) and load(parts, check))
     with InnerServer(data, lambda: caplog.text) as server:
         try:
-            assert ask(server.watched, "/readyz") == (503, "not ready: the gallery is being loaded\n")
-            assert ask(server.watched, "/livez")[0] == 200
+            assert ask(server.metrics, "/readyz") == (503, "not ready: the gallery is being loaded\n")
+            assert ask(server.metrics, "/livez")[0] == 200
         finally:
             may_load.set()
         server.said("ready")
-        assert ask(server.watched, "/readyz") == (200, "ready\n")
+        assert ask(server.metrics, "/readyz") == (200, "ready\n")
 
 
-def test_a_server_that_drains_is_alive_but_not_ready(watched: WatchedServer) -> None:
+def test_a_server_that_drains_is_alive_but_not_ready(metered: MeteredServer) -> None:
     """While calls in flight are finished /readyz is 503; the port closes with the server."""
     probe = Sample(template=Template(vector=np.ones(DIMENSION, "<f4").tobytes()))
-    with grpc.insecure_channel(watched.address) as channel:
+    with grpc.insecure_channel(metered.address) as channel:
         stub = MatchingServiceStub(channel)
         # It waits, at most five seconds, for a revision that never comes.
         waiting = stub.Identify.future(IdentifyRequest(probe=probe, min_revision=10**6), timeout=5)
         time.sleep(0.3)
-        watched.terminate()
+        metered.terminate()
         time.sleep(0.5)
-        assert ask(watched.watched, "/readyz") == (503, "not ready: draining\n")
-        assert ask(watched.watched, "/livez")[0] == 200
+        assert ask(metered.metrics, "/readyz") == (503, "not ready: draining\n")
+        assert ask(metered.metrics, "/livez")[0] == 200
         assert waiting.exception() is not None
-    assert watched.wait() == 0
+    assert metered.wait() == 0
     with pytest.raises(OSError, match="refused"):
-        ask(watched.watched, "/livez")
+        ask(metered.metrics, "/livez")
 
 
-def test_a_server_whose_database_is_gone_is_not_ready(watched: WatchedServer) -> None:
+def test_a_server_whose_database_is_gone_is_not_ready(metered: MeteredServer) -> None:
     """A database that can't be read any more makes the server unready, and metrics say so; it stays alive."""
-    database = watched.data / DATABASE_FILE
+    database = metered.data / DATABASE_FILE
     content = database.read_bytes()
     database.write_bytes(b"\0" * len(content))
     database.with_name(database.name + "-wal").write_bytes(b"")
-    assert ask(watched.watched, "/readyz") == (503, "not ready: the database can't be read\n")
-    assert "gerbang_store_readable 0.0" in ask(watched.watched, "/metrics")[1]
-    assert ask(watched.watched, "/livez")[0] == 200
+    assert ask(metered.metrics, "/readyz") == (503, "not ready: the database can't be read\n")
+    assert "gerbang_store_readable 0.0" in ask(metered.metrics, "/metrics")[1]
+    assert ask(metered.metrics, "/livez")[0] == 200
 
 
-def test_slow_and_silent_clients_hold_nobody_up(watched: WatchedServer) -> None:
+def test_slow_and_silent_clients_hold_nobody_up(metered: MeteredServer) -> None:
     """More of them than there are places, silent or with a byte now and then: who asks is answered meanwhile."""
-    host, port = watched.watched.rsplit(":", 1)
+    host, port = metered.metrics.rsplit(":", 1)
     clients = [socket.create_connection((host, int(port))) for _ in range(2 * web._MOST_CONNECTIONS)]
     try:
         deadline = time.monotonic() + web._PATIENCE_S + 3
@@ -107,7 +107,7 @@ def test_slow_and_silent_clients_hold_nobody_up(watched: WatchedServer) -> None:
             for each in clients[::2]:
                 with contextlib.suppress(OSError):
                     each.send(b"G")
-            assert ask(watched.watched, "/livez", timeout=1)[0] == 200
+            assert ask(metered.metrics, "/livez", timeout=1)[0] == 200
             time.sleep(0.5)
         assert all(closed(each) for each in clients)
     finally:
@@ -115,9 +115,9 @@ def test_slow_and_silent_clients_hold_nobody_up(watched: WatchedServer) -> None:
             each.close()
 
 
-def test_a_request_that_is_too_long_is_cut_off(watched: WatchedServer) -> None:
+def test_a_request_that_is_too_long_is_cut_off(metered: MeteredServer) -> None:
     """Memory is not filled by what never ends."""
-    assert raw(watched.watched, b"GET /livez HTTP/1.1\r\n" + b"X: " + b"y" * 10**6) == b""
+    assert raw(metered.metrics, b"GET /livez HTTP/1.1\r\n" + b"X: " + b"y" * 10**6) == b""
 
 
 def test_an_address_beyond_loopback_has_to_be_meant() -> None:
@@ -131,12 +131,12 @@ def test_an_address_beyond_loopback_has_to_be_meant() -> None:
         Settings(data=Path("data"), pack="none", metrics_listen="127.0.0.1:65535", workers=3)
 
 
-def test_a_taken_port_is_a_refusal_to_start(watched: WatchedServer, tmp_path: Path) -> None:
-    """A server that can't be watched as it was told does not start."""
+def test_a_taken_port_is_a_refusal_to_start(metered: MeteredServer, tmp_path: Path) -> None:
+    """A server that can't tell metrics where it was told to does not start."""
     with pytest.raises(StartRefused) as refused:
-        RunningServer(tmp_path / "other", *TEMPLATES, "--metrics-listen", watched.watched)
+        RunningServer(tmp_path / "other", *TEMPLATES, "--metrics-listen", metered.metrics)
     assert refused.value.returncode == 3
-    assert f"can't listen on {watched.watched} for metrics: Address already in use\n" in refused.value.stderr
+    assert f"can't listen on {metered.metrics} for metrics: Address already in use\n" in refused.value.stderr
 
 
 def test_without_an_address_nobody_is_answered(data: Path) -> None:

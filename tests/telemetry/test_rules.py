@@ -19,7 +19,7 @@ from gerbang_service.domain.errors import AccessRefused
 from gerbang_service.rpc.errors import STATUS
 from pictures import photo
 from telemetry import promql
-from telemetry.watched import TEMPLATES, Samples, WatchedServer
+from telemetry.metered import TEMPLATES, MeteredServer, Samples
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "gerbang.json"
@@ -39,7 +39,7 @@ SHOWN = re.compile(r"\{\{\s*(?:\$labels\.)?(\w+)\s*\}\}")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     """What two servers expose after calls: one with photos, one with TLS, whose certificates expire."""
     folder = tmp_path_factory.mktemp("rules")
-    with WatchedServer(folder / "photos", "--pack", "stand-in", "--recall-check-every", "1") as server:
+    with MeteredServer(folder / "photos", "--pack", "stand-in", "--recall-check-every", "1") as server:
         with GateClient(server.address, timeout=30) as gate, WatchlistClient(server.address, timeout=30) as office:
             office.create_watchlist("w")
             office.enroll("a", [photo(1)], watchlists=["w"])
@@ -53,7 +53,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Samples:
         subprocess.run([*make, *map(str, arguments)], check=True, capture_output=True)
     tls = ("--tls-certificate", certificates / "server.pem", "--tls-key", certificates / "server.key")
     mutual = ("--client-ca", certificates / "ca.pem", "--policy", certificates / "policy.toml")
-    with WatchedServer(folder / "tls", *TEMPLATES, *map(str, (*tls, *mutual))) as server:
+    with MeteredServer(folder / "tls", *TEMPLATES, *map(str, (*tls, *mutual))) as server:
         samples |= server.scrape()
     return samples
 
@@ -150,13 +150,15 @@ def test_legends_and_summaries_show_labels_that_are_left(exposed: Samples) -> No
 
 def test_what_alerts_wait_for_is_there_at_zero(data: Path) -> None:
     """Prometheus sees no increase when a series appears with its first failure."""
-    with WatchedServer(data, *TEMPLATES) as server:
+    with MeteredServer(data, *TEMPLATES) as server:
         samples = server.scrape()
     waited_for = {"INTERNAL", *(kind.reason for kind in AccessRefused.__subclasses__())}
     for reason in waited_for:
         assert samples["gerbang_errors_total", frozenset({("rpc", "Identify"), ("reason", reason)})] == 0
-    for result in ("missed", "audited"):
+    for result in ("missed", "checked"):
         assert samples["gerbang_recall_check_searches_total", frozenset({("result", result)})] == 0
+    for generator in ("sweep", "graph"):
+        assert samples["gerbang_generator_failures_total", frozenset({("generator", generator)})] == 0
 
 
 def test_every_alert_has_its_section_and_every_section_its_alert() -> None:

@@ -28,7 +28,7 @@ from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
 from pictures import photo
 from running import RunningServer, health_stub
-from telemetry.watched import TEMPLATES
+from telemetry.metered import TEMPLATES
 
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = (("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-01"),)

@@ -17,6 +17,7 @@ from gerbang.v1.watchlist_service_pb2 import GetServerInfoRequest
 from gerbang.v1.watchlist_service_pb2_grpc import WatchlistServiceStub
 
 DIMENSION = 32
+OPTIONS = ("--pack", "none", "--dimension", str(DIMENSION), "--threshold", "0.6", "--workers", "2")
 TIMEOUT_S = 10.0
 
 

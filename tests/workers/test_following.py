@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gerbang_service.changing.operations import (
-    Enrolment,
-    OnExisting,
-    create_watchlist,
-    delete_subject,
-    delete_template,
-    delete_watchlist,
-    enroll,
-    update_subject,
-)
-from gerbang_service.changing.writer import Operation, Outcome
+from gerbang_service.access.identity import LOCAL
+from gerbang_service.changing.storing import NewEnrolment, OnExisting
+from gerbang_service.changing.storing import store as enroll
+from gerbang_service.changing.subjects import delete_subject, delete_template, update_subject
+from gerbang_service.changing.watchlists import create_watchlist, delete_watchlist
+from gerbang_service.domain.changes import Change
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
-from gerbang_service.store.sqlite import reading
-from gerbang_service.store.sqlite.following import FellBehind, changes_since
-from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.port import FellBehind, Operation, Outcome
+from gerbang_service.store.sqlite.store import SqliteStore
 
 MODEL, DIMENSION = "m", 8
 names, lists = st.sampled_from(["a", "b", "c"]), st.sampled_from(["v", "w"])
@@ -39,89 +33,66 @@ def enrolment(name: str, watchlist: str, on_existing: OnExisting, seed: int) -> 
     vector = np.random.default_rng(seed).standard_normal(DIMENSION).astype(np.float32)
     new = NewTemplate(vector / np.float32(np.linalg.norm(vector)), None)
     listed = () if on_existing is OnExisting.ADD else (watchlist,)
-    return enroll(Enrolment(Subject(name, listed), [new], MODEL, on_existing, "", b"", lambda _: b""))
+    return enroll(LOCAL, NewEnrolment(Subject(name, listed), [new], MODEL, on_existing, "", b""))
 
 
 operations = st.one_of(
     st.builds(enrolment, names, lists, st.sampled_from(OnExisting), st.integers(0, 10**6)),
-    st.builds(update_subject, names, st.builds(lambda each: {"watchlists": (each,)}, lists)),
-    st.builds(delete_subject, names),
-    st.builds(delete_template, names, st.integers(1, 12)),
+    st.builds(update_subject, st.just(LOCAL), names, st.builds(lambda each: {"watchlists": (each,)}, lists)),
+    st.builds(delete_subject, st.just(LOCAL), names),
+    st.builds(delete_template, st.just(LOCAL), names, st.integers(1, 12)),
     st.builds(lambda each: create_watchlist(Watchlist(each)), lists),
     st.builds(lambda each: delete_watchlist(each, force=True), lists),
 )
 
 
-def write(store: Store, operation: Operation[Any]) -> None:
-    """Write as a worker does: the change, and the record of it."""
+def opened(folder: Path) -> SqliteStore:
+    store = SqliteStore(folder, followed=True)
+    store.bind_model(MODEL, DIMENSION, ignore_others=False)
+    return store
 
-    def recorded(transaction: Any) -> Outcome[Any]:
-        outcome = operation(transaction)
-        if outcome.change is not None:
-            transaction.record(outcome.change)
-        return outcome
 
-    (result,) = store.write_group([recorded])
+def write(store: SqliteStore, operation: Operation[Any]) -> None:
+    """Write as a worker does."""
+    (result,) = store.write([operation])
     assert isinstance(result, Outcome | GerbangError), result
 
 
-def loaded(store: Store) -> Gallery:
+def loaded(store: SqliteStore) -> Gallery:
     gallery = Gallery(DIMENSION, 16, GalleryOptions())
-    with store.snapshot() as connection:
-        gallery.load(
-            reading.watchlists(connection),
-            reading.all_subjects(connection, MODEL),
-            reading.all_templates(connection, MODEL),
-            reading.revision(connection),
-        )
+    with store.contents(MODEL) as contents:
+        gallery.load(contents)
     return gallery
 
 
-def follow(gallery: Gallery, store: Store, after_each: Callable[[], object] = lambda: None) -> None:
-    with store.snapshot() as connection:
-        changes, revision = changes_since(connection, gallery, MODEL)
-    for change in changes:
-        gallery.apply(change)
-        after_each()
-    gallery.revision = revision
-
-
-def on_lists(store: Store) -> dict[str, set[str]]:
-    """Return who is stored with a template and on some list: whom a search of all lists may find."""
-    with store.snapshot() as connection:
-        subjects = reading.subjects_page(connection, after="", limit=10)
-    return {each.subject_id: set(each.watchlists) for each in subjects if each.watchlists and each.templates}
-
-
-def findable(gallery: Gallery) -> set[str]:
-    """Return whom a search of all lists may find."""
-    columns, bits = gallery.table.columns, gallery.list_bits(gallery.watchlists.values())
-    width = len(bits)
-    rows = [row for row in range(columns.rows) if columns.live[row] and (columns.lists[row, :width] & bits).any()]
-    return {owner.subject_id for row in rows if (owner := columns.owners[row]) is not None}
+def findable(gallery: Gallery, *lists: str) -> set[str]:
+    """Return whom a search of these lists may find; none named: all."""
+    selected = gallery._contents.selections.of(frozenset(lists or gallery.watchlist_ids), in_force=True)
+    assert selected.rows is not None
+    return {owner.subject_id for row in selected.rows if (owner := gallery._table.owners[row]) is not None}
 
 
 def content(gallery: Gallery) -> object:
     """Return all that a search could tell apart, whatever rows it lies in."""
-    columns = gallery.table.columns
-    rows = [row for row in range(columns.rows) if columns.live[row]]
-    templates = {}
-    for row in rows:
-        owner = columns.owners[row]
-        assert owner is not None
-        on = sorted(
-            each for each in gallery.watchlists if columns.lists[row] @ gallery.list_bits([gallery.watchlists[each]])
+    table, subjects = gallery._table, gallery._contents._owners.values()
+    known = {
+        each.subject_id: (
+            each.combination.names,
+            each.labels,
+            each.expire_time_ns,
+            {int(table.template_ids[row]): table.vectors[row].tobytes() for row in each.rows},
         )
-        known = (owner.subject_id, owner.watchlists, on, owner.expire_time_ns)
-        templates[int(columns.template_ids[row])] = (known, columns.vectors[row].tobytes())
-    return gallery.revision, dict(gallery.watchlists), templates, gallery.subject_count
+        for each in subjects
+    }
+    on_lists = {each: findable(gallery, each) for each in gallery.watchlist_ids}
+    return gallery.revision, gallery.size, dict(gallery.watchlists), known, on_lists
 
 
 @settings(max_examples=60, deadline=None)
 @given(chunks=st.lists(st.lists(operations, max_size=6), max_size=5))
 def test_following_equals_loading(tmp_path_factory: pytest.TempPathFactory, chunks: list[list[Operation[Any]]]) -> None:
     """Whatever is written, and however much of it between two looks, the follower holds what the store holds."""
-    store = Store(tmp_path_factory.mktemp("followed") / "data")
+    store = opened(tmp_path_factory.mktemp("followed") / "data")
     try:
         for each in ("v", "w"):
             write(store, create_watchlist(Watchlist(each)))
@@ -129,62 +100,40 @@ def test_following_equals_loading(tmp_path_factory: pytest.TempPathFactory, chun
         for chunk in chunks:
             for operation in chunk:
                 write(store, operation)
-            follow(follower, store)
+            store.follow(follower)
             assert content(follower) == content(loaded(store))
     finally:
         store.close()
 
 
-# Of what takes people off lists and puts them on others, more than a choice among all operations would have.
-moves = st.one_of(
-    st.builds(update_subject, names, st.builds(lambda each: {"watchlists": tuple(each)}, st.sets(lists, min_size=1))),
-    st.builds(lambda each: delete_watchlist(each, force=True), lists),
-    st.builds(lambda each: create_watchlist(Watchlist(each)), lists),
-)
+def test_what_others_wrote_becomes_visible_at_once(tmp_path: Path) -> None:
+    """Somebody moved to a new list, the old one deleted: the follower is told all of it in one go."""
 
+    class Told:
+        """A follower that notes what it is told."""
 
-@settings(max_examples=60, deadline=None)
-@given(chunk=st.lists(moves, min_size=2, max_size=8))
-def test_nobody_is_missed_on_the_way(tmp_path_factory: pytest.TempPathFactory, chunk: list[Operation[Any]]) -> None:
-    """Who was on some list all the time is on some list after each step of following, since searches go on meanwhile.
+        def __init__(self, gallery: Gallery) -> None:
+            self._gallery = gallery
+            self.revision, self.watchlist_ids = gallery.revision, gallery.watchlist_ids
+            self.template_ids = gallery.template_ids
+            self.groups: list[list[Change]] = []
 
-    But for who is on one list alone that was deleted and made again in that time.
-    """
-    store = Store(tmp_path_factory.mktemp("followed") / "data")
-    try:
-        for each in ("v", "w"):
-            write(store, create_watchlist(Watchlist(each)))
-        for seed, name in enumerate(("a", "b", "c")):
-            write(store, enrolment(name, "vwv"[seed], OnExisting.REJECT, seed))
-        follower = loaded(store)
-        always, deleted = set(on_lists(store)), set[str]()
-        for operation in chunk:
-            write(store, operation)
-            always &= set(on_lists(store))
-            with store.snapshot() as connection:
-                deleted |= {"v", "w"} - {each.watchlist_id for each in reading.watchlists(connection)}
-        always -= {name for name, lists in on_lists(store).items() if len(lists) == 1 and lists <= deleted}
-        follow(follower, store, lambda: check(always <= findable(follower)))
-    finally:
-        store.close()
+        def apply(self, changes: Sequence[Change], revision: int) -> None:
+            self.groups.append(list(changes))
+            self._gallery.apply(changes, revision)
 
-
-def check(holds: bool) -> None:  # noqa: FBT001 - a condition
-    assert holds
-
-
-def test_who_moves_to_another_list_is_on_one_all_the_time(tmp_path: Path) -> None:
-    """A person moved to a new list before the old one was deleted is found at every moment of following that."""
-    store = Store(tmp_path / "data")
+    store = opened(tmp_path / "data")
     try:
         write(store, create_watchlist(Watchlist("v")))
         write(store, enrolment("a", "v", OnExisting.REJECT, 1))
         follower = loaded(store)
-        assert findable(follower) == {"a"}
+        told = Told(follower)
         write(store, create_watchlist(Watchlist("w")))
-        write(store, update_subject("a", {"watchlists": ("w",)}))
+        write(store, update_subject(LOCAL, "a", {"watchlists": ("w",)}))
         write(store, delete_watchlist("v", force=True))
-        follow(follower, store, lambda: check(findable(follower) == {"a"}))
+        store.follow(told)
+        assert len(told.groups) == 1
+        assert findable(follower) == {"a"}
         assert content(follower) == content(loaded(store))
     finally:
         store.close()
@@ -192,13 +141,14 @@ def test_who_moves_to_another_list_is_on_one_all_the_time(tmp_path: Path) -> Non
 
 def test_who_fell_behind_is_told(tmp_path: Path) -> None:
     """When the record does not reach back to a gallery's revision, following it fails rather than leaving a gap."""
-    store = Store(tmp_path / "data")
+    store = opened(tmp_path / "data")
     try:
         follower = loaded(store)
-        unrecorded: Callable[[Any], Any] = create_watchlist(Watchlist("w"))
-        store.write_group([unrecorded])
+        store._followed = False
+        write(store, create_watchlist(Watchlist("w")))
+        store._followed = True
         write(store, create_watchlist(Watchlist("v")))
-        with store.snapshot() as connection, pytest.raises(FellBehind, match="1 of the 2 changes"):
-            changes_since(connection, follower, MODEL)
+        with pytest.raises(FellBehind, match="1 of the 2 changes"):
+            store.follow(follower)
     finally:
         store.close()

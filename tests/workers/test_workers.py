@@ -10,7 +10,6 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -30,29 +29,10 @@ from gerbang.v1.watchlist_service_pb2 import (
 )
 from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from running import RunningServer, StartRefused
-from workers.connections import DIMENSION, TIMEOUT_S, Connection, children, to_each_worker
+from workers.connections import OPTIONS, TIMEOUT_S, Connection, children, to_each_worker
 
-OPTIONS = ("--pack", "none", "--dimension", str(DIMENSION), "--threshold", "0.6", "--workers", "2")
 # What the workers promise each other, seconds; see docs/workers.md.
 LAG_S = 0.1
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("workers") / "data", *OPTIONS) as running:
-        one = Connection(running.address)
-        one.office.CreateWatchlist(CreateWatchlistRequest(watchlist=Watchlist(watchlist_id="w")))
-        one.channel.close()
-        yield running
-
-
-@pytest.fixture(scope="module")
-def both(server: RunningServer) -> Iterator[list[Connection]]:
-    """A connection to each worker."""
-    connections = to_each_worker(server.address)
-    yield connections
-    for each in connections:
-        each.channel.close()
 
 
 def test_enrolled_through_one_is_found_through_the_other(both: list[Connection]) -> None:

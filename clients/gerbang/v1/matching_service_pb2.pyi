@@ -56,6 +56,26 @@ ON_EXISTING_REPLACE: OnExisting.ValueType  # 3
 """Put the request in the place of all that was stored of the subject, templates included."""
 Global___OnExisting: _TypeAlias = OnExisting  # noqa: Y015
 
+class _EnrollWarning:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EnrollWarningEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EnrollWarning.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENROLL_WARNING_UNSPECIFIED: _EnrollWarning.ValueType  # 0
+    """Never in an answer."""
+    ENROLL_WARNING_EXPIRED: _EnrollWarning.ValueType  # 1
+    """The subject's expire_time has passed: it is enrolled, and Identify does not see it. Often a wrong time zone."""
+
+class EnrollWarning(_EnrollWarning, metaclass=_EnrollWarningEnumTypeWrapper):
+    """What an office should look at again in what it enrolled. None of these is an error."""
+
+ENROLL_WARNING_UNSPECIFIED: EnrollWarning.ValueType  # 0
+"""Never in an answer."""
+ENROLL_WARNING_EXPIRED: EnrollWarning.ValueType  # 1
+"""The subject's expire_time has passed: it is enrolled, and Identify does not see it. Often a wrong time zone."""
+Global___EnrollWarning: _TypeAlias = EnrollWarning  # noqa: Y015
+
 @_typing.final
 class EnrollRequest(_message.Message):
     """A person to enrol."""
@@ -68,8 +88,9 @@ class EnrollRequest(_message.Message):
     ON_EXISTING_FIELD_NUMBER: _builtins.int
     ALLOW_PARTIAL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A UUID that makes a repeat harmless: the second call with it returns the first one's answer and changes nothing.
-    Using it again for other content is FIELD_INVALID. Empty: a repeat is a new request.
+    """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
+    far as it is still true (see EnrollResponse.replayed). Using it again for other content is FIELD_INVALID. Known for a
+    year. Empty: a repeat is a new request.
     """
     on_existing: Global___OnExisting.ValueType
     """What to do when the subject is already there. Unspecified: REJECT."""
@@ -114,10 +135,14 @@ class EnrollResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """The gallery's revision that holds this change: an Identify with it as `min_revision` sees the subject."""
+    """The gallery's revision that holds this change: an Identify or Verify with it as `min_revision` sees the subject."""
     replayed: _builtins.bool
-    """True when this is the stored answer to an earlier request with the same request_id."""
+    """True when an earlier request with the same request_id was answered before: nothing was changed. `subject` is as it
+    is stored now, the ids in `sample_results` and `revision` are those of the first answer; `duplicates`, and the
+    `detail` and `face` of samples, are empty.
+    """
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
         """The subject as it is stored now. Absent when `error` is set."""
@@ -129,12 +154,17 @@ class EnrollResponse(_message.Message):
     @_builtins.property
     def duplicates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
         """Other subjects already enrolled with this face (similarity at or above the identification threshold), best first,
-        at most 5. A hint for the office, not an error.
+        at most 5. A hint for the office, not an error. Those enrolled by earlier items of the same stream are among them.
+        Empty when `replayed`: who has this face may have been deleted since.
         """
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """Only in EnrollStream: why this item was not enrolled. Absent: it was."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[Global___EnrollWarning.ValueType]:
+        """What to look at again."""
 
     def __init__(
         self,
@@ -145,10 +175,11 @@ class EnrollResponse(_message.Message):
         revision: _builtins.int = ...,
         error: _status_pb2.Status | None = ...,
         replayed: _builtins.bool = ...,
+        warnings: _abc.Iterable[Global___EnrollWarning.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicates", b"duplicates", "error", b"error", "replayed", b"replayed", "revision", b"revision", "sample_results", b"sample_results", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicates", b"duplicates", "error", b"error", "replayed", b"replayed", "revision", b"revision", "sample_results", b"sample_results", "subject", b"subject", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -200,10 +231,15 @@ class VerifyRequest(_message.Message):
     SUBJECT_ID_FIELD_NUMBER: _builtins.int
     SAMPLE_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
+    MIN_REVISION_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """An enrolled subject, whatever its validity; the best of its templates counts."""
     threshold: _builtins.float
     """Similarity from which on it is a match, -1 to 1. Absent: the server's verification threshold."""
+    min_revision: _builtins.int
+    """Answer only from a gallery at this revision or later; waits for it within the call's deadline (at most 5 s), then
+    REVISION_NOT_REACHED. 0: as it is now. Of use after an Enroll that another worker may have answered.
+    """
     @_builtins.property
     def probe(self) -> _sample_pb2.Sample:
         """The face in front of the counter."""
@@ -219,10 +255,11 @@ class VerifyRequest(_message.Message):
         subject_id: _builtins.str = ...,
         sample: _sample_pb2.Sample | None = ...,
         threshold: _builtins.float | None = ...,
+        min_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "probe", b"probe", "reference", b"reference", "sample", b"sample", "subject_id", b"subject_id", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "probe", b"probe", "reference", b"reference", "sample", b"sample", "subject_id", b"subject_id", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "min_revision", b"min_revision", "probe", b"probe", "reference", b"reference", "sample", b"sample", "subject_id", b"subject_id", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
@@ -247,6 +284,7 @@ class VerifyResponse(_message.Message):
     TEMPLATE_ID_FIELD_NUMBER: _builtins.int
     PROBE_FACE_FIELD_NUMBER: _builtins.int
     REFERENCE_FACE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     match: _builtins.bool
     """similarity >= threshold."""
     similarity: _builtins.float
@@ -255,6 +293,8 @@ class VerifyResponse(_message.Message):
     """The threshold that was applied."""
     template_id: _builtins.str
     """The subject's template that was most similar. Empty when the reference was a sample."""
+    revision: _builtins.int
+    """The gallery's revision that the subject was compared at, at least `min_revision`. 0 when the reference was a sample."""
     @_builtins.property
     def probe_face(self) -> _sample_pb2.Face:
         """The face used of the probe image. Absent for a template."""
@@ -272,10 +312,11 @@ class VerifyResponse(_message.Message):
         template_id: _builtins.str = ...,
         probe_face: _sample_pb2.Face | None = ...,
         reference_face: _sample_pb2.Face | None = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["probe_face", b"probe_face", "reference_face", b"reference_face"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["match", b"match", "probe_face", b"probe_face", "reference_face", b"reference_face", "similarity", b"similarity", "template_id", b"template_id", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["match", b"match", "probe_face", b"probe_face", "reference_face", b"reference_face", "revision", b"revision", "similarity", b"similarity", "template_id", b"template_id", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -301,11 +342,11 @@ class IdentifyRequest(_message.Message):
     """How many subjects to return at most, 0 to 100. 0: 5."""
     threshold: _builtins.float
     """Similarity from which on it is a hit, -1 to 1; overrides the watchlists' and the server's.
-    Absent: each watchlist's own, else the server's. Of a caller of role gate it must not be below the lowest of these
-    in the lists it searches: ROLE_DENIED.
+    Absent: each watchlist's own, else the server's. A caller of role gate can raise these and not lower them: in each
+    list the higher one is in force, its own or this one.
     """
     plan: _plan_pb2.Plan.ValueType
-    """How to search. Unspecified: the server's plan."""
+    """How to search. Unspecified: the server's plan. GRAPH is FIELD_INVALID."""
     min_revision: _builtins.int
     """Answer only from a gallery at this revision or later; waits for it within the call's deadline (at most 5 s), then
     REVISION_NOT_REACHED. 0: as it is now.
@@ -357,10 +398,13 @@ class IdentifyResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    LACKS_FIELD_NUMBER: _builtins.int
     hit: _builtins.bool
     """True when there is at least one candidate."""
     threshold: _builtins.float
-    """The threshold in force where a watchlist has none of its own: the request's, else the server's."""
+    """The threshold in force where a watchlist has none of its own: the request's, else the server's. For a caller of role
+    gate the higher of the two.
+    """
     plan: _plan_pb2.Plan.ValueType
     """The plan that was run."""
     gallery_size: _builtins.int
@@ -383,6 +427,10 @@ class IdentifyResponse(_message.Message):
     def error(self) -> _status_pb2.Status:
         """Only in IdentifyStream and IdentifyBatch: why this item could not be answered. Absent: it was."""
 
+    @_builtins.property
+    def lacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lack]:
+        """What the search lacked. Empty: every generator of the plan proposed candidates from all templates."""
+
     def __init__(
         self,
         *,
@@ -395,14 +443,45 @@ class IdentifyResponse(_message.Message):
         revision: _builtins.int = ...,
         sequence: _builtins.int = ...,
         error: _status_pb2.Status | None = ...,
+        lacks: _abc.Iterable[Global___Lack] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "probe_face", b"probe_face"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "error", b"error", "gallery_size", b"gallery_size", "hit", b"hit", "plan", b"plan", "probe_face", b"probe_face", "revision", b"revision", "sequence", b"sequence", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "error", b"error", "gallery_size", b"gallery_size", "hit", b"hit", "lacks", b"lacks", "plan", b"plan", "probe_face", b"probe_face", "revision", b"revision", "sequence", b"sequence", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IdentifyResponse: _TypeAlias = IdentifyResponse  # noqa: Y015
+
+@_typing.final
+class Lack(_message.Message):
+    """A generator of candidates that did not propose from all templates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATOR_FIELD_NUMBER: _builtins.int
+    BEHIND_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    generator: _builtins.str
+    """Its name: "sweep" or "graph"."""
+    behind: _builtins.int
+    """How many templates it did not hold yet: those enrolled last."""
+    failed: _builtins.bool
+    """True when it proposed nobody, because it failed."""
+    def __init__(
+        self,
+        *,
+        generator: _builtins.str = ...,
+        behind: _builtins.int = ...,
+        failed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind", b"behind", "failed", b"failed", "generator", b"generator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lack: _TypeAlias = Lack  # noqa: Y015
 
 @_typing.final
 class Candidate(_message.Message):

@@ -27,7 +27,7 @@ class _PlanEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Plan.ValueType],
     PLAN_BOTH: _Plan.ValueType  # 1
     """Graph and sweep, their candidates united: a mate is missed only if both miss it."""
     PLAN_GRAPH: _Plan.ValueType  # 2
-    """The HNSW graph alone. Fast, and may miss people."""
+    """The HNSW graph alone. It misses people: for MeasureRecall only, and FIELD_INVALID in Identify."""
     PLAN_SWEEP: _Plan.ValueType  # 3
     """The exhaustive scan of sign sketches alone."""
     PLAN_EXACT: _Plan.ValueType  # 4
@@ -41,7 +41,7 @@ PLAN_UNSPECIFIED: Plan.ValueType  # 0
 PLAN_BOTH: Plan.ValueType  # 1
 """Graph and sweep, their candidates united: a mate is missed only if both miss it."""
 PLAN_GRAPH: Plan.ValueType  # 2
-"""The HNSW graph alone. Fast, and may miss people."""
+"""The HNSW graph alone. It misses people: for MeasureRecall only, and FIELD_INVALID in Identify."""
 PLAN_SWEEP: Plan.ValueType  # 3
 """The exhaustive scan of sign sketches alone."""
 PLAN_EXACT: Plan.ValueType  # 4

@@ -127,7 +127,7 @@ class Watchlist(_message.Message):
     """What a gate does on a hit. Unspecified at creation: REFER_TO_OFFICER."""
     threshold: _builtins.float
     """Similarity from which on a candidate is a hit in this list, -1 to 1. Overrides the server's; a request's own
-    threshold overrides both. Absent: the server's.
+    threshold overrides both, but a gate's only where it is higher. Absent: the server's.
     """
     subject_count: _builtins.int
     """How many subjects are on it, expired ones included. Output only."""

@@ -567,6 +567,8 @@ class GetServerInfoResponse(_message.Message):
     GRAPH_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     AUDIT_FIELD_NUMBER: _builtins.int
+    GENERATORS_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the server, such as "0.1.0"."""
     face_pack: _builtins.str
@@ -589,9 +591,13 @@ class GetServerInfoResponse(_message.Message):
     """The gallery's revision."""
     plan: _plan_pb2.Plan.ValueType
     """The plan of an Identify that names none."""
+    epoch: _builtins.str
+    """A random id of the database's history, which changes when a backup is restored. Revisions are comparable as long as
+    it stays the same: after a restore they are given out again.
+    """
     @_builtins.property
     def graph(self) -> Global___GraphProgress:
-        """How far the graph follows the gallery."""
+        """How far the graph follows the gallery. The same, and more, is in `generators`."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -600,6 +606,10 @@ class GetServerInfoResponse(_message.Message):
     @_builtins.property
     def audit(self) -> Global___SelfAudit:
         """What the server found when it checked its own answers."""
+
+    @_builtins.property
+    def generators(self) -> _containers.RepeatedCompositeFieldContainer[Global___Generator]:
+        """The generators of candidates, by name."""
 
     def __init__(
         self,
@@ -618,14 +628,50 @@ class GetServerInfoResponse(_message.Message):
         graph: Global___GraphProgress | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         audit: Global___SelfAudit | None = ...,
+        generators: _abc.Iterable[Global___Generator] | None = ...,
+        epoch: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "graph", b"graph", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "dimension", b"dimension", "face_pack", b"face_pack", "gallery_size", b"gallery_size", "graph", b"graph", "identification_threshold", b"identification_threshold", "model", b"model", "plan", b"plan", "revision", b"revision", "start_time", b"start_time", "subject_count", b"subject_count", "verification_threshold", b"verification_threshold", "version", b"version", "watchlist_count", b"watchlist_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "dimension", b"dimension", "epoch", b"epoch", "face_pack", b"face_pack", "gallery_size", b"gallery_size", "generators", b"generators", "graph", b"graph", "identification_threshold", b"identification_threshold", "model", b"model", "plan", b"plan", "revision", b"revision", "start_time", b"start_time", "subject_count", b"subject_count", "verification_threshold", b"verification_threshold", "version", b"version", "watchlist_count", b"watchlist_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
+
+@_typing.final
+class Generator(_message.Message):
+    """How far one generator of candidates follows the gallery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    INDEXED_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name: "sweep" or "graph"."""
+    indexed: _builtins.int
+    """Live templates that it holds."""
+    pending: _builtins.int
+    """Live templates that it does not hold yet."""
+    failed: _builtins.bool
+    """True when it has failed and proposes nobody: the log says why."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        indexed: _builtins.int = ...,
+        pending: _builtins.int = ...,
+        failed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed", b"failed", "indexed", b"indexed", "name", b"name", "pending", b"pending"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Generator: _TypeAlias = Generator  # noqa: Y015
 
 @_typing.final
 class SelfAudit(_message.Message):

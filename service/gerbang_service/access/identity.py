@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -63,17 +63,13 @@ class Identity:
         if self.watchlists is not None and (beyond := sorted(set(names) - self.watchlists)):
             raise WatchlistDenied(f"{self.name} may not use watchlist {beyond[0]}", watchlist_id=beyond[0])
 
-    def check_threshold(self, threshold: float, lowest: Callable[[], float]) -> None:
-        """Raise RoleDenied for a gate that searches below the lowest threshold in force in the lists it searches.
+    @property
+    def lowers_thresholds(self) -> bool:
+        """Whether a threshold of the caller's may be below those in force.
 
-        With a threshold of -1 everybody is a hit: it would be told face by face who is on them.
+        Not a gate's: with a threshold of -1 everybody is a hit, so it would be told face by face who is on its lists.
         """
-        if self.role is Role.GATE and threshold < (limit := lowest()):
-            raise RoleDenied(
-                f"role {self.role.value} may not search below the threshold in force, {limit:.6g}",
-                role=self.role.value,
-                threshold=limit,
-            )
+        return self.role is not Role.GATE
 
     def sees(self, watchlists: Collection[str]) -> bool:
         """Tell whether a subject on these lists is any of the caller's business: bound, on one of its own."""

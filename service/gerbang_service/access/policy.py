@@ -91,7 +91,7 @@ def _wildcard(name: str) -> str:
     return _WILDCARD + name.partition(".")[2]
 
 
-def watched_policy(path: Path, on_change: Callable[[Policy], object]) -> Refreshed[Policy]:
+def refreshed_policy(path: Path, on_change: Callable[[Policy], object]) -> Refreshed[Policy]:
     """Read a policy file, and again whenever it changes; raise StartupError when it can't be used."""
     return Refreshed("the policy", [path], lambda: load(path), on_change)
 

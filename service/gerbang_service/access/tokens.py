@@ -7,7 +7,6 @@ import hmac
 import logging
 import re
 import secrets
-import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,8 +15,7 @@ from typing import Any
 
 from gerbang_service.access.identity import Identity, Role
 from gerbang_service.domain.errors import Unauthenticated
-from gerbang_service.store.sqlite import tokens as table
-from gerbang_service.store.sqlite.tokens import StoredToken
+from gerbang_service.store.port import StoredToken, TokenReader
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +61,10 @@ class TokenBook:
 
     def __init__(
         self,
-        reading: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        reading: Callable[[], AbstractContextManager[TokenReader]],
         note: Callable[[dict[str, Any]], object],
     ) -> None:
-        """Make a book that is read at its first use. `reading` lends this thread's connection, always the same.
+        """Make a book that is read at its first use. `reading` lends a thread's queries.
 
         `note` is told, for the audit log, which tokens the book finds that let somebody in, at first or newly, and
         which of them don't any more: before anybody is let in by one.
@@ -101,11 +99,11 @@ class TokenBook:
         now = time.monotonic()
         if now - self._looked_at < _LOOK_EVERY_S:
             return
-        with self._reading() as connection:
+        with self._reading() as reader:
             # Before the tokens: what is committed in between is then seen at the next look.
-            version = table.data_version(connection)
+            version = reader.token_version()
             if version != self._version:
-                known = dict(filter(None, map(_entry, table.all_tokens(connection))))
+                known = dict(filter(None, map(_entry, reader.tokens())))
                 self._note_changes(known)
                 self._known, self._version = known, version
         self._looked_at = now

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.decision import Candidate, Comparison
+from gerbang_service.domain.questions import Answer, Everybody, Plan, Question
 from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.gallery.search import Plan, Query
-from gerbang_service.gallery.selection import Filter
 
 # A probe's noise is a random mixture of so many other templates: of the gallery's own covariance, and near to none.
 _MIXED = 64
@@ -48,62 +46,65 @@ def measure_recall(gallery: Gallery, wanted: RecallQuestion, before_search: Call
     measured: list[Recall] = []
     for similarity in wanted.similarities:
         mated = []
-        for mate, probe in _probes(gallery, wanted.sample, similarity, random):
+        for mate in _mates(gallery, wanted.sample, similarity, random):
             before_search()
-            found, _ = _timed(gallery, probe, Plan.EXACT)
-            if mate in found[:1]:
-                mated.append((mate, probe))
+            found, _ = _timed(gallery, mate.probe, Plan.EXACT)
+            if mate.template_id in found[:1]:
+                mated.append(mate)
         measured += [_measure(gallery, plan, similarity, mated, before_search) for plan in wanted.plans]
     return measured
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Mate:
+    """An enrolled template and a probe that is so similar to it. `probe`: float32 (dimension,), unit length."""
+
+    subject_id: str
+    template_id: int
+    probe: NDArray[np.float32]
 
 
 def _measure(
     gallery: Gallery,
     plan: Plan,
     similarity: float,
-    mated: Sequence[tuple[int, NDArray[np.float32]]],
+    mated: Sequence[_Mate],
     before_search: Callable[[], None],
 ) -> Recall:
     missed, times = 0, []
-    for mate, probe in mated:
+    for mate in mated:
         before_search()
-        found, elapsed = _timed(gallery, probe, plan)
+        found, elapsed = _timed(gallery, mate.probe, plan)
         times.append(elapsed)
         # Deleted since the probe was made: nobody's miss.
-        missed += mate not in found and gallery.table.row_of(mate) is not None
+        missed += mate.template_id not in found and mate.template_id in (gallery.template_ids(mate.subject_id) or ())
     median, p99 = np.percentile(times, [50, 99]) * 1e6 if times else (0.0, 0.0)
     return Recall(plan, similarity, len(mated), missed, float(median), float(p99))
 
 
 def _timed(gallery: Gallery, probe: NDArray[np.float32], plan: Plan) -> tuple[list[int], float]:
-    def accept(comparison: Comparison) -> Candidate:
-        return Candidate(comparison.subject_id, comparison.similarity, -1.0, comparison.template_id)
-
     # As a gate searches, for those above a threshold; the lowest similarity asked for is well above this one.
-    query = Query(probe, plan, Filter(None, 0), 0.2, 5, accept)
+    question = Question(probe, Everybody(0.2), 5, plan)
     started = time.perf_counter()
-    (found,) = gallery.search.run([query])
-    return [each.template_id for each in found], time.perf_counter() - started
+    (asked,) = gallery.search([question])
+    elapsed = time.perf_counter() - started
+    if not isinstance(asked, Answer):
+        raise asked
+    return [each.template_id for each in asked.candidates], elapsed
 
 
-def _probes(
-    gallery: Gallery, sample: int, similarity: float, random: np.random.Generator
-) -> list[tuple[int, NDArray[np.float32]]]:
-    """Return (template_id, probe) pairs; a probe is similarity * mate + the rest in a direction across the mate."""
-    columns = gallery.table.columns
-    live = np.flatnonzero(columns.live[: columns.rows])
-    if len(live) < 2:
-        return []
-    chosen = random.choice(live, min(sample, len(live)), replace=False)
-    probes = []
-    for row in chosen:
-        mate = columns.vectors[row].astype(np.float64)
-        others = columns.vectors[random.choice(live, min(_MIXED, len(live)))]
-        noise = random.standard_normal(len(others)) @ others
+def _mates(gallery: Gallery, sample: int, similarity: float, random: np.random.Generator) -> list[_Mate]:
+    """Return probes for templates drawn at random: similarity * mate + the rest in a direction across the mate."""
+    others = np.array([vector for _, _, vector in gallery.sample(_MIXED * _MIXED, random)])
+    mates = []
+    for subject_id, template_id, vector in gallery.sample(sample, random) if len(others) > 1 else ():
+        mate = vector.astype(np.float64)
+        mixed = others[random.choice(len(others), min(_MIXED, len(others)))]
+        noise = random.standard_normal(len(mixed)) @ mixed
         noise -= (noise @ mate) * mate
         length = float(np.linalg.norm(noise))
         if length < 1e-6:
             continue
         probe = similarity * mate + np.sqrt(1 - similarity**2) * noise / length
-        probes.append((int(columns.template_ids[row]), probe.astype(np.float32)))
-    return probes
+        mates.append(_Mate(subject_id, template_id, probe.astype(np.float32)))
+    return mates

@@ -8,6 +8,12 @@ import itertools
 from collections.abc import Callable
 
 from gerbang_service.domain.errors import RevisionNotReached
+from gerbang_service.threads.admission import Deadline
+
+# A later revision is waited for no longer than this, whatever the call's deadline.
+_WAIT_S = 5.0
+# Of the time that a call has left, this share may go into waiting, so that the answer still arrives.
+_WAIT_SHARE = 0.9
 
 
 class Revisions:
@@ -27,6 +33,14 @@ class Revisions:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():
                 future.set_result(None)
+
+    async def reached(self, revision: int, deadline: Deadline) -> None:
+        """Return when `revision` is visible; raise RevisionNotReached when it is not in time for the answer to arrive.
+
+        Waits 5 seconds at most, whatever the deadline. Revision 0 is always visible.
+        """
+        if revision > self._revision:
+            await self.reach(revision, min(_WAIT_S, _WAIT_SHARE * deadline.remaining_s))
 
     async def reach(self, revision: int, timeout_s: float) -> None:
         """Return when `revision` is visible; raise RevisionNotReached when it is not within `timeout_s` seconds."""

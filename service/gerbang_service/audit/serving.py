@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
-from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,10 @@ from gerbang_service.audit.history import history
 from gerbang_service.audit.log import AuditLog
 from gerbang_service.audit.unkeyed import from_text, to_text, unkeyed_heads
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.errors import DataDamaged, GerbangError, StartupError, StoreUnavailable
 from gerbang_service.store.sealing.cipher import AnyCipher
-from gerbang_service.store.sqlite import reading
-from gerbang_service.store.sqlite.connection import DATABASE_FILE, connect, turn_to_write
 from gerbang_service.store.sqlite.data_folder import DataFolder
-from gerbang_service.store.sqlite.vault import keep_unkeyed_audit, unkeyed_audit
+from gerbang_service.store.sqlite.vault import kept_unkeyed_audit
 
 log = logging.getLogger(__name__)
 
@@ -66,16 +62,10 @@ def _unkeyed(settings: Settings, cipher: AnyCipher) -> dict[str, Head]:
         return {}
     folder = audit_folder(settings)
     try:
-        with closing(connect(settings.data / DATABASE_FILE, cipher)) as connection:
-            kept = unkeyed_audit(connection)
-            if kept is None:
-                kept = to_text(unkeyed_heads(folder))
-                with turn_to_write(settings.data):
-                    keep_unkeyed_audit(connection, kept)
-        return from_text(kept)
+        return from_text(kept_unkeyed_audit(settings.data, cipher, lambda: to_text(unkeyed_heads(folder))))
     except OSError as error:
         raise StartupError(f"audit folder {folder}: {error.strerror}") from error
-    except (sqlite3.Error, ValueError) as error:
+    except (StoreUnavailable, DataDamaged, ValueError) as error:
         raise StartupError(f"data folder {settings.data}: since when the audit log has a key: {error}") from error
 
 
@@ -141,9 +131,8 @@ def close_log(audit: AuditLog, settings: Settings, folder: DataFolder, *, orderl
     try:
         note_workers(audit)
         if orderly and all(_stopped(worker_folder(settings, number)) for number in range(settings.workers)):
-            with closing(folder.connect(readonly=True)) as connection:
-                audit.checked(reading.revision(connection))
-    except (StartupError, OSError, sqlite3.Error) as error:
+            audit.checked(folder.revision())
+    except (GerbangError, OSError) as error:
         log.error("the audit log of the supervisor is closed without the ends of the workers' logs: %s", error)  # noqa: TRY400
     audit.note({"event": "stop"})
     audit.stop()

@@ -1,151 +1,235 @@
-"""Enroll: samples in, templates stored, answer out."""
+"""Enrol: samples in, templates stored, answer out."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TypeAlias
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Protocol, TypeAlias
 
-from gerbang.v1 import matching_service_pb2 as pb
-from gerbang_service.access import calls
+import numpy as np
+from numpy.typing import NDArray
+
+from gerbang_service.access import bounds
 from gerbang_service.access.identity import Identity
-from gerbang_service.asking.matching import Matching
-from gerbang_service.changing import bounds
-from gerbang_service.changing.operations import Enrolled, Enrolment, earlier_answer, enroll
+from gerbang_service.asking.asking import Asking
+from gerbang_service.asking.revisions import Revisions
+from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
+from gerbang_service.changing.storing import NewEnrolment, OnExisting, Stored, earlier_answer, store
 from gerbang_service.changing.submitting import Writing, seen_through
-from gerbang_service.domain.comparisons import Features
-from gerbang_service.domain.errors import FaceRejected, GerbangError, InputError, ModelMismatch, SubjectExists
-from gerbang_service.domain.faces import FaceChoice
-from gerbang_service.domain.subjects import NewTemplate
+from gerbang_service.domain.decision import Candidate, as_float32
+from gerbang_service.domain.errors import FaceRejected, InputError, ModelMismatch, SubjectExists, SubjectNotFound
+from gerbang_service.domain.faces import DetectedFace
+from gerbang_service.domain.questions import Features
+from gerbang_service.domain.samples import Sample
+from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.faces.quality import ENROLMENT
-from gerbang_service.rpc import mapping
-from gerbang_service.rpc.parsing import Parser, enrolment_subject, on_existing, request_identity
-from gerbang_service.rpc.streams import Turn
-from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.port import AnsweredRequest, Store
 from gerbang_service.threads.admission import Deadline
 from gerbang_service.threads.pool import Pool
+from gerbang_service.threads.turns import Turn
 
-# What makes one sample unusable, as opposed to the whole request.
+_DUPLICATES = 5
+
 Rejection: TypeAlias = FaceRejected | InputError | ModelMismatch
+"""What makes one sample unusable, as opposed to the whole request."""
+REJECTIONS: Final = (FaceRejected, InputError, ModelMismatch)
+
+
+class Content(Protocol):
+    """What a request asks for. Its methods are called in a thread: they may take long."""
+
+    def digest(self) -> bytes:
+        """Return a digest of it."""
+
+    def has(self, digest: bytes) -> bool:
+        """Tell whether a digest, perhaps one of an older program's, is of the same content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A person to enrol, as a caller asks for it. `samples`: 1 to 20; one that is none is the error that it is.
+
+    `request_id`: in canonical form, empty for none. `content`: what is asked for, for recognising repeats.
+    """
+
+    subject: Subject
+    samples: Sequence[Sample | Rejection]
+    on_existing: OnExisting
+    allow_partial: bool
+    request_id: str
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledSample:
+    """What became of a sample: a template, or a reason why not. `detail`: that reason in words, for people."""
+
+    template_id: int | None
+    rejection: str = ""
+    detail: str = ""
+    face: DetectedFace | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """Who was enrolled, as the caller is shown them.
+
+    `duplicates`: others with this face, best first. `expired`: Identify does not see them, since their time is over.
+    `replayed`: an earlier request was answered so, and nothing was changed.
+    """
+
+    subject: Subject
+    samples: Sequence[EnrolledSample]
+    revision: int
+    expired: bool
+    duplicates: Sequence[Candidate] = ()
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolling:
-    """Enrols subjects. Its method belongs to the event loop."""
+    """Enrols subjects. Its method belongs to the event loop.
 
-    matching: Matching
-    parser: Parser
+    `model`: fingerprint of the recogniser; `threshold`: a cosine from which on two faces are the same person's.
+    """
+
+    asking: Asking
+    revisions: Revisions
     store: Store
     writing: Writing
     queries: Pool
+    model: str
+    threshold: float
+    in_flight: InFlight = field(default_factory=InFlight)
 
     async def enroll(
         self,
-        request: pb.EnrollRequest,
+        wanted: Enrolment,
+        caller: Identity,
         deadline: Deadline,
         turn: Turn | None = None,
         lane: asyncio.Semaphore | None = None,
-    ) -> pb.EnrollResponse:
-        """Enrol one subject.
+    ) -> Enrolled:
+        """Enrol one subject; returns when the change is durable and visible.
 
         `turn`: when it comes the write is submitted, so that a stream keeps its order. `lane`: that of the stream.
         """
-        subject, identity = enrolment_subject(request), calls.caller()
-        identity.check_watchlists(subject.watchlists)
-        existing = on_existing(request)
-        request_id, digest = request_identity(request)
-        if request_id:
-            stored = await self.queries.run(lambda: self._earlier(request_id, digest), deadline)
-            if stored is not None:
-                return await self._replayed(stored, identity, deadline)
-        samples = await self._features(request, deadline, lane or self.matching.lane())
-        usable = [each for each in samples if isinstance(each, Features)]
-        vectors = [each.vector for each in usable]
-        duplicates = await self.matching.duplicates(vectors, subject.subject_id, deadline, identity.sees)
-
-        def response(enrolled: Enrolled) -> pb.EnrollResponse:
-            return pb.EnrollResponse(
-                subject=mapping.subject(enrolled.subject),
-                sample_results=_results(samples, enrolled.template_ids),
-                duplicates=[mapping.candidate(each) for each in duplicates],
-                revision=enrolled.revision,
-            )
-
-        enrolment = Enrolment(
-            subject,
-            [NewTemplate(each.vector, each.face.quality if each.face else None) for each in usable],
-            self.parser.model,
-            existing,
-            request_id,
+        caller.check_watchlists(wanted.subject.watchlists)
+        digest = b""
+        if wanted.request_id:
+            digest, earlier = await self.queries.run(partial(self._earlier, wanted), deadline)
+            if earlier is not None:
+                return await self._replayed(earlier, caller, deadline)
+        samples = await self._features(wanted, deadline, lane or self.asking.lane())
+        vectors = [each.vector for each in samples if isinstance(each, Features)]
+        new = NewEnrolment(
+            wanted.subject,
+            [_template(each) if isinstance(each, Features) else each.reason for each in samples],
+            self.model,
+            wanted.on_existing,
+            wanted.request_id,
             digest,
-            encode=lambda enrolled: response(enrolled).SerializeToString(),
         )
-        if turn is not None:
-            await turn.comes()
-        deadline.check()
-        written = self.writing.submit(bounds.enrolling(identity, subject.subject_id, enroll(enrolment)))
-        if turn is not None:
-            turn.end()
-        answer = await seen_through(written)
-        if isinstance(answer, bytes):
-            return await self._replayed(answer, identity, deadline)
-        return response(answer)
+        with self.in_flight.others() as others:
+            visible = await self.asking.duplicates(vectors, wanted.subject.subject_id, deadline, caller.watchlists)
+            if turn is not None:
+                await turn.comes()
+            deadline.check()
+            submitted = Submitted(np.stack(vectors), self.writing.submit(store(caller, new)))
+        with self.in_flight.put(submitted):
+            if turn is not None:
+                turn.end()
+            stored = await seen_through(submitted.written)
+        if isinstance(stored, AnsweredRequest):
+            return await self._replayed(stored, caller, deadline)
+        duplicates = self._duplicates(visible, others, submitted.vectors, stored, caller)
+        return Enrolled(
+            stored.subject, _results(samples, stored.samples), stored.revision, _expired(stored.subject), duplicates
+        )
 
-    def _earlier(self, request_id: str, digest: bytes) -> bytes | None:
-        with self.store.reading() as connection:
-            return earlier_answer(connection, request_id, digest)
+    def _earlier(self, wanted: Enrolment) -> tuple[bytes, AnsweredRequest | None]:
+        with self.store.reading() as reader:
+            earlier = earlier_answer(reader, wanted.request_id, wanted.content.has)
+        return (wanted.content.digest(), None) if earlier is None else (b"", earlier)
 
-    async def _replayed(self, stored: bytes, identity: Identity, deadline: Deadline) -> pb.EnrollResponse:
-        answer = pb.EnrollResponse.FromString(stored)
-        answer.replayed = True
-        if identity.watchlists is not None:
-            # It may have been given to somebody who sees more.
-            await self.queries.run(lambda: self._only_seen(answer, identity), deadline)
-        return answer
+    async def _replayed(self, earlier: AnsweredRequest, caller: Identity, deadline: Deadline) -> Enrolled:
+        """Answer a repeat of what is stored now, when that is visible here: others may have written it."""
+        await self.revisions.reached(earlier.revision, deadline)
+        subject = await self.queries.run(partial(self._seen, caller, earlier.subject_id), deadline)
+        samples = [
+            EnrolledSample(None, rejection=each) if isinstance(each, str) else EnrolledSample(each)
+            for each in earlier.samples
+        ]
+        return Enrolled(subject, samples, earlier.revision, _expired(subject), replayed=True)
 
-    def _only_seen(self, answer: pb.EnrollResponse, identity: Identity) -> None:
-        with self.store.reading() as connection:
-            name = answer.subject.subject_id
-            if not bounds.sees(identity, connection, name):
-                raise SubjectExists(f"subject {name} is already enrolled", subject_id=name)
-            left = [each for each in answer.duplicates if bounds.sees(identity, connection, each.subject_id)]
-        del answer.duplicates[:]
-        answer.duplicates.extend(left)
-        answer.subject.watchlists[:] = bounds.shown_lists(identity, tuple(answer.subject.watchlists))
+    def _seen(self, caller: Identity, subject_id: str) -> Subject:
+        with self.store.reading() as reader:
+            try:
+                return bounds.seen(caller, reader, subject_id)
+            except SubjectNotFound:
+                if reader.lists_of(subject_id) is None:
+                    raise
+                # The answer may have been given to somebody who sees more.
+                raise SubjectExists(f"subject {subject_id} is already enrolled", subject_id=subject_id) from None
 
     async def _features(
-        self, request: pb.EnrollRequest, deadline: Deadline, lane: asyncio.Semaphore
+        self, wanted: Enrolment, deadline: Deadline, lane: asyncio.Semaphore
     ) -> list[Features | Rejection]:
-        samples = await asyncio.gather(
-            *(self._one(request, index, deadline, lane) for index in range(len(request.samples)))
-        )
+        samples = await asyncio.gather(*(self._one(each, deadline, lane) for each in wanted.samples))
         rejections = [each for each in samples if not isinstance(each, Features)]
-        if rejections and (not request.allow_partial or len(rejections) == len(samples)):
+        if rejections and (not wanted.allow_partial or len(rejections) == len(samples)):
             first = rejections[0]
             first.metadata["sample"] = str(samples.index(first))
             raise first
         return samples
 
     async def _one(
-        self, request: pb.EnrollRequest, index: int, deadline: Deadline, lane: asyncio.Semaphore
+        self, sample: Sample | Rejection, deadline: Deadline, lane: asyncio.Semaphore
     ) -> Features | Rejection:
+        if isinstance(sample, REJECTIONS):
+            return sample
         try:
-            sample = self.parser.sample(f"samples[{index}]", request.samples[index], FaceChoice.ONLY)
-            return await self.matching.features(sample, ENROLMENT, deadline, lane)
-        except (FaceRejected, InputError, ModelMismatch) as rejection:
+            return await self.asking.features(sample, ENROLMENT, deadline, lane)
+        except REJECTIONS as rejection:
             return rejection
 
+    def _duplicates(
+        self,
+        visible: Iterable[Candidate],
+        others: Sequence[Submitted],
+        vectors: NDArray[np.float32],
+        stored: Stored,
+        caller: Identity,
+    ) -> list[Candidate]:
+        best: dict[str, Candidate] = {}
+        for each in (*visible, *same_face(others, vectors, as_float32(self.threshold), caller)):
+            known = best.get(each.subject_id)
+            if each.subject_id != stored.subject.subject_id and (known is None or each.similarity > known.similarity):
+                best[each.subject_id] = each
+        return sorted(best.values(), key=lambda each: (-each.similarity, each.subject_id))[:_DUPLICATES]
 
-def _results(samples: list[Features | Rejection], template_ids: tuple[int, ...]) -> list[pb.SampleResult]:
-    ids = iter(template_ids)
+
+def _template(features: Features) -> NewTemplate:
+    return NewTemplate(features.vector, features.face.quality if features.face else None)
+
+
+def _results(samples: Sequence[Features | Rejection], stored: Sequence[int | str]) -> list[EnrolledSample]:
     return [
-        pb.SampleResult(template_id=str(next(ids)), face=mapping.face(each.face))
-        if isinstance(each, Features)
+        EnrolledSample(kept, face=each.face)
+        if isinstance(each, Features) and isinstance(kept, int)
         else _rejected(each)
-        for each in samples
+        for each, kept in zip(samples, stored, strict=True)
     ]
 
 
-def _rejected(rejection: GerbangError) -> pb.SampleResult:
-    found = rejection.face if isinstance(rejection, FaceRejected) else None
-    return pb.SampleResult(rejection=rejection.reason, detail=str(rejection), face=mapping.face(found))
+def _rejected(rejection: Features | Rejection) -> EnrolledSample:
+    assert not isinstance(rejection, Features)  # noqa: S101 - each template has an id
+    face = rejection.face if isinstance(rejection, FaceRejected) else None
+    return EnrolledSample(None, rejection.reason, str(rejection), face)
+
+
+def _expired(subject: Subject) -> bool:
+    return subject.expire_time_ns is not None and subject.expire_time_ns <= time.time_ns()

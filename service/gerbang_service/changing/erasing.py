@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.port import Store
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Erasing:
 
     def erase(self) -> None:
         """Erase what was deleted, or note that it is left. Raises what `meanwhile` raises."""
-        failure = self._store.erase_deleted(self._meanwhile, self._hurried)
+        failure = self._store.erase(self._meanwhile, self._hurried)
         now = time.monotonic()
         if failure is None:
             self._due = self._late_at = None
@@ -45,7 +45,7 @@ class Erasing:
         self._late_at = self._late_at or now + _LATE_AFTER_S
         if now >= self._late_at:
             self._late_at = now + _LATE_AFTER_S
-            log.error("deleted content may still be in the write-ahead log, which could not be emptied: %s", failure)
+            log.error("deleted content may still be stored: %s", failure)
 
     def go_on(self) -> None:
         """Erase what is left when it is time to try again. Raises what `meanwhile` raises."""

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from gerbang_service.access import calls
 from gerbang_service.access.calls import Call
-from gerbang_service.changing.writer import Operation, Outcome, Writer
-from gerbang_service.store.sqlite.transaction import Transaction
+from gerbang_service.changing.writer import Writer
+from gerbang_service.store.port import Operation, Outcome, Transaction
 
 T = TypeVar("T")
 

@@ -10,20 +10,15 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from gerbang_service.changing.erasing import Erasing
-from gerbang_service.domain.changes import Change
-from gerbang_service.domain.errors import Overloaded, ShuttingDown, StoreUnavailable
-from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.store.sqlite.connection import Connection
-from gerbang_service.store.sqlite.following import changes_since
-from gerbang_service.store.sqlite.store import Store
-from gerbang_service.store.sqlite.transaction import Transaction
+from gerbang_service.changing.forgetting import Forgetting
+from gerbang_service.domain.errors import GerbangError, Overloaded, ShuttingDown, StoreUnavailable
+from gerbang_service.store.port import Follower, Operation, Outcome, Store
 from gerbang_service.telemetry.meter import UNMETERED, Meter
 
 T = TypeVar("T")
@@ -44,16 +39,6 @@ _STALLED_AFTER_S = 5.0
 _TRIED_EVERY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
-    """What an operation answers, and the change it made. `erases`: stored content was deleted."""
-
-    answer: T
-    change: Change | None = None
-    erases: bool = False
-
-
-Operation = Callable[[Transaction], Outcome[T]]
 _Submitted: TypeAlias = tuple[Operation[object], Future[object]]
 
 
@@ -63,15 +48,16 @@ class Writer:
     def __init__(
         self,
         store: Store,
-        gallery: Gallery,
+        gallery: Follower,
         *,
         max_pending: int,
-        follows: str | None = None,
+        follows: bool = False,
+        answers_kept_s: float = 7 * 86400.0,
         on_revision: Callable[[int], object],
         on_failure: Callable[[], object],
         meter: Meter = UNMETERED,
     ) -> None:
-        """`follows`: None when no other process writes; else the recogniser whose templates count.
+        """`follows`: whether other processes write too. `answers_kept_s`: for how long requests may be repeated, s.
 
         `on_revision` is told each new revision, `on_failure` that memory and disk differ; both in this thread.
         """
@@ -86,9 +72,12 @@ class Writer:
         self._meter = meter
         self._queue: queue.Queue[_Submitted | None] = queue.Queue(max_pending)
         self._follows = follows
-        self._closed = self._given_up = False
+        self._closed = False
+        # What is not written any more fails with; None while the thread goes on.
+        self._ended: Callable[[], GerbangError] | None = None
         self._read_at = 0.0
         self._erasing = Erasing(store, self._look_at_others, hurried=lambda: not self._queue.empty())
+        self._forgetting = Forgetting(answers_kept_s)
         self._thread = threading.Thread(target=self._work, name="writer")
 
     def start(self) -> None:
@@ -97,7 +86,7 @@ class Writer:
         First catches up with what others wrote during the loading; raises FellBehind or StoreUnavailable when it can't.
         """
         before = -1
-        while self._follows is not None and self._gallery.revision != before:
+        while self._follows and self._gallery.revision != before:
             before = self._gallery.revision
             self._read_others()
         self._on_revision(self._gallery.revision)
@@ -111,7 +100,7 @@ class Writer:
 
     def look(self) -> None:
         """Have what other processes wrote looked for at once."""
-        if self._follows is not None:
+        if self._follows:
             self._wake()
 
     @property
@@ -142,7 +131,7 @@ class Writer:
         or StoreUnavailable. One that is cancelled before its turn is not written; after that it can't be cancelled.
         """
         if self._closed:
-            raise ShuttingDown("the server is shutting down")
+            raise _shut_down()
         if self._stalled:
             raise StoreUnavailable(f"the disk has not taken a change for more than {_STALLED_AFTER_S:g} s")
         future: Future[T] = Future()
@@ -151,16 +140,17 @@ class Writer:
         except queue.Full:
             raise Overloaded("too many changes are waiting to be written", retry_after_s=1.0) from None
         future.add_done_callback(self._meter.submitted())
-        if self._given_up:
-            self._refuse_waiting()  # it was put there after the others had been refused
+        if self._ended is not None:
+            self._refuse_waiting(self._ended)  # it was put there after the others had been refused
         return future
 
     def _work(self) -> None:
+        ended = _shut_down
         try:
             while not (self._closed and self._queue.empty()):
                 group = self._next_group()
                 self._busy_since = time.monotonic()
-                if group:
+                if group or not self._forgetting.wait_s:
                     self._write(group)
                 else:
                     self._look_at_others()
@@ -170,25 +160,30 @@ class Writer:
         except Exception:
             # What is on disk may not be what is searched: no answer can be trusted any more.
             log.critical("what is in memory may not be what is stored: this process has to stop", exc_info=True)
-            self._closed = self._given_up = True
+            ended = _has_to_stop
+            self._closed = True
             self._on_failure()
-            self._refuse_waiting()
+        finally:
+            # In this order: what is put there from now on is refused by who puts it.
+            self._ended = ended
+            self._refuse_waiting(ended)
 
-    def _refuse_waiting(self) -> None:
+    def _refuse_waiting(self, ended: Callable[[], GerbangError]) -> None:
         """Fail what nobody will write any more."""
         with suppress(queue.Empty):
             while True:
                 item = self._queue.get_nowait()
                 if item is not None and item[1].set_running_or_notify_cancel():
-                    item[1].set_exception(StoreUnavailable("the change was not written; this server has to stop"))
+                    item[1].set_exception(ended())
 
     def _next_group(self) -> list[_Submitted]:
         """Wait for operations and return what there is; nothing when woken, or when it is time to look at others."""
-        largest, patience = (
-            (_LARGEST_GROUP, None if self._try_at is None and not self._erasing.left else _TRIED_EVERY_S)
-            if self._follows is None
-            else (_LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S)
-        )
+        if self._follows:
+            largest, patience = _LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S
+        else:
+            largest, patience = _LARGEST_GROUP, self._forgetting.wait_s
+            if self._try_at is not None or self._erasing.left:
+                patience = min(patience, _TRIED_EVERY_S)
         group: list[_Submitted] = []
         try:
             while len(group) < largest:
@@ -202,7 +197,7 @@ class Writer:
 
     def _look_at_others(self) -> None:
         """Follow what others wrote. Raises FellBehind, and StoreUnavailable when it could not be read for too long."""
-        if self._follows is None:
+        if not self._follows:
             return
         before = self._gallery.revision
         try:
@@ -215,52 +210,53 @@ class Writer:
             self._on_revision(self._gallery.revision)
 
     def _read_others(self) -> None:
-        with self._store.snapshot() as connection:
-            self._follow(connection)
+        self._store.follow(self._gallery)
         self._read_at = time.monotonic()
 
-    def _follow(self, connection: Connection) -> None:
-        """Bring the gallery to the state that a transaction sees."""
-        if self._follows is not None:
-            changes, revision = changes_since(connection, self._gallery, self._follows)
-            self._gallery.apply(*changes)
-            self._gallery.revision = revision
-
     def _write(self, submitted: list[_Submitted]) -> None:
+        """Write what was submitted, and forget old answers when it is time."""
         # From here on the futures can't be cancelled: when a caller goes away, asyncio cancels what it waited for.
         group = [each for each in submitted if each[1].set_running_or_notify_cancel()]
-        if not group:
+        forgetting: list[Operation[Any]] = [] if self._forgetting.wait_s else [self._forgetting]
+        operations = [*(each for each, _ in group), *forgetting]
+        if not operations:
             return
-        operations = [each if self._follows is None else _recorded(each) for each, _ in group]
         started = time.perf_counter()
         try:
-            outcomes = self._store.write_group(operations, before=self._follow, meanwhile=self._look_at_others)
-            self._gallery.apply(*(each.change for each in outcomes if isinstance(each, Outcome) and each.change))
+            outcomes = self._store.write(operations, follower=self._follower, meanwhile=self._look_at_others)
+            changes = [each.change for each in outcomes if isinstance(each, Outcome) and each.change is not None]
+            if changes:
+                self._gallery.apply(changes, changes[-1].revision)
         except Exception:
             for _, future in group:
                 future.set_exception(StoreUnavailable("the change may be on disk; this server has to be restarted"))
             raise
-        kept = self._note(outcomes)
-        self._meter.committed(len(group), time.perf_counter() - started, kept=kept)
+        # It takes all of a group or nothing.
+        kept = not any(isinstance(each, StoreUnavailable) for each in outcomes)
+        self._note(kept=kept)
+        if group:
+            self._meter.committed(len(group), time.perf_counter() - started, kept=kept)
         try:
             if any(isinstance(outcome, Outcome) and outcome.erases for outcome in outcomes):
                 self._erasing.erase()
         finally:
             # Whatever became of that: these changes are made, and who waits for them is told.
             self._on_revision(self._gallery.revision)
-            for outcome, (_, future) in zip(outcomes, group, strict=True):
+            for (_, future), outcome in zip(group, outcomes, strict=False):
                 if isinstance(outcome, Outcome):
                     future.set_result(outcome.answer)
                 else:
                     future.set_exception(outcome)
 
-    def _note(self, outcomes: Sequence[object]) -> bool:
-        """Note and return whether the store took a group: it takes all of it or nothing."""
-        kept = not any(isinstance(each, StoreUnavailable) for each in outcomes)
+    @property
+    def _follower(self) -> Follower | None:
+        return self._gallery if self._follows else None
+
+    def _note(self, *, kept: bool) -> None:
+        """Note whether the store took what was written."""
         if kept == (self._try_at is not None):
             log.log(logging.INFO if kept else logging.ERROR, "changes can%s be written", " again" if kept else "'t")
         self._try_at = None if kept else time.monotonic() + _TRIED_EVERY_S
-        return kept
 
     def _try_disk(self) -> None:
         """While changes can't be written, write a small one now and then.
@@ -268,22 +264,18 @@ class Writer:
         After a failed fsync that is also what undoes on the disk what was refused: it takes its place in the log.
         """
         if self._try_at is not None and time.monotonic() >= self._try_at:
-            self._note(self._store.write_group([_try], before=self._follow, meanwhile=self._look_at_others))
-            self._on_revision(self._gallery.revision)
+            try:
+                self._store.probe(self._look_at_others)
+            except StoreUnavailable as error:
+                log.debug("the disk takes no change yet: %s", error)
+                self._note(kept=False)
+            else:
+                self._note(kept=True)
 
 
-def _try(transaction: Transaction) -> None:
-    # The time, as SQLite does not write what is there already.
-    transaction.connection.execute("INSERT OR REPLACE INTO meta VALUES ('tried', ?)", (time.time_ns(),))
+def _shut_down() -> GerbangError:
+    return ShuttingDown("the server is shutting down")
 
 
-def _recorded(operation: Operation[T]) -> Operation[T]:
-    """Return the operation followed by a record of its change, for other processes."""
-
-    def run(transaction: Transaction) -> Outcome[T]:
-        outcome = operation(transaction)
-        if outcome.change is not None:
-            transaction.record(outcome.change)
-        return outcome
-
-    return run
+def _has_to_stop() -> GerbangError:
+    return StoreUnavailable("the change was not written; this server has to stop")

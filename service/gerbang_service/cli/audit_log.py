@@ -1,4 +1,4 @@
-"""`gerbang audit verify`, `head` and `show`: the log of who did what to whom."""
+"""`gerbang audit`: the log of who did what to whom."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from gerbang_service.audit.verdict import Verdict
 from gerbang_service.audit.verifying import Unkeyed, verify_files, verify_logs
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.folder import key_file_option, works_on_files
-from gerbang_service.cli.options import Moment
+from gerbang_service.cli.moments import Moment, zone_option
 from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sealing.keys import find_key
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, look
-from gerbang_service.store.sqlite.reading import check_settings
+from gerbang_service.store.sqlite.inspecting import one_moment
+from gerbang_service.store.sqlite.meta import check_settings
 from gerbang_service.store.sqlite.vault import check_meta, cipher_of, unkeyed_audit
 
 _NO_LOG = "there is no audit log; where the server's audit_folder says another place, name that"
@@ -107,8 +108,9 @@ def head(output: Output, paths: tuple[Path, ...], data: Path | None) -> ExitCode
 @click.command()
 @_paths
 @_data
-@click.option("--since", type=Moment(), help="From this time on (ISO 8601; UTC unless it has an offset).")
-@click.option("--until", type=Moment(), help="Before this time.")
+@click.option("--since", type=Moment(), help="From this date on, or this time with its offset.")
+@click.option("--until", type=Moment(to_its_end=True), help="To the end of this date, or before this time.")
+@zone_option
 @click.option("--identity", default="", metavar="NAME", help="Calls of this identity.")
 @click.option("--role", type=click.Choice([each.value for each in Role]), help="Calls of this role.")
 @click.option("--rpc", type=click.Choice(sorted(RPCS[Role.ADMIN])), help="Calls of this rpc.")
@@ -183,9 +185,8 @@ def _log_key(paths: tuple[Path, ...], data: Path | None, key_file: Path | None) 
         if key_file is None:  # in the environment, for whatever else
             return None, None
         raise StartupError("the log's key is derived from the data key, which is in the database: say --data")
-    with closing(look(folder / DATABASE_FILE)) as connection:
-        # Of one moment: the seal changes with every change.
-        connection.execute("BEGIN")
+    # Of one moment: the seal changes with every change.
+    with closing(look(folder / DATABASE_FILE)) as connection, one_moment(connection):
         connection.cipher = cipher_of(connection, key)
         check_settings(connection)
         check_meta(connection)
@@ -255,3 +256,12 @@ def _value(value: Any) -> str:  # noqa: ANN401 - what JSON has
     if isinstance(value, list):
         return " ".join(_value(each) for each in value)
     return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+@click.group(short_help="Read and prove the log of who did what to whom.")
+def audit() -> None:
+    """Read and prove the log of who did what to whom."""
+
+
+for _command in (show, verify, head):
+    audit.add_command(_command)

@@ -9,7 +9,7 @@ from typing import ParamSpec
 
 import click
 
-from gerbang_service.access.authority import DEFAULT_DAYS, Authority, AuthorityError
+from gerbang_service.access.certificate_authority import DEFAULT_DAYS, Authority, AuthorityError
 from gerbang_service.access.identity import Role
 from gerbang_service.access.policy import add_entry, entry_text, has_entry
 from gerbang_service.cli.options import InOrder, watchlists_option

@@ -13,13 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gerbang import GerbangError, WatchlistClient
 from gerbang_service.cli.enrolment_report import Tally, report
 from gerbang_service.cli.exits import ExitCode
+from gerbang_service.cli.moments import expires_option, valid_from_option, zone_option
 from gerbang_service.cli.options import (
     Session,
     asks_server,
-    expires_option,
     face_option,
     labels_option,
-    valid_from_option,
     watchlists_option,
 )
 from gerbang_service.cli.photos import Found, UnclearPhotosError, find_people, is_id
@@ -38,6 +37,7 @@ class _Options(TypedDict):
 @click.option("--subject", metavar="ID", help="Id of the person, where PATH holds one. Default: made of the name.")
 @valid_from_option
 @expires_option
+@zone_option
 @labels_option("Returned with every candidate; may be repeated.")
 @face_option("only")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take at most N photos of each person.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.running.process import keep_private
+from gerbang_service.store.sqlite.inspecting import UNUSABLE
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,7 +52,7 @@ def works_on_files(command: Callable[Concatenate[Output, P], ExitCode]) -> Calla
         except StartupError as error:
             output.fatal(GerbangError(str(error), reason=error.reason))
             code = ExitCode.ERROR
-        except sqlite3.Error as error:
+        except UNUSABLE as error:
             whose = (
                 ": run this as the server's user" if getattr(error, "sqlite_errorname", "") == "SQLITE_CANTOPEN" else ""
             )

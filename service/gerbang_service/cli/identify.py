@@ -99,6 +99,9 @@ def identify(
 def _show(output: Output, photo: str, answer: IdentifyResponse, ms: float) -> None:
     verdict = Text("HIT", style="bold red") if answer.hit else Text("no hit", style="bold green")
     output.line(verdict, f"  {photo}", Text(f"  {ms:.0f} ms", style="dim"))
+    for lack in answer.lacks:
+        what = "failed" if lack.failed else f"did not hold {lack.behind:,} templates yet"
+        output.line(Text(f"  not a complete search: the {lack.generator} {what}", style="bold yellow"))
     if not answer.hit:
         return
     output.table(

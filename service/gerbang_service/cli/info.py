@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gerbang import WatchlistClient
+from gerbang import Generator, WatchlistClient
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import Session, asks_server
@@ -36,10 +36,15 @@ def info(session: Session) -> ExitCode:
             "templates": f"{found.gallery_size:,}",
             "watchlists": f"{found.watchlist_count:,}",
             "revision": f"{found.revision:,}",
-            "graph": f"{found.graph.indexed:,} indexed, {found.graph.pending:,} pending, "
-            f"{found.graph.tombstones:,} deleted",
-            "self-audit": f"{found.audit.audited:,} searches checked, {found.audit.missed:,} missed someone, "
+            "epoch": found.epoch,
+            **{each.name: _progress(each) for each in found.generators},
+            "recall check": f"{found.audit.audited:,} searches checked, {found.audit.missed:,} missed someone, "
             f"{found.audit.skipped:,} skipped",
         }
     )
     return ExitCode.YES
+
+
+def _progress(generator: Generator) -> str:
+    failed = ", failed: proposes nobody" if generator.failed else ""
+    return f"{generator.indexed:,} indexed, {generator.pending:,} pending{failed}"

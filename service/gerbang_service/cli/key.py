@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from gerbang_service.store.sealing.keys import OperatorKey, create_key_file, fin
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, connect, look, turn_to_write
 from gerbang_service.store.sqlite.data_folder import DataFolder
 from gerbang_service.store.sqlite.encrypting import encrypt as encrypt_database
+from gerbang_service.store.sqlite.inspecting import UNUSABLE
 from gerbang_service.store.sqlite.vault import rewrap, wrapped_by
 from gerbang_service.store.sqlite.wal import LogKept, WriteAheadLog
 from gerbang_service.store.sqlite.wal_check import refuse_damaged
@@ -80,7 +80,7 @@ def rotate(output: Output, data: Path, key_file: Path | None, new_key_file: Path
         rewrap(connection, old, new)
         try:
             erased = write_ahead_log.empty()
-        except (LogKept, sqlite3.Error):
+        except (LogKept, *UNUSABLE):
             erased = False
     output.line(f"{data} needs key {new.id} from now on, no longer {old.id}")
     output.line(f"backups made before still need key {old.id}")

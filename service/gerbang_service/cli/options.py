@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -139,22 +138,6 @@ class Label(click.ParamType[tuple[str, str]]):
         return key, content
 
 
-class Moment(click.ParamType[datetime]):
-    """A point in time in ISO 8601; without an offset it is UTC."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401
-        """Parse dates and times as `datetime.fromisoformat` does."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a time such as 2027-01-31 or 2027-01-31T08:00:00+07:00", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def threshold_option(text: str) -> Callable[[F], F]:
     """--threshold, a cosine similarity."""
     return click.option("--threshold", type=click.FloatRange(-1, 1), metavar="COSINE", help=text)
@@ -185,15 +168,3 @@ def face_option(default: str) -> Callable[[F], F]:
         type=click.Choice(["largest", "only"]),
         help=f"Which face of a photo is meant; 'only': there must be just one. Default: {default}.",
     )
-
-
-def valid_from_option(command: F) -> F:
-    """--valid-from."""
-    text = "From when on Identify sees the subject (ISO 8601; UTC unless it has an offset)."
-    return click.option("--valid-from", type=Moment(), help=text)(command)
-
-
-def expires_option(command: F) -> F:
-    """--expires."""
-    text = "From when on Identify no longer sees the subject (ISO 8601)."
-    return click.option("--expires", "expire_time", type=Moment(), help=text)(command)

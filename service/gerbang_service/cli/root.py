@@ -10,10 +10,11 @@ import click
 
 from gerbang_service.cli.exits import ExitCode
 
-_ASKING = {each: each for each in ("enroll", "identify", "verify", "watchlist", "subject", "info")}
+_ASKING = {each: each for each in ("enroll", "identify", "verify", "watchlist", "subject", "info", "recall")}
 _KEEPING = {
     "doctor": "doctor.command",
-    **{each: each for each in ("audit", "certs", "token", "key", "backup")},
+    "audit": "audit_log",
+    **{each: each for each in ("certs", "token", "key", "backup")},
     "restore": "backup",
     "check": "check",
 }

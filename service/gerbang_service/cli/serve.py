@@ -99,6 +99,6 @@ def serve(**values: Any) -> None:  # noqa: ANN401 - checked by Settings
             click.echo(f"gerbang serve: {error}", err=True)
         sys.exit(process.EXIT_FAILED if isinstance(error, Failed) else process.EXIT_REFUSED)
     except Exception:
-        # Not as other commands end: whoever watches over it has to start it again.
+        # Not as other commands end: whatever supervises it has to start it again.
         log.critical("the server ends with an error of its own", exc_info=True)
         sys.exit(process.EXIT_FAILED)

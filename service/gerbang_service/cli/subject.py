@@ -12,13 +12,12 @@ from gerbang.v1.subject_pb2 import Subject, TemplateInfo
 from gerbang_service.cli.changes import changes, clearing_option
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
+from gerbang_service.cli.moments import expires_option, valid_from_option, zone_option
 from gerbang_service.cli.options import (
     InOrder,
     Session,
     asks_server,
-    expires_option,
     labels_option,
-    valid_from_option,
     watchlists_option,
 )
 from gerbang_service.cli.output import NONE, Cell, Output, labels_text, listed, time_text
@@ -85,6 +84,7 @@ def list_some(session: Session, watchlist: str, limit: int) -> ExitCode:
 @clearing_option("--no-valid-from", "Be valid from ever.")
 @expires_option
 @clearing_option("--no-expires", "Never expire.")
+@zone_option
 @labels_option("In the place of all labels there are; may be repeated.")
 @clearing_option("--no-labels", "Take all labels away.")
 @asks_server

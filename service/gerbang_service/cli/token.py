@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,14 +13,16 @@ import click
 
 from gerbang_service.access.identity import Role
 from gerbang_service.access.tokens import id_of, is_token, new_token
-from gerbang_service.cli.options import InOrder, Moment, watchlists_option
+from gerbang_service.cli.moments import Moment, zone_option
+from gerbang_service.cli.options import InOrder, watchlists_option
 from gerbang_service.cli.output import NONE, Cell, Output, listed
 from gerbang_service.domain.errors import FieldInvalid, StartupError
 from gerbang_service.domain.identifiers import check_id
+from gerbang_service.store.port import StoredToken
 from gerbang_service.store.sqlite import tokens as table
-from gerbang_service.store.sqlite.connection import DATABASE_FILE, connect, turn_to_write
+from gerbang_service.store.sqlite.connection import DATABASE_FILE, Connection, connect, turn_to_write
+from gerbang_service.store.sqlite.inspecting import UNUSABLE, format_of, watchlist_ids
 from gerbang_service.store.sqlite.schema import MIGRATIONS
-from gerbang_service.store.sqlite.tokens import StoredToken
 from gerbang_service.store.sqlite.wal_check import refuse_damaged
 
 _data = click.option(
@@ -49,7 +50,12 @@ def token() -> None:
 @click.option("--role", type=click.Choice([each.value for each in Role]), required=True, help="What it allows.")
 @click.option("--name", default="", help="Whose it is, for lists and the audit log. Default: its id.")
 @watchlists_option("Bind it to this list; may be repeated. Default: to none.")
-@click.option("--expires", type=Moment(), help="From when on it lets nobody in (ISO 8601). Default: never.")
+@click.option(
+    "--expires",
+    type=Moment(to_its_end=True),
+    help="Until when it lets somebody in: a date, which is its last day, or a time with its offset. Default: for ever.",
+)
+@zone_option
 @_json
 def create(
     data: Path,
@@ -82,10 +88,9 @@ def create(
     output.note(f"Token {made.stored.token_id}; it is shown this once. 'gerbang token revoke' ends it.")
 
 
-def _notes(connection: sqlite3.Connection, made: StoredToken) -> Iterator[str]:
+def _notes(connection: Connection, made: StoredToken) -> Iterator[str]:
     """Yield what of a new token may not be meant."""
-    known = {name for (name,) in connection.execute("SELECT watchlist_id FROM watchlists")}
-    for name in sorted(set(made.watchlists or ()) - known):
+    for name in sorted(set(made.watchlists or ()) - watchlist_ids(connection)):
         yield f"There is no watchlist {name}; the token is bound to it nevertheless."
     for each in table.all_tokens(connection):
         if each.name == made.name and _state(each) == "in force":
@@ -134,20 +139,19 @@ def _database(folder: Path) -> Path:
 
 
 @contextmanager
-def _connection(database: Path) -> Iterator[sqlite3.Connection]:
+def _connection(database: Path) -> Iterator[Connection]:
     folder = database.parent
     try:
         with closing(connect(database)) as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != len(MIGRATIONS):
+            if format_of(connection)[1] != len(MIGRATIONS):
                 raise click.ClickException(f"{folder} is of another version: start this version's server on it first")
             yield connection
-    except sqlite3.Error as error:
+    except UNUSABLE as error:
         raise click.ClickException(f"{database} can't be used: {error}") from error
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[sqlite3.Connection]:
+def _writing(folder: Path) -> Iterator[Connection]:
     try:
         database = _database(folder)
         # First: the database of a folder that is not this user's must not get files of theirs beside it.

@@ -22,6 +22,13 @@ _PHOTO = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 @click.argument("reference", metavar="[REFERENCE_PHOTO]", required=False, type=_PHOTO)
 @click.option("--subject", metavar="ID", help="Compare with this enrolled subject, whatever its validity.")
 @threshold_option("Similarity from which on it is a match, -1 to 1. Default: the server's.")
+@click.option(
+    "--min-revision",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Answer only from a gallery at this revision or later.",
+)
 @face_option("largest")
 @click.option("-v", "--verbose", is_flag=True, help="Show what was measured of the faces.")
 @asks_server
@@ -31,6 +38,7 @@ def verify(
     reference: Path | None,
     subject: str | None,
     threshold: float | None,
+    min_revision: int,
     face_choice: str | None,
     verbose: bool,  # noqa: FBT001 - click passes it by name
 ) -> ExitCode:
@@ -40,7 +48,12 @@ def verify(
     started = time.perf_counter()
     with session.client(CounterClient) as counter:
         answer = counter.verify(
-            probe, subject_id=subject, reference=reference, threshold=threshold, face_choice=face_choice
+            probe,
+            subject_id=subject,
+            reference=reference,
+            threshold=threshold,
+            min_revision=min_revision,
+            face_choice=face_choice,
         )
     ms = (time.perf_counter() - started) * 1000
     output = session.output

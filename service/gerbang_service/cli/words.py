@@ -12,7 +12,9 @@ from gerbang.v1.watchlist_pb2 import Action, Direction
 
 DIRECTIONS: Final = tuple(name.removeprefix("DIRECTION_").lower() for name in Direction.keys()[1:])
 ACTIONS: Final = tuple(name.removeprefix("ACTION_").lower() for name in Action.keys()[1:])
-PLANS: Final = tuple(name.removeprefix("PLAN_").lower() for name in Plan.keys()[1:])
+MEASURED_PLANS: Final = tuple(name.removeprefix("PLAN_").lower() for name in Plan.keys()[1:])
+# The graph alone misses people: servers refuse to search so.
+PLANS: Final = tuple(each for each in MEASURED_PLANS if each != "graph")
 
 _ACTION_STYLES: Final = {
     Action.ACTION_REFUSE_ENTRY: "bold red",

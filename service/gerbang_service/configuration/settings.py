@@ -15,9 +15,10 @@ from typing import Any
 
 from gerbang_service.configuration.addresses import is_loopback, split_address
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.questions import CHOOSABLE
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-PLANS = ("both", "graph", "sweep", "exact")
+PLANS = tuple(each.value for each in CHOOSABLE)
 STAND_IN = "stand-in"
 NO_PACK = "none"
 CPU, CUDA = "cpu", "cuda"
@@ -122,6 +123,9 @@ class Settings:
         2048, "Searches waiting or running, at most; fewer where they would wait for more than 0.7 seconds."
     )
     max_pending_writes: int = _setting(4096, "Changes waiting to be written, at most.")
+    request_ids_kept_days: float = _setting(
+        7.0, "Days in which an enrolment that is sent again, with the same request_id, is answered as at first."
+    )
     max_streams: int = _setting(32, "Open streams of one caller, at most; more are OVERLOADED.")
 
     def __post_init__(self) -> None:
@@ -132,6 +136,7 @@ class Settings:
             "max_pending_images",
             "max_pending_searches",
             "max_pending_writes",
+            "request_ids_kept_days",
             "max_streams",
             "audit_file_mb",
             "graph_ef_construction",
@@ -149,7 +154,7 @@ class Settings:
             choices = field.metadata.get("choices")
             if choices:
                 self._require(field.name, getattr(self, field.name) in choices, f"must be one of {choices}")
-        self._check_watching()
+        self._check_telemetry()
         self._check_access()
 
     def _check_access(self) -> None:
@@ -175,7 +180,7 @@ class Settings:
             _, port = split_address(self.token_listen, "token_listen")
             self._require("token_listen", port == 0 or self.token_listen != self.listen, "is the address of `listen`")
 
-    def _check_watching(self) -> None:
+    def _check_telemetry(self) -> None:
         """Numbers of hits by list, and who called when, are nobody's business who can merely reach the port."""
         if self.metrics_listen:
             self._require(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,25 +45,37 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The threshold of every list searched: the request's own, else the list's, else the server's."""
+    """The threshold of every list searched. `default`: of a list without one of its own."""
 
     default: float
     by_list: Mapping[str, float]
 
     @classmethod
-    def of(cls, lists: Iterable[Watchlist], *, server: float, request: float | None) -> Thresholds:
-        """Resolve the thresholds for a search in `lists`. All are cosines, -1 to 1."""
-        default = as_float32(server if request is None else request)
-        by_list = {
-            each.watchlist_id: default if request is not None or each.threshold is None else as_float32(each.threshold)
-            for each in lists
-        }
-        return cls(default, by_list)
+    def of(
+        cls,
+        lists: Iterable[Watchlist],
+        *,
+        server: float,
+        request: float | None = None,
+        never_below_own: bool = False,
+    ) -> Thresholds:
+        """Resolve the thresholds for a search in `lists`: the request's, else the list's own, else the server's.
 
-    @property
-    def floor(self) -> float:
-        """The lowest threshold in force: below it nothing can be a hit."""
-        return min(self.by_list.values(), default=self.default)
+        `never_below_own`: the request's raises a list's own threshold and never lowers it: who asks at -1 would be told
+        face by face who is on a list. All are cosines, -1 to 1.
+        """
+
+        def in_force(own: float) -> float:
+            if request is None:
+                return as_float32(own)
+            return as_float32(max(request, own) if never_below_own else request)
+
+        by_list = {each.watchlist_id: in_force(server if each.threshold is None else each.threshold) for each in lists}
+        return cls(in_force(server), by_list)
+
+    def of_combination(self, watchlists: Iterable[str]) -> float:
+        """Return the similarity from which on somebody on these lists is a candidate; infinity on no list searched."""
+        return min((self.by_list[name] for name in watchlists if name in self.by_list), default=math.inf)
 
 
 def decide(comparison: Comparison, thresholds: Thresholds, watchlists: Mapping[str, Watchlist]) -> Candidate | None:
@@ -86,6 +99,6 @@ def decide(comparison: Comparison, thresholds: Thresholds, watchlists: Mapping[s
     )
 
 
-def ranked(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Order by similarity, best first, ties by subject_id, so that the same question gets the same answer."""
-    return sorted(comparisons, key=lambda each: (-each.similarity, each.subject_id))
+def ranked(candidates: Iterable[Candidate], limit: int) -> list[Candidate]:
+    """Return the best, at most `limit`: by similarity, ties by subject_id, so that the same question has one answer."""
+    return sorted(candidates, key=lambda each: (-each.similarity, each.subject_id))[:limit]

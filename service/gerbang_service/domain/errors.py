@@ -219,7 +219,7 @@ class Unauthenticated(AccessRefused):
 
 
 class RoleDenied(AccessRefused):
-    """The caller's role may not call this rpc, or not so: a gate may not search below the threshold in force."""
+    """The caller's role may not call this rpc."""
 
     reason = "ROLE_DENIED"
 

@@ -8,14 +8,27 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.subjects import Quality
-
 
 class FaceChoice(Enum):
     """Which of the faces in an image is meant: the one with the largest box, or the only one."""
 
     LARGEST = "largest"
     ONLY = "only"
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What was measured of a face image.
+
+    `inter_eye_px`: pixels, >= 0. `sharpness`: variance of the Laplacian of the aligned 112x112 grey crop, >= 0.
+    `brightness`: mean luma of that crop, 0 to 255. `yaw`, `roll`: degrees.
+    """
+
+    inter_eye_px: float
+    sharpness: float
+    brightness: float
+    yaw: float
+    roll: float
 
 
 @dataclass(frozen=True, slots=True)

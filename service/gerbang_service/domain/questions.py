@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,10 @@ class Plan(Enum):
     SWEEP = "sweep"
     EXACT = "exact"
     GRAPH = "graph"
+
+
+CHOOSABLE: Final = (Plan.BOTH, Plan.SWEEP, Plan.EXACT)
+"""The plans that settings and requests may choose."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,20 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """What was measured of a face image.
-
-    `inter_eye_px`: pixels, >= 0. `sharpness`: variance of the Laplacian of the aligned 112x112 grey crop, >= 0.
-    `brightness`: mean luma of that crop, 0 to 255. `yaw`, `roll`: degrees.
-    """
-
-    inter_eye_px: float
-    sharpness: float
-    brightness: float
-    yaw: float
-    roll: float
+from gerbang_service.domain.errors import FieldInvalid
+from gerbang_service.domain.faces import Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +34,13 @@ class Subject:
     templates: tuple[TemplateInfo, ...] = ()
     create_time_ns: int = 0
     update_time_ns: int = 0
+
+
+def check_validity(subject: Subject) -> None:
+    """Raise FieldInvalid unless the validity has a beginning before its end."""
+    begin, end = subject.valid_from_ns, subject.expire_time_ns
+    if begin is not None and end is not None and begin >= end:
+        raise FieldInvalid("subject.expire_time", "must be after subject.valid_from")
 
 
 @dataclass(frozen=True, slots=True)

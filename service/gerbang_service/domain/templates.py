@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.errors import ModelMismatch, TemplateInvalid
+from gerbang_service.domain.errors import ModelMismatch, StartupError, TemplateInvalid
+
+# Squares of lengths are 1 but for the rounding of float32.
+_ROUNDED: Final = 1e-3
 
 
 def unit_vector(data: bytes, dimension: int) -> NDArray[np.float32]:
@@ -30,6 +35,24 @@ def unit_vector(data: bytes, dimension: int) -> NDArray[np.float32]:
     if norm == 0.0:
         raise TemplateInvalid("the template is all zero")
     return (vector / norm).astype(np.float32)
+
+
+def stored_vectors(ids: NDArray[np.int64], vectors: Sequence[bytes], dimension: int) -> NDArray[np.float32]:
+    """Read vectors as they were stored: float32 (len(ids), dimension), each of unit length.
+
+    Raises StartupError, which names the first template whose vector can't be one: a flipped bit may make it match
+    everybody, or nobody.
+    """
+    for template_id, vector in zip(ids.tolist(), vectors, strict=True):
+        if len(vector) != 4 * dimension:
+            raise StartupError(f"template {template_id} has {len(vector)} bytes instead of {4 * dimension}: damaged")
+    read = np.frombuffer(b"".join(vectors), "<f4").reshape(len(ids), dimension)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", read, read)
+        wrong = ~(np.abs(squares - 1.0) <= _ROUNDED)
+    if wrong.any():
+        raise StartupError(f"template {int(ids[wrong][0])} is not of unit length: damaged")
+    return read
 
 
 def check_model(model: str, expected: str) -> None:

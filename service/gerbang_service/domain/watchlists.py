@@ -40,3 +40,11 @@ class Watchlist:
     labels: Mapping[str, str] = field(default_factory=dict)
     create_time_ns: int = 0
     update_time_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CountedWatchlist:
+    """A watchlist, and how many subjects are on it."""
+
+    watchlist: Watchlist
+    subject_count: int

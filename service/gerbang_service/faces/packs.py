@@ -19,7 +19,6 @@ from gerbang_service.domain.errors import StartupError
 from gerbang_service.faces.detector import Detector
 from gerbang_service.faces.embedder import Embedder
 from gerbang_service.faces.standin import write_pack
-from gerbang_service.threads.cpu_quota import cpu_quota
 
 # InsightFace's own default for what counts as a face.
 DETECTION_THRESHOLD = 0.5
@@ -52,14 +51,14 @@ class FacePack:
     embedder: Embedder
 
 
-def open_pack(name_or_folder: str, det_size: int, device: str = CPU, threads: int | None = None) -> FacePack:
+def open_pack(name_or_folder: str, det_size: int, device: str = CPU, threads: int = 1) -> FacePack:
     """Load a face pack.
 
     `name_or_folder`: a folder is used as it is; 'stand-in' is built on the spot; any other name is found in, or
     fetched by InsightFace into, its own model folder. `det_size`: side of the detector's input, pixels.
     `device`: 'cpu' or 'cuda'. Raises StartupError when there is no such pack, or it lacks a detector or a recogniser,
     or can't be run on that device: nothing else is ever used instead. `threads`: those that an image may use while
-    it is the only one, at most 4; None: the CPU quota.
+    it is the only one, at least 1; more than 4 are not used.
     """
     if _PROVIDERS[device] not in onnxruntime.get_available_providers():
         raise StartupError(
@@ -107,9 +106,9 @@ def _fetch(name: str) -> None:
         ) from error
 
 
-def _load(name: str, source: str, det_size: int, device: str, threads: int | None) -> FacePack:
+def _load(name: str, source: str, det_size: int, device: str, threads: int) -> FacePack:
     detection, recognition = _models(name, source, det_size, device, 1)
-    threads = min(threads or cpu_quota(), _MOST_THREADS) if device == CPU else 1
+    threads = min(threads, _MOST_THREADS) if device == CPU else 1
     wide = _models(name, source, det_size, device, threads) if threads > 1 else (detection, recognition)
     try:
         detector, embedder = Detector(detection, wide[0]), Embedder(recognition, wide[1])

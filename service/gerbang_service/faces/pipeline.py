@@ -6,7 +6,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,29 +27,8 @@ _LARGEST_BATCH = 32
 _CALM_S = 0.1
 
 
-class FacePipeline(Protocol):
-    """The seam between the service and whatever makes templates of images. Thread-safe."""
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the recogniser, lower-case hexadecimal."""
-
-    @property
-    def dimension(self) -> int:
-        """Dimension of the templates."""
-
-    def extract(
-        self, image: bytes, choice: FaceChoice, limits: QualityLimits, before_stage: Callable[[], None]
-    ) -> ExtractedFace:
-        """Make a template of an image file.
-
-        `before_stage` is called before every expensive stage and may raise to give up. Raises ImageUnreadable,
-        ImageTooLarge, or a FaceRejected that says what was measured.
-        """
-
-
 class InsightFacePipeline:
-    """Runs a face pack; the template equals that of InsightFace's own FaceAnalysis.get on the same pack."""
+    """A FacePipeline of a face pack; its templates equal those of InsightFace's own FaceAnalysis.get on that pack."""
 
     def __init__(self, pack: FacePack, image_limits: ImageLimits, meter: Meter = UNMETERED) -> None:
         self._pack = pack
@@ -60,16 +38,6 @@ class InsightFacePipeline:
         # On a CPU a batch takes as long as its crops one by one (docs/images.md), so each thread runs its own.
         largest = _LARGEST_BATCH if pack.embedder.takes_batches else 1
         self._batches = None if pack.device == CPU else Batches(pack.embedder.embed, largest)
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the recogniser, lower-case hexadecimal."""
-        return self._pack.fingerprint
-
-    @property
-    def dimension(self) -> int:
-        """Dimension of the templates."""
-        return self._pack.dimension
 
     def extract(
         self, image: bytes, choice: FaceChoice, limits: QualityLimits, before_stage: Callable[[], None]

@@ -21,7 +21,7 @@ from gerbang_service.domain.errors import (
     FaceTooSmall,
     FaceTurned,
 )
-from gerbang_service.domain.subjects import Quality
+from gerbang_service.domain.faces import Quality
 
 # The nose tip stands out of the plane of the eyes by about half the distance between them, so a head turned by `yaw`
 # shifts it by tan(yaw) / 2 of the eyes' apparent distance. Taken from the ArcFace alignment model's proportions; good

@@ -1,207 +1,134 @@
-"""The table of templates in memory: the truth that every search answers from.
+"""The table of templates in memory: the truth that every answer comes from.
 
-A row is a template. One thread writes; any number read, without a lock: arrays only grow by replacement, a row is
-published by raising `Columns.rows` after it is filled, and a freed row is reused only when no search that might know
-it is running (`readers`).
+A row is a template. It is visible from the revision that brought it to the one that took it away. One thread writes;
+any number read, without a lock (see consistency.py).
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.gallery.readers import Readers
+from gerbang_service.gallery.combinations import Combination
+from gerbang_service.gallery.reserved import regrown, reserved
 
-ALWAYS = np.iinfo(np.int64).min
-NEVER = np.iinfo(np.int64).max
-_GROWTH = 1.25
-_SMALLEST = 1024
-NO_LABELS: Mapping[str, str] = MappingProxyType({})
+ALWAYS: Final = np.iinfo(np.int64).min
+NEVER: Final = np.iinfo(np.int64).max
+NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Owner:
-    """The subject of one or more rows. `valid_from_ns`, `expire_time_ns`: ns since the epoch, or ALWAYS and NEVER."""
+    """The subject of one or more rows. `valid_from_ns`, `expire_time_ns`: ns since the epoch, or ALWAYS and NEVER.
+
+    `rows`: of its templates. Replaced, never changed, once it can be found.
+    """
 
     subject_id: str
-    watchlists: tuple[str, ...]
+    combination: Combination
     labels: Mapping[str, str]
     valid_from_ns: int
     expire_time_ns: int
-    template_ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The table at one moment. Rows from `rows` on are not filled.
-
-    `vectors`: float32 (capacity, dimension), unit length, zero when the row is free. `live`: bool (capacity,).
-    `lists`: uint64 (capacity, words), bit b of word w set when the subject is on the watchlist numbered 64 w + b.
-    `valid_from`, `expires`: int64 (capacity,), ns since the epoch. `template_ids`: int64 (capacity,).
-    `owners`: the subjects, by row; None when the row is free.
-    """
-
-    rows: int
-    vectors: NDArray[np.float32]
-    live: NDArray[np.bool_]
-    lists: NDArray[np.uint64]
-    valid_from: NDArray[np.int64]
-    expires: NDArray[np.int64]
-    template_ids: NDArray[np.int64]
-    owners: list[Owner | None]
-
-    @property
-    def capacity(self) -> int:
-        """Rows that fit."""
-        return len(self.live)
+    rows: tuple[int, ...]
 
 
 class Table:
-    """All templates. Writing methods belong to one thread, `columns` and `readers` to any."""
+    """All templates, by columns, each as long as there is room; the first `rows` rows are or were in use.
 
-    def __init__(self, dimension: int, capacity: int = _SMALLEST) -> None:
+    `vectors`: float32 (_, dimension), unit length; zero when the row is free. `born`, `died`: int64, revisions; a row
+    is visible at `born <= revision < died`. `combination`: int32, a number of Combinations. `valid_from`, `expires`:
+    int64, ns since the epoch. `template_ids`: int64. `owners`: the subjects, None when the row is free.
+    """
+
+    def __init__(self, dimension: int, capacity: int = 1) -> None:
+        """`capacity`: rows to make room for at least."""
+        least = max(1, capacity)
         self.dimension = dimension
-        self.readers = Readers()
-        self._row_of: dict[int, int] = {}
+        self.rows = 0
+        self.size = 0
+        self.vectors = reserved(np.float32, least, (dimension,))
+        self.born = reserved(np.int64, least)
+        self.died = reserved(np.int64, least)
+        self.combination = reserved(np.int32, least)
+        self.valid_from = reserved(np.int64, least)
+        self.expires = reserved(np.int64, least)
+        self.template_ids = reserved(np.int64, least)
+        self.owners: list[Owner | None] = []
         self._free: list[int] = []
-        self._freed: deque[tuple[int, int]] = deque()
-        capacity = max(capacity, _SMALLEST)
-        self._columns = Columns(
-            rows=0,
-            vectors=np.zeros((capacity, dimension), np.float32),
-            live=np.zeros(capacity, np.bool_),
-            lists=np.zeros((capacity, 1), np.uint64),
-            valid_from=np.zeros(capacity, np.int64),
-            expires=np.zeros(capacity, np.int64),
-            template_ids=np.zeros(capacity, np.int64),
-            owners=[],
-        )
 
-    @property
-    def columns(self) -> Columns:
-        """The table as it is now."""
-        return self._columns
+    # --- reading ----------------------------------------------------------------------------------------------------
 
-    @property
-    def live_count(self) -> int:
-        """Live templates."""
-        return len(self._row_of)
+    def visible(self, rows: NDArray[np.int64] | slice, revision: int) -> NDArray[np.bool_]:
+        """Tell for each of the rows whether it is there at a revision; bool, as long as `rows`."""
+        there: NDArray[np.bool_] = (self.born[rows] <= revision) & (revision < self.died[rows])
+        return there
 
-    def row_of(self, template_id: int) -> int | None:
-        """Return the row of a live template."""
-        return self._row_of.get(template_id)
+    def in_force(self, rows: NDArray[np.int64] | slice, moment_ns: int) -> NDArray[np.bool_]:
+        """Tell for each of the rows whether its subject's validity holds at a moment; bool, as long as `rows`."""
+        valid: NDArray[np.bool_] = (self.valid_from[rows] <= moment_ns) & (moment_ns < self.expires[rows])
+        return valid
 
-    def add(self, owner: Owner, template_id: int, vector: NDArray[np.float32], bits: NDArray[np.uint64]) -> int:
-        """Add a template and return its row. `vector`: float32 (dimension,), unit; `bits`: as in Columns.lists."""
-        row = self._take_row()
-        self._widen(len(bits))
-        columns = self._columns
-        columns.vectors[row] = vector
-        columns.template_ids[row] = template_id
-        self._describe(row, owner, bits)
-        columns.live[row] = True
-        self._row_of[template_id] = row
-        if row == columns.rows:
-            self._columns = dataclasses.replace(columns, rows=row + 1)
-        return row
+    # --- writing ----------------------------------------------------------------------------------------------------
 
-    def add_many(
+    def add(
         self,
         owners: Sequence[Owner],
         template_ids: NDArray[np.int64],
         vectors: NDArray[np.float32],
-        bits: NDArray[np.uint64],
+        revisions: NDArray[np.int64] | int,
     ) -> NDArray[np.int64]:
-        """Append many templates at once, as `add` one by one would into a table without free rows; return the rows."""
-        first, count = self._columns.rows, len(owners)
-        self._grow(first + count)
-        self._widen(bits.shape[1])
-        columns, rows = self._columns, slice(first, first + count)
-        columns.vectors[rows] = vectors
-        columns.template_ids[rows] = template_ids
-        columns.lists[rows, : bits.shape[1]] = bits
-        columns.valid_from[rows] = [owner.valid_from_ns for owner in owners]
-        columns.expires[rows] = [owner.expire_time_ns for owner in owners]
-        columns.owners.extend(owners)
-        columns.live[rows] = True
-        self._row_of.update(zip(template_ids.tolist(), range(first, first + count), strict=True))
-        self._columns = dataclasses.replace(columns, rows=first + count)
-        return np.arange(first, first + count)
-
-    def describe(self, template_id: int, owner: Owner, bits: NDArray[np.uint64]) -> None:
-        """Change what is known of a live template's subject."""
-        self._widen(len(bits))
-        self._describe(self._row_of[template_id], owner, bits)
-
-    def remove(self, template_id: int) -> int:
-        """Remove a template, overwrite its vector, and return the row it had."""
-        row = self._row_of.pop(template_id)
-        columns = self._columns
-        # First dead, then erased: a search that reads `live` after the vector never reports a half-erased one.
-        columns.live[row] = False
-        columns.owners[row] = None
-        columns.lists[row] = 0
-        columns.vectors[row] = 0.0
-        columns.template_ids[row] = 0
-        self._freed.append((self.readers.next_epoch(), row))
-        return row
-
-    def clear_list(self, number: int) -> None:
-        """Take every subject off the watchlist of that number."""
-        word, bit = divmod(number, 64)
-        lists = self._columns.lists
-        if word < lists.shape[1]:
-            lists[:, word] &= ~np.uint64(1 << bit)
-
-    def _describe(self, row: int, owner: Owner, bits: NDArray[np.uint64]) -> None:
-        columns = self._columns
-        # In one step: a search must not see the subject off all lists on its way from one to another.
-        words = np.zeros(columns.lists.shape[1], np.uint64)
-        words[: len(bits)] = bits
-        columns.lists[row] = words
-        columns.valid_from[row] = owner.valid_from_ns
-        columns.expires[row] = owner.expire_time_ns
-        if row == len(columns.owners):
-            columns.owners.append(owner)
-        else:
-            columns.owners[row] = owner
-
-    def _widen(self, words: int) -> None:
-        """Make room for more watchlists."""
-        columns = self._columns
-        if words > columns.lists.shape[1]:
-            wider = np.zeros((columns.capacity, words), np.uint64)
-            wider[:, : columns.lists.shape[1]] = columns.lists
-            self._columns = dataclasses.replace(columns, lists=wider)
-
-    def _take_row(self) -> int:
-        oldest = self.readers.oldest()
-        while self._freed and self._freed[0][0] < oldest:
-            self._free.append(self._freed.popleft()[1])
-        if self._free:
-            return self._free.pop()
-        rows = self._columns.rows
-        self._grow(rows + 1)
+        """Add a template for each owner, visible from `revisions` on, and return the rows; int64 (len(owners),)."""
+        rows = self._take_rows(len(owners))
+        # In this order: a row that was somebody else's must not be seen by who searches an earlier revision.
+        self.born[rows] = revisions
+        self.died[rows] = NEVER
+        self.vectors[rows] = vectors
+        self.template_ids[rows] = template_ids
+        self.combination[rows] = [owner.combination.number for owner in owners]
+        self.valid_from[rows] = [owner.valid_from_ns for owner in owners]
+        self.expires[rows] = [owner.expire_time_ns for owner in owners]
+        for row, owner in zip(rows.tolist(), owners, strict=True):
+            self.owners[row] = owner
+        self.size += len(rows)
         return rows
 
-    def _grow(self, rows: int) -> None:
-        columns = self._columns
-        if rows <= columns.capacity:
+    def describe(self, owner: Owner) -> None:
+        """Have an owner's rows say what it says."""
+        rows = list(owner.rows)
+        self.combination[rows] = owner.combination.number
+        self.valid_from[rows] = owner.valid_from_ns
+        self.expires[rows] = owner.expire_time_ns
+        for row in rows:
+            self.owners[row] = owner
+
+    def end(self, rows: Sequence[int], revision: int) -> None:
+        """Have rows be seen before `revision` only."""
+        self.died[list(rows)] = revision
+        self.size -= len(rows)
+
+    def erase(self, rows: NDArray[np.int64]) -> None:
+        """Overwrite what ended, and free the rows."""
+        self.vectors[rows] = 0.0
+        self.template_ids[rows] = 0
+        for row in rows.tolist():
+            self.owners[row] = None
+            self._free.append(row)
+
+    def _take_rows(self, count: int) -> NDArray[np.int64]:
+        reused = [self._free.pop() for _ in range(min(count, len(self._free)))]
+        first = self.rows
+        self._make_room(first + count - len(reused))
+        self.rows = first + count - len(reused)
+        self.owners.extend([None] * (self.rows - first))
+        return np.array([*reused, *range(first, self.rows)], np.int64)
+
+    def _make_room(self, rows: int) -> None:
+        if rows <= len(self.vectors):
             return
-        capacity = max(rows, int(columns.capacity * _GROWTH))
-
-        def grown(column: NDArray[np.generic]) -> NDArray[np.generic]:
-            # np.zeros takes its pages from the system untouched, so unused capacity costs no memory.
-            larger = np.zeros((capacity, *column.shape[1:]), column.dtype)
-            larger[: columns.rows] = column[: columns.rows]
-            return larger
-
-        arrays = ("vectors", "live", "lists", "valid_from", "expires", "template_ids")
-        replaced = {name: grown(getattr(columns, name)) for name in arrays}
-        self._columns = dataclasses.replace(columns, **replaced)  # type: ignore[arg-type]  # arrays of the same dtypes
+        for name in ("vectors", "born", "died", "combination", "valid_from", "expires", "template_ids"):
+            setattr(self, name, regrown(getattr(self, name), self.rows, 2 * rows))

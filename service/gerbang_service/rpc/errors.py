@@ -76,20 +76,6 @@ def to_status(error: Exception, request_id: str = "") -> status_pb2.Status:
     return status
 
 
-def claimed(status: status_pb2.Status) -> str:
-    """Return what a caller showed who was not let in, as far as it may be told: `token ID`, `certificate NAMES`.
-
-    "" when nothing was shown that has a name, and for any other failure. An id of a token that is not known is only
-    what the caller says; all else was verified.
-    """
-    if status.code != _C.UNAUTHENTICATED.value[0] or not status.details:
-        return ""
-    # Always the first detail: see to_status.
-    shown = error_details_pb2.ErrorInfo.FromString(status.details[0].value).metadata
-    named = {"token": shown.get("token_id", ""), "certificate": shown.get("certificate", "")}
-    return next((f"{what} {name}" for what, name in named.items() if name), "")
-
-
 def _internal(error: Exception, request_id: str) -> status_pb2.Status:
     error_id = request_id or uuid.uuid4().hex
     log.error("internal error %s: %s", error_id, trail(error))

@@ -5,33 +5,17 @@ from __future__ import annotations
 from google.protobuf import timestamp_pb2
 
 from gerbang.v1 import matching_service_pb2 as matching_pb
-from gerbang.v1 import plan_pb2, sample_pb2, subject_pb2, watchlist_pb2
+from gerbang.v1 import sample_pb2, subject_pb2, watchlist_pb2
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang_service.asking.recall import Recall
-from gerbang_service.domain.comparisons import Identification, Verification
+from gerbang_service.changing.enrolling import Enrolled, EnrolledSample
 from gerbang_service.domain.decision import Candidate
-from gerbang_service.domain.faces import DetectedFace
-from gerbang_service.domain.subjects import Quality, Subject, TemplateInfo
-from gerbang_service.domain.watchlists import Action, Direction, Watchlist
-from gerbang_service.gallery.search import Plan
-
-_DIRECTION = {
-    Direction.ARRIVAL: watchlist_pb2.DIRECTION_ARRIVAL,
-    Direction.DEPARTURE: watchlist_pb2.DIRECTION_DEPARTURE,
-    Direction.BOTH: watchlist_pb2.DIRECTION_BOTH,
-}
-_ACTION = {
-    Action.SILENT_ALERT: watchlist_pb2.ACTION_SILENT_ALERT,
-    Action.REFER_TO_OFFICER: watchlist_pb2.ACTION_REFER_TO_OFFICER,
-    Action.DEFER_DEPARTURE: watchlist_pb2.ACTION_DEFER_DEPARTURE,
-    Action.REFUSE_ENTRY: watchlist_pb2.ACTION_REFUSE_ENTRY,
-}
-PLAN = {
-    Plan.BOTH: plan_pb2.PLAN_BOTH,
-    Plan.GRAPH: plan_pb2.PLAN_GRAPH,
-    Plan.SWEEP: plan_pb2.PLAN_SWEEP,
-    Plan.EXACT: plan_pb2.PLAN_EXACT,
-}
+from gerbang_service.domain.faces import DetectedFace, Quality
+from gerbang_service.domain.questions import Identification, Lack, Verification
+from gerbang_service.domain.subjects import Subject, TemplateInfo
+from gerbang_service.domain.watchlists import CountedWatchlist
+from gerbang_service.gallery.candidates.port import GeneratorProgress
+from gerbang_service.rpc.enums import ACTION_NUMBERS, DIRECTION_NUMBERS, PLAN_NUMBERS
 
 
 def timestamp(nanoseconds: int) -> timestamp_pb2.Timestamp:
@@ -86,18 +70,19 @@ def _template(info: TemplateInfo) -> subject_pb2.TemplateInfo:
     )
 
 
-def watchlist(stored: Watchlist, subject_count: int) -> watchlist_pb2.Watchlist:
+def watchlist(counted: CountedWatchlist) -> watchlist_pb2.Watchlist:
     """Return the Watchlist message."""
+    stored = counted.watchlist
     return watchlist_pb2.Watchlist(
         watchlist_id=stored.watchlist_id,
         title=stored.title,
-        direction=_DIRECTION[stored.direction],
-        action=_ACTION[stored.action],
+        direction=DIRECTION_NUMBERS[stored.direction],
+        action=ACTION_NUMBERS[stored.action],
         threshold=stored.threshold,
         labels=dict(stored.labels),
         create_time=timestamp(stored.create_time_ns),
         update_time=timestamp(stored.update_time_ns),
-        subject_count=subject_count,
+        subject_count=counted.subject_count,
     )
 
 
@@ -109,23 +94,29 @@ def candidate(found: Candidate) -> matching_pb.Candidate:
         threshold=found.threshold,
         template_id=str(found.template_id),
         watchlists=found.watchlists,
-        action=watchlist_pb2.ACTION_UNSPECIFIED if found.action is None else _ACTION[found.action],
+        action=watchlist_pb2.ACTION_UNSPECIFIED if found.action is None else ACTION_NUMBERS[found.action],
         labels=dict(found.labels or {}),
     )
 
 
 def identification(outcome: Identification, sequence: int) -> matching_pb.IdentifyResponse:
     """Return the IdentifyResponse message."""
+    answer = outcome.answer
     return matching_pb.IdentifyResponse(
-        hit=bool(outcome.candidates),
-        candidates=[candidate(each) for each in outcome.candidates],
-        threshold=outcome.threshold,
+        hit=bool(answer.candidates),
+        candidates=[candidate(each) for each in answer.candidates],
+        threshold=answer.threshold,
         probe_face=face(outcome.probe_face),
-        plan=PLAN[outcome.plan],
-        gallery_size=outcome.gallery_size,
-        revision=outcome.revision,
+        plan=PLAN_NUMBERS[answer.plan],
+        gallery_size=answer.size,
+        revision=answer.revision,
         sequence=sequence,
+        lacks=[_lack(each) for each in answer.lacks],
     )
+
+
+def _lack(lack: Lack) -> matching_pb.Lack:
+    return matching_pb.Lack(generator=lack.generator, behind=lack.behind, failed=lack.failed)
 
 
 def verification(outcome: Verification) -> matching_pb.VerifyResponse:
@@ -137,13 +128,40 @@ def verification(outcome: Verification) -> matching_pb.VerifyResponse:
         template_id="" if outcome.template_id is None else str(outcome.template_id),
         probe_face=face(outcome.probe_face),
         reference_face=face(outcome.reference_face),
+        revision=outcome.revision or 0,
     )
+
+
+def enrolment(outcome: Enrolled) -> matching_pb.EnrollResponse:
+    """Return the EnrollResponse message."""
+    return matching_pb.EnrollResponse(
+        subject=subject(outcome.subject),
+        sample_results=[_sample_result(each) for each in outcome.samples],
+        duplicates=[candidate(each) for each in outcome.duplicates],
+        revision=outcome.revision,
+        replayed=outcome.replayed,
+        warnings=[matching_pb.ENROLL_WARNING_EXPIRED] if outcome.expired else [],
+    )
+
+
+def _sample_result(sample: EnrolledSample) -> matching_pb.SampleResult:
+    return matching_pb.SampleResult(
+        template_id="" if sample.template_id is None else str(sample.template_id),
+        rejection=sample.rejection,
+        detail=sample.detail,
+        face=face(sample.face),
+    )
+
+
+def generator(state: GeneratorProgress) -> office_pb.Generator:
+    """Return the Generator message."""
+    return office_pb.Generator(name=state.name, indexed=state.indexed, pending=state.pending, failed=state.failed)
 
 
 def recall(measured: Recall) -> office_pb.RecallMeasurement:
     """Return the RecallMeasurement message."""
     return office_pb.RecallMeasurement(
-        plan=PLAN[measured.plan],
+        plan=PLAN_NUMBERS[measured.plan],
         similarity=measured.similarity,
         probes=measured.probes,
         missed=measured.missed,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncIterable, AsyncIterator
 from functools import partial
 from typing import Any
@@ -15,17 +14,17 @@ from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import matching_service_pb2_grpc, sample_pb2
 from gerbang_service.access import calls
 from gerbang_service.access.calls import Observer
-from gerbang_service.asking.matching import Matching
-from gerbang_service.changing import bounds
+from gerbang_service.asking.asking import Asking
 from gerbang_service.changing.enrolling import Enrolling
-from gerbang_service.domain.comparisons import Identification, Search1N
 from gerbang_service.domain.errors import FieldInvalid, GerbangError
 from gerbang_service.domain.faces import FaceChoice
+from gerbang_service.domain.questions import Identification, Search1N
 from gerbang_service.rpc import mapping
 from gerbang_service.rpc.errors import to_status
 from gerbang_service.rpc.parsing import MAX_BATCH, Parser
-from gerbang_service.rpc.streams import Drain, OpenStreams, Turn, as_ready, in_order
+from gerbang_service.rpc.streams import Drain, OpenStreams, as_ready, in_order
 from gerbang_service.threads.admission import Deadline
+from gerbang_service.threads.turns import Turn
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -38,7 +37,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
     def __init__(
         self,
-        matching: Matching,
+        asking: Asking,
         enrolling: Enrolling,
         parser: Parser,
         drain: Drain,
@@ -47,7 +46,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
     ) -> None:
         """`observer` is told here of the items of streams; of everything else by the guard."""
         self._observer = observer
-        self._matching = matching
+        self._asking = asking
         self._enrolling = enrolling
         self._parser = parser
         self._drain = drain
@@ -55,18 +54,28 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
     async def Enroll(self, request: pb.EnrollRequest, context: Context) -> pb.EnrollResponse:
         """Enrol one subject."""
-        return await self._enrolling.enroll(request, _deadline(context))
+        return await self._enroll(request, _deadline(context))
+
+    async def _enroll(
+        self,
+        request: pb.EnrollRequest,
+        deadline: Deadline,
+        turn: Turn | None = None,
+        lane: asyncio.Semaphore | None = None,
+    ) -> pb.EnrollResponse:
+        wanted = self._parser.enrolment(request)
+        return mapping.enrolment(await self._enrolling.enroll(wanted, calls.caller(), deadline, turn, lane))
 
     async def EnrollStream(
         self, requests: AsyncIterable[pb.EnrollRequest], context: Context
     ) -> AsyncIterator[pb.EnrollResponse]:
         """Enrol many, one answer an item, in order."""
-        deadline, lane = _deadline(context), self._matching.lane()
+        deadline, lane = _deadline(context), self._asking.lane()
 
         async def work(request: pb.EnrollRequest, turn: Turn) -> pb.EnrollResponse:
             call = calls.begin_item()
             try:
-                response = await self._enrolling.enroll(request, deadline, turn, lane)
+                response = await self._enroll(request, deadline, turn, lane)
                 await self._observer.answered(call, request, response)
             except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
                 return pb.EnrollResponse(error=await self._failed(request, error))
@@ -80,20 +89,19 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
     async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:
         """Compare 1:1."""
-        probe, reference, threshold = self._parser.verification(request)
-        sees = calls.caller().sees
-        return mapping.verification(await self._matching.verify(probe, reference, threshold, _deadline(context), sees))
+        asked = self._parser.verification(request, calls.caller())
+        return mapping.verification(await self._asking.verify(asked, _deadline(context)))
 
     async def Identify(self, request: pb.IdentifyRequest, context: Context) -> pb.IdentifyResponse:
         """Search 1:N."""
-        outcome = await self._matching.identify(self._search(request), _deadline(context))
+        outcome = await self._asking.identify(self._parser.search(request, calls.caller()), _deadline(context))
         return mapping.identification(outcome, request.sequence)
 
     async def IdentifyStream(
         self, requests: AsyncIterable[pb.IdentifyRequest], context: Context
     ) -> AsyncIterator[pb.IdentifyResponse]:
         """Search 1:N for every item, answered as each is ready."""
-        work = partial(self._identify_item, deadline=_deadline(context), lane=self._matching.lane())
+        work = partial(self._identify_item, deadline=_deadline(context), lane=self._asking.lane())
         with self._open.admit(context.peer()):
             async for response in as_ready(aiter(requests), self._drain, work, window=_WINDOW):
                 yield response
@@ -103,7 +111,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
     ) -> pb.IdentifyResponse:
         call = calls.begin_item()
         try:
-            outcome = await self._matching.identify(self._search(request), deadline, lane)
+            outcome = await self._asking.identify(self._parser.search(request, calls.caller()), deadline, lane)
             response = mapping.identification(outcome, request.sequence)
             await self._observer.answered(call, request, response)
         except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
@@ -122,7 +130,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
             raise FieldInvalid("requests", f"must be 1 to {MAX_BATCH}", count=len(request.requests))
         parsed = [self._try_parse(each) for each in request.requests]
         searches = [each for each in parsed if isinstance(each, Search1N)]
-        answers = iter(await self._matching.identify_many(searches, _deadline(context), self._matching.lane()))
+        answers = iter(await self._asking.identify_many(searches, _deadline(context), self._asking.lane()))
         outcomes = [next(answers) if isinstance(each, Search1N) else each for each in parsed]
         return pb.IdentifyBatchResponse(
             responses=[
@@ -135,22 +143,14 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
     def _try_parse(self, request: pb.IdentifyRequest) -> Search1N | Exception:
         try:
-            return self._search(request)
+            return self._parser.search(request, calls.caller())
         except GerbangError as error:
             return error
-
-    def _search(self, request: pb.IdentifyRequest) -> Search1N:
-        search, identity = self._parser.search(request), calls.caller()
-        if identity.watchlists is not None:
-            search = dataclasses.replace(search, watchlists=bounds.searched(identity, search.watchlists))
-        if search.threshold is not None:
-            identity.check_threshold(search.threshold, partial(self._matching.lowest_threshold, search))
-        return search
 
     async def Extract(self, request: pb.ExtractRequest, context: Context) -> pb.ExtractResponse:
         """Make a template of an image."""
         image = self._parser.image("", request.image, request.face_choice, FaceChoice.LARGEST)
-        extracted = await self._matching.extract(image, _deadline(context))
+        extracted = await self._asking.extract(image, _deadline(context))
         return pb.ExtractResponse(
             template=sample_pb2.Template(vector=extracted.vector.astype("<f4").tobytes(), model=self._parser.model),
             face=mapping.face(extracted.face),

@@ -19,7 +19,7 @@ from gerbang_service.audit.history import COMMITTED
 from gerbang_service.audit.log import AuditLog
 from gerbang_service.domain.errors import AuditUnavailable
 from gerbang_service.rpc import records as account
-from gerbang_service.rpc.errors import claimed
+from gerbang_service.telemetry.statuses import claimed
 
 log = logging.getLogger(__name__)
 

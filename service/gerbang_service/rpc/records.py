@@ -38,6 +38,7 @@ _DIRECTIONS = _words(watchlist_pb2.Direction, "DIRECTION_")
 _ACTIONS = _words(watchlist_pb2.Action, "ACTION_")
 _PLANS = _words(plan_pb2.Plan, "PLAN_")
 _ON_EXISTING = _words(pb.OnExisting, "ON_EXISTING_")
+_WARNINGS = _words(pb.EnrollWarning, "ENROLL_WARNING_")
 
 
 def asked(request: Any) -> Facts:  # noqa: ANN401 - any request
@@ -118,7 +119,7 @@ def _found(response: pb.IdentifyResponse) -> Facts:
     facts["plan"] = _PLANS.get(response.plan, "")
     facts["gallery_size"] = response.gallery_size
     facts["revision"] = response.revision
-    return facts
+    return facts | _present(lacks=[[each.generator, each.behind, each.failed] for each in response.lacks])
 
 
 def _candidate(found: pb.Candidate) -> Facts:
@@ -142,7 +143,7 @@ def _verification(request: pb.VerifyRequest) -> Facts:
         facts["reference"] = _sample(request.sample)
     if request.HasField("threshold"):
         facts["threshold"] = _cosine(request.threshold)
-    return facts
+    return facts | _present(min_revision=request.min_revision)
 
 
 def _verified(response: pb.VerifyResponse) -> Facts:
@@ -150,7 +151,7 @@ def _verified(response: pb.VerifyResponse) -> Facts:
         "match": response.match,
         "similarity": _cosine(response.similarity),
         "threshold": _cosine(response.threshold),
-        **_present(template_id=response.template_id),
+        **_present(template_id=response.template_id, revision=response.revision),
     }
 
 
@@ -187,6 +188,7 @@ def _enrolled(response: pb.EnrollResponse) -> Facts:
             rejections=[each.rejection for each in response.sample_results if each.rejection],
             duplicates=[_candidate(each) for each in response.duplicates],
             replayed=response.replayed,
+            warnings=[_WARNINGS.get(each, "") for each in response.warnings],
         ),
         "revision": response.revision,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -14,9 +14,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import StoreUnavailable
+from gerbang_service.domain.errors import DataDamaged, StoreUnavailable
+from gerbang_service.gallery.candidates.port import GeneratorProgress
+from gerbang_service.running.list_sizes import ListSizes
 from gerbang_service.running.parts import Parts
-from gerbang_service.store.sqlite import reading
 from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from gerbang_service.telemetry.call_counts import CallCounts
 from gerbang_service.telemetry.certificate_dates import CertificateDates
@@ -53,7 +54,8 @@ class ServerState(Collector):
         self._probes = probes
         files = {"server": settings.tls_certificate, "client_ca": settings.client_ca}
         self._certificates = {name: CertificateDates(path) for name, path in files.items() if path}
-        self._on_lists: tuple[int, Mapping[str, int]] = (-1, {})
+        self._list_sizes = ListSizes()
+        self._on_lists: Mapping[str, int] = {}
 
     def collect(self) -> Iterator[Metric]:
         """Yield everything."""
@@ -96,13 +98,15 @@ class ServerState(Collector):
     def _queues(self) -> Iterator[Metric]:
         parts, settings = self._parts, self._settings
         waiting = {
-            "searches": parts.searches.pending,
+            "searches": parts.lanes.searches.pending,
+            "exact_searches": parts.lanes.exact.pending,
             "images": parts.images.pending,
             "queries": parts.queries.pending,
             "writes": parts.writer.pending,
         }
         limits = {
-            "searches": parts.searches.limit,
+            "searches": parts.lanes.searches.limit,
+            "exact_searches": parts.lanes.exact.limit,
             "images": settings.max_pending_images,
             "queries": parts.queries.limit,
             "writes": settings.max_pending_writes,
@@ -132,35 +136,27 @@ class ServerState(Collector):
             "When this process last saw a change; its start when there was none since.",
             self._stages.revised_s,
         )
-        progress = gallery.graph_progress()
-        yield _by(
-            "gerbang_graph_templates",
-            "Templates in the graph (indexed), not in it yet (pending), and deleted but still in it (tombstones).",
-            "state",
-            {"indexed": progress.indexed, "pending": progress.pending, "tombstones": progress.tombstones},
-        )
+        yield from of_generators(gallery.progress())
 
     def _recall_check(self) -> Iterator[Metric]:
-        count = self._parts.audit.count
+        count = self._parts.recall_check.count
         family = CounterMetricFamily(
             "gerbang_recall_check_searches",
-            "Searches answered again exactly: audited in all; missed: of those, where somebody was missing; skipped.",
+            "Searches answered again exactly: checked in all; missed: of those, where somebody was missing; skipped.",
             labels=("result",),
         )
-        for result in ("audited", "missed", "skipped"):
-            family.add_metric((result,), getattr(count, result))
+        for result, searches in (("checked", count.checked), ("missed", count.missed), ("skipped", count.skipped)):
+            family.add_metric((result,), searches)
         yield family
 
     def _store(self) -> Iterator[Metric]:
         stages = self._stages
         try:
-            with self._parts.store.reading() as connection:
-                stored = reading.revision(connection)
-                if self._on_lists[0] != stored:
-                    # A change in between is counted now, and its revision has them counted again.
-                    self._on_lists = (stored, self._shown(reading.subjects_by_watchlist(connection)))
+            with self._parts.store.reading() as reader:
+                stored = reader.revision()
+            self._on_lists = self._shown(self._list_sizes.at(stored, self._counted))
             readable = True
-        except StoreUnavailable:
+        except (StoreUnavailable, DataDamaged):
             stored, readable = 0, False
         yield _gauge("gerbang_store_readable", "1 when the database could be read just now.", readable)
         yield _gauge(
@@ -176,7 +172,11 @@ class ServerState(Collector):
         yield _gauge(
             "gerbang_revision_lag", "Stored revisions that this process does not search yet.", self._behind(stored)
         )
-        yield _by("gerbang_watchlist_subjects", "Subjects on each watchlist.", "watchlist", self._on_lists[1])
+        yield _by("gerbang_watchlist_subjects", "Subjects on each watchlist.", "watchlist", self._on_lists)
+
+    def _counted(self) -> Mapping[str, int]:
+        with self._parts.store.reading() as reader:
+            return reader.subject_counts()
 
     def _behind(self, stored: int) -> int:
         """Return how many stored changes are not searched, after what is being applied just now has had its time."""
@@ -221,6 +221,28 @@ class ServerState(Collector):
             yield _gauge(
                 "gerbang_audit_log_writable", "0 while the audit log can't be written.", probes.audit_writable()
             )
+
+
+def of_generators(progress: Sequence[GeneratorProgress]) -> Iterator[Metric]:
+    """Yield how far each generator of candidates is, and whether and how often it failed."""
+    templates = GaugeMetricFamily(
+        "gerbang_generator_templates",
+        "Templates that a generator holds (indexed), does not hold yet (pending), holds though deleted (tombstones).",
+        labels=("generator", "state"),
+    )
+    up = GaugeMetricFamily(
+        "gerbang_generator_up", "0 when a generator proposes nobody any more.", labels=("generator",)
+    )
+    failures = CounterMetricFamily(
+        "gerbang_generator_failures", "Times that a generator could not propose, or follow.", labels=("generator",)
+    )
+    for each in progress:
+        states = {"indexed": each.indexed, "pending": each.pending, "tombstones": each.tombstones}
+        for state, count in states.items():
+            templates.add_metric((each.name, state), count)
+        up.add_metric((each.name,), float(not each.failed))
+        failures.add_metric((each.name,), each.failures)
+    yield from (templates, up, failures)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from grpc import aio
 
-from gerbang_service.access.ports import Opened, Ports
+from gerbang_service.access.tcp_ports import Opened, Ports
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import Failed, StartupError
 
@@ -66,7 +66,7 @@ class Listener:
 
     grpc.aio decodes the path of a request that is of none of its registered methods in its accepting loop, and one that
     is not UTF-8 ends that loop, and with it the server: whoever can open a connection could stop the service with one
-    request. So the server is watched, and a new one with the same services takes its place: connections are lost, and
+    request. So its end is waited for, and a new one with the same services takes its place: connections are lost, and
     clients connect again; the gallery stays in memory.
     """
 

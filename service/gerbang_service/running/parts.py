@@ -10,19 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gerbang_service.asking.matching import Matching
+from gerbang_service.asking.asking import Asking, Lanes
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.writer import Writer
 from gerbang_service.configuration.settings import NO_PACK, Settings
-from gerbang_service.domain.comparisons import Defaults
-from gerbang_service.domain.errors import StartupError, StoreUnavailable
+from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
+from gerbang_service.domain.questions import Defaults, Plan
 from gerbang_service.gallery.candidates.graph import GraphSettings
+from gerbang_service.gallery.candidates.one_thread import search_alone
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
-from gerbang_service.gallery.search import Plan
-from gerbang_service.store.sqlite import reading
-from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.sqlite.store import SqliteStore
 from gerbang_service.store.sqlite.vault import key_for
 from gerbang_service.telemetry.meter import UNMETERED, Meter
 from gerbang_service.threads.admission import Admission
@@ -32,13 +31,15 @@ from gerbang_service.threads.pool import Pool
 
 if TYPE_CHECKING:
     from gerbang_service.faces.packs import FacePack
-    from gerbang_service.faces.pipeline import FacePipeline
+    from gerbang_service.faces.port import FacePipeline
 
 log = logging.getLogger(__name__)
 
 # Queries of what is stored are short; two threads keep a slow one from holding up the others.
 _QUERY_THREADS = 2
 _MAX_PENDING_QUERIES = 256
+# Searches by exact comparison take a tenth of a second each among a million: who waits for more has given up.
+_MAX_PENDING_EXACT = 256
 _UNNAMED_MODEL = "unspecified"
 
 
@@ -58,20 +59,22 @@ class Parts:
     """What the rpc layer calls."""
 
     recogniser: Recogniser
-    store: Store
+    store: SqliteStore
     gallery: Gallery
-    matching: Matching
+    asking: Asking
+    revisions: Revisions
     writer: Writer
     queries: Pool
     images: Pool
-    searches: Batcher
-    audit: RecallCheck
+    lanes: Lanes
+    recall_check: RecallCheck
     start_time_ns: int
 
-    def load(self) -> None:
+    def load(self, check: Callable[[], None] = lambda: None) -> None:
         """Fill the gallery from the store and start following it; blocks, for seconds with a large gallery.
 
-        Raises StartupError when something stored is damaged: nobody is left out without a word.
+        `check` is called between batches, and ends the loading by raising. Raises StartupError when something stored is
+        damaged: nobody is left out without a word.
         """
         started = time.monotonic()
         model = self.recogniser.model
@@ -79,28 +82,26 @@ class Parts:
         # time of loading and later stop the server for a second at a time.
         gc.disable()
         try:
-            with self.store.snapshot() as connection:
-                self.gallery.load(
-                    reading.watchlists(connection),
-                    reading.all_subjects(connection, model),
-                    reading.all_templates(connection, model),
-                    reading.revision(connection),
-                )
-        except StoreUnavailable as error:
+            with self.store.contents(model) as contents:
+                self.gallery.load(contents, check)
+        except (StoreUnavailable, DataDamaged) as error:
             raise StartupError(f"{self.store.folder}: {error}; 'gerbang check' tells what else is") from error
-        gc.freeze()
-        gc.enable()
+        else:
+            gc.freeze()
+        finally:
+            gc.enable()
+        check()
         # First: when it can't catch up with what others wrote meanwhile, no thread must be left behind.
         self.writer.start()
-        self.gallery.graph.start()
+        self.gallery.start()
         log.info("loaded %d templates in %.1f s", self.gallery.size, time.monotonic() - started)
 
     def stop(self, *, loaded: bool) -> None:
         """Write what was submitted, then end all threads and give the data folder back."""
         if loaded:
             self.writer.stop()
-            self.gallery.graph.stop()
-        for each in (self.images, self.searches, self.queries, self.audit):
+            self.gallery.stop()
+        for each in (self.images, self.lanes.searches, self.lanes.exact, self.queries, self.recall_check):
             each.stop()
         self.store.close()
 
@@ -112,7 +113,7 @@ def build(settings: Settings, *, on_failure: Callable[[], None], meter: Meter = 
     """
     start_time_ns = time.time_ns()
     key = key_for(settings.data, settings.key_file) if settings.encryption else None
-    store = Store(settings.data, key, supervised=settings.workers > 1)
+    store = SqliteStore(settings.data, key, supervised=settings.workers > 1)
     try:
         recogniser = _recogniser(settings, store, meter)
         store.bind_model(recogniser.model, recogniser.dimension, ignore_others=settings.other_models == "ignore")
@@ -122,7 +123,7 @@ def build(settings: Settings, *, on_failure: Callable[[], None], meter: Meter = 
         raise
 
 
-def _recogniser(settings: Settings, store: Store, meter: Meter) -> Recogniser:
+def _recogniser(settings: Settings, store: SqliteStore, meter: Meter) -> Recogniser:
     if settings.pack == NO_PACK:
         model, dimension = store.model() or (settings.model or _UNNAMED_MODEL, settings.dimension)
         if settings.model and settings.model != model:
@@ -152,7 +153,7 @@ def _defaults(settings: Settings, pack: FacePack | None) -> Defaults:
 
 def _assemble(
     settings: Settings,
-    store: Store,
+    store: SqliteStore,
     recogniser: Recogniser,
     on_failure: Callable[[], None],
     start_time_ns: int,
@@ -160,33 +161,44 @@ def _assemble(
 ) -> Parts:
     loop = asyncio.get_running_loop()
     quota = max(1, cpu_quota() // settings.workers)
-    with store.reading() as connection:
-        capacity = int(1.1 * reading.template_count(connection, recogniser.model))
+    capacity = int(1.1 * store.template_count(recogniser.model))
     options = GalleryOptions(
         settings.sketch_bits,
         settings.rescored,
         GraphSettings(
             settings.graph_m, settings.graph_ef_construction, settings.graph_ef, settings.graph_max_tombstones
         ),
+        processors=quota,
     )
     gallery = Gallery(recogniser.dimension, capacity, options)
     revisions = Revisions(0, on_wait=lambda: writer.look())  # noqa: PLW0108 - made below
     images = Pool(settings.image_workers or quota, Admission("images", settings.max_pending_images), "image")
-    searches = Batcher(
-        gallery.search.run,
-        settings.search_workers or max(1, quota // 2),
-        Admission("searches", settings.max_pending_searches),
-        meter,
+    lanes = Lanes(
+        Batcher(
+            gallery.search,
+            settings.search_workers or max(1, quota // 2),
+            Admission("searches", settings.max_pending_searches),
+            meter,
+            on_start=search_alone,
+        ),
+        Batcher(
+            gallery.search,
+            1,
+            Admission("exact searches", _MAX_PENDING_EXACT),
+            meter,
+            on_start=search_alone,
+            name="exact",
+        ),
     )
-    audit = RecallCheck(gallery, settings.recall_check_every)
-    matching = Matching(
+    recall_check = RecallCheck(gallery, settings.recall_check_every)
+    asking = Asking(
         gallery,
         recogniser.pipeline,
         revisions,
         recogniser.defaults,
         images=images,
-        searches=searches,
-        audit=audit,
+        lanes=lanes,
+        recall_check=recall_check,
         meter=meter,
     )
 
@@ -198,10 +210,13 @@ def _assemble(
         store,
         gallery,
         max_pending=settings.max_pending_writes,
-        follows=recogniser.model if settings.workers > 1 else None,
+        follows=settings.workers > 1,
+        answers_kept_s=settings.request_ids_kept_days * 86400,
         on_revision=on_revision,
         on_failure=lambda: loop.call_soon_threadsafe(on_failure),
         meter=meter,
     )
     queries = Pool(_QUERY_THREADS, Admission("queries", _MAX_PENDING_QUERIES), "query")
-    return Parts(recogniser, store, gallery, matching, writer, queries, images, searches, audit, start_time_ns)
+    return Parts(
+        recogniser, store, gallery, asking, revisions, writer, queries, images, lanes, recall_check, start_time_ns
+    )

@@ -16,6 +16,9 @@ from gerbang_service.configuration.settings import Settings
 
 # The server refuses to start; it was started and had to give up.
 EXIT_REFUSED, EXIT_FAILED = 3, 4
+# What a worker says to its supervisor, and how often, seconds.
+ALIVE = "alive"
+BEATS_EVERY_S = 1.0
 
 # A thread that comes back from native code (a search, a commit) waits this long for one that computes in Python;
 # CPython's 5 ms would be most of an answer's time (benchmarks/fresh.py).

@@ -9,15 +9,14 @@ from typing import Any
 
 from grpc import aio
 
-from gerbang.v1 import matching_service_pb2, watchlist_service_pb2
-from gerbang.v1.matching_service_pb2_grpc import add_MatchingServiceServicer_to_server
-from gerbang.v1.watchlist_service_pb2_grpc import add_WatchlistServiceServicer_to_server
 from gerbang_service.access.calls import Observers
 from gerbang_service.access.identity import Identity
-from gerbang_service.access.ports import Opened, Ports
+from gerbang_service.access.tcp_ports import Opened, Ports
+from gerbang_service.asking.office import OfficeReads
 from gerbang_service.audit.log import AuditLog
 from gerbang_service.audit.serving import compare, note_start, open_log, open_worker_log
 from gerbang_service.changing.enrolling import Enrolling
+from gerbang_service.changing.office import OfficeChanges
 from gerbang_service.changing.submitting import Writing
 from gerbang_service.configuration.addresses import split_address
 from gerbang_service.configuration.settings import Settings
@@ -27,26 +26,24 @@ from gerbang_service.rpc.health import NOT_SERVING, SERVING, WRITES, Health
 from gerbang_service.rpc.matching_servicer import MatchingServicer
 from gerbang_service.rpc.parsing import Parser
 from gerbang_service.rpc.recording import Recorder
-from gerbang_service.rpc.registration import add_by_name, add_open_to_all
+from gerbang_service.rpc.services import NAMES, adding
 from gerbang_service.rpc.streams import Drain, OpenStreams
 from gerbang_service.rpc.watchlist_servicer import ServerFacts, WatchlistServicer
 from gerbang_service.running.figures import Probes
 from gerbang_service.running.listener import Listener
 from gerbang_service.running.parts import Parts, build
 from gerbang_service.running.telemetry import Telemetry
-from gerbang_service.store.sqlite import reading
 
 log = logging.getLogger(__name__)
-
-SERVICES = (
-    matching_service_pb2.DESCRIPTOR.services_by_name["MatchingService"].full_name,
-    watchlist_service_pb2.DESCRIPTOR.services_by_name["WatchlistService"].full_name,
-)
 
 # How long new calls are still answered, with SHUTTING_DOWN, seconds.
 _LAST_CALLS_S = 0.2
 # How long those who changed something, and then were cut off, have to have it recorded, seconds.
 _LAST_RECORDS_S = 1.0
+
+
+class _NotWanted(Exception):
+    """The server is to stop, and what is being loaded will not be searched."""
 
 
 class Server:
@@ -82,7 +79,8 @@ class Server:
             if self._settings.workers > 1:
                 # Before it listens: the kernel would hand it connections that the others could serve.
                 await self._load(parts)
-            await self._listen(ports, parts, say)
+            if not self._stopping.is_set():
+                await self._listen(ports, parts, say)
         finally:
             await self._telemetry.stop()
             await asyncio.to_thread(parts.stop, loaded=self._ready)
@@ -100,7 +98,7 @@ class Server:
         self.stop()
 
     async def _listen(self, ports: Ports, parts: Parts, say: Callable[[str], None]) -> None:
-        add_services = self._services(parts, ports.authentication(parts.store))
+        add_services = self._services(parts, ports.authentication(parts.store.reading))
         self._listener = Listener(self._settings, ports, self._telemetry.interceptors, add_services)
         opened = self._listener.bind()
         self._ports += [split_address(each)[1] for each in (opened.main, opened.tokens) if each]
@@ -115,7 +113,8 @@ class Server:
         try:
             if not self._ready:
                 await self._load(parts)
-            say("ready")
+            if not self._stopping.is_set():
+                say("ready")
             await serving
         finally:
             following.cancel()
@@ -127,9 +126,20 @@ class Server:
         return self._audit is None or not self._audit.failing
 
     async def _load(self, parts: Parts) -> None:
-        await asyncio.to_thread(parts.load)
+        """Load, unless told to stop before it is done."""
+        try:
+            await asyncio.to_thread(parts.load, self._check_wanted)
+        except _NotWanted:
+            log.info("told to stop while loading")
+            return
         self._ready = True
-        self._set_health(SERVING)
+        if not self._stopping.is_set():
+            self._set_health(SERVING)
+
+    def _check_wanted(self) -> None:
+        # In the thread that loads, which can't be cancelled.
+        if self._stopping.is_set():
+            raise _NotWanted
 
     async def _drain_and_stop(self, listener: Listener) -> None:
         # Load balancers and clients see NOT_SERVING first, streams end after what they took, and calls in flight have
@@ -143,7 +153,7 @@ class Server:
 
     def _set_health(self, status: int) -> None:
         # The empty name is the server as a whole.
-        for name in ("", *SERVICES, WRITES):
+        for name in ("", *NAMES, WRITES):
             self._health.set(name, status)
 
     def _probes(self) -> Probes:
@@ -158,8 +168,8 @@ class Server:
 
     def _open_audit(self, parts: Parts) -> None:
         settings, cipher = self._settings, parts.store.cipher
-        with parts.store.reading() as connection:
-            revision = reading.revision(connection)
+        with parts.store.reading() as reader:
+            revision = reader.revision()
         if settings.workers > 1:
             self._audit = open_worker_log(settings, cipher, revision)
         else:
@@ -199,20 +209,28 @@ class Server:
         parser = Parser(recogniser.model, recogniser.dimension)
         audit = self._audit
         writing = self._writing = Writing(parts.writer, audit.check if audit is not None else lambda: None)
-        enrolling = Enrolling(parts.matching, parser, parts.store, writing, parts.queries)
+        enrolling = Enrolling(
+            parts.asking,
+            parts.revisions,
+            parts.store,
+            writing,
+            parts.queries,
+            recogniser.model,
+            recogniser.defaults.identification_threshold,
+        )
         facts = ServerFacts(
-            recogniser.pack, recogniser.model, recogniser.dimension, recogniser.defaults, parts.start_time_ns
+            recogniser.pack,
+            recogniser.model,
+            recogniser.dimension,
+            recogniser.defaults,
+            parts.start_time_ns,
+            parts.store.epoch,
         )
         # First: what can't be recorded is not answered, and the others are told of the failure only.
         recorders = () if audit is None else (Recorder(audit, recogniser.model),)
         observer = Observers((*recorders, *self._telemetry.observers))
         guard = Guard(lambda: self._ready, self._stopping.is_set, authenticate, observer)
-        matching = MatchingServicer(parts.matching, enrolling, parser, self._drain, self._open_streams, observer)
-        watchlists = WatchlistServicer(parts, writing, facts)
-
-        def add(server: aio.Server) -> None:
-            add_by_name(server, add_MatchingServiceServicer_to_server, guard.of(matching))
-            add_by_name(server, add_WatchlistServiceServicer_to_server, guard.of(watchlists))
-            add_open_to_all(server, self._health, SERVICES if self._settings.reflection else ())
-
-        return add
+        matching = MatchingServicer(parts.asking, enrolling, parser, self._drain, self._open_streams, observer)
+        reads, changes = OfficeReads(parts.store, parts.queries), OfficeChanges(writing)
+        watchlists = WatchlistServicer(reads, changes, parts.gallery, parts.recall_check, facts)
+        return adding(guard, matching, watchlists, self._health, reflection=self._settings.reflection)

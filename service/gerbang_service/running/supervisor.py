@@ -1,4 +1,4 @@
-"""Several processes on one port: started, watched, replaced when they die, and stopped together.
+"""Several processes on one port: started, looked after, replaced when they die or hang, and stopped together.
 
 The supervisor has the data folder and the port, and serves nothing itself. It imports neither gRPC nor the networks.
 """
@@ -12,15 +12,14 @@ import signal
 import socket
 import sys
 import time
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 
 from gerbang_service.audit.log import AuditLog
 from gerbang_service.audit.serving import close_log, compare, note_start, note_workers, open_log, worker_folder
 from gerbang_service.configuration.addresses import check_host, split_address
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.running.process import EXIT_REFUSED
-from gerbang_service.store.sqlite import reading
+from gerbang_service.running.process import BEATS_EVERY_S, EXIT_REFUSED
 from gerbang_service.store.sqlite.data_folder import DataFolder
 from gerbang_service.store.sqlite.vault import key_for
 
@@ -32,6 +31,9 @@ _SHORT_LIFE_S = 10.0
 _SHORT_LIVES = 5
 # While others serve, one that refuses to start is tried again so often, seconds.
 _REFUSED_AGAIN_S = 10.0
+# A worker that has said nothing so often, at one look a beat, hangs. It would hold its connections for ever, and the
+# turn to write, if it has that, which the others wait for.
+_SILENT_BEATS = 10
 # What a worker may need, beyond the grace for calls in flight, to end, seconds.
 _ENDING_S = 10.0
 
@@ -45,6 +47,8 @@ class Supervisor:
         self._orderly = True
         self._listening = [asyncio.Event() for _ in range(settings.workers)]
         self._ready = [asyncio.Event() for _ in range(settings.workers)]
+        # Looks at a worker since it last said something.
+        self._silent = [0] * settings.workers
 
     async def run(self) -> None:
         """Serve until SIGTERM or Ctrl-C; prints "listening on HOST:PORT" and, when all workers are, "ready".
@@ -79,8 +83,7 @@ class Supervisor:
         if audit is None:
             return None
         try:
-            with closing(folder.connect(readonly=True)) as connection:
-                compare(audit, self._settings, folder.cipher, reading.revision(connection))
+            compare(audit, self._settings, folder.cipher, folder.revision())
             note_workers(audit)
         except BaseException:
             audit.stop()
@@ -156,11 +159,14 @@ class Supervisor:
             with suppress(ConnectionError):
                 process.stdin.write(told)
                 await process.stdin.drain()
-            heard = asyncio.ensure_future(self._hear(number, process.stdout))
+            begun = asyncio.Event()
+            heard = asyncio.ensure_future(self._hear(number, process.stdout, begun))
+            looked_after = asyncio.ensure_future(self._kill_when_it_hangs(number, process, begun))
             stopping = asyncio.ensure_future(self._stopping.wait())
             ended = asyncio.ensure_future(process.wait())
             await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            looked_after.cancel()
             if not ended.done():
                 await self._end(number, process)
             heard.cancel()
@@ -169,12 +175,32 @@ class Supervisor:
             if process.returncode is None:  # a sibling's failure ends all
                 await self._end(number, process)
 
-    async def _hear(self, number: int, stdout: asyncio.StreamReader) -> None:
+    async def _hear(self, number: int, stdout: asyncio.StreamReader, begun: asyncio.Event) -> None:
         async for line in stdout:
+            begun.set()
+            self._silent[number] = 0
             if line.startswith(b"listening on "):
                 self._listening[number].set()
             elif line.strip() == b"ready":
                 self._ready[number].set()
+
+    async def _kill_when_it_hangs(self, number: int, process: asyncio.subprocess.Process, begun: asyncio.Event) -> None:
+        """Kill a worker whose event loop has not turned for too long, so that it is replaced.
+
+        Looks are counted, not seconds: when this process itself was stopped, the workers have lost nothing.
+        """
+        await begun.wait()
+        self._silent[number] = 0
+        while self._silent[number] < _SILENT_BEATS:
+            await asyncio.sleep(BEATS_EVERY_S)
+            self._silent[number] += 1
+        log.critical(
+            "worker %d, process %d, has not answered for %.0f s and is killed",
+            number,
+            process.pid,
+            _SILENT_BEATS * BEATS_EVERY_S,
+        )
+        process.kill()
 
     async def _end(self, number: int, process: asyncio.subprocess.Process) -> None:
         process.send_signal(signal.SIGTERM)
@@ -187,7 +213,7 @@ class Supervisor:
 
 
 def _for_worker(settings: Settings, number: int) -> Settings:
-    """Return the settings of one worker: each has an audit log of its own, and is watched on a port of its own."""
+    """Return the settings of one worker: each has an audit log of its own, and a port for its metrics."""
     settings = dataclasses.replace(settings, audit_folder=worker_folder(settings, number))
     if not settings.metrics_listen:
         return settings

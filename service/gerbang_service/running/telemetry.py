@@ -1,4 +1,4 @@
-"""All that watches one server, put together from the settings."""
+"""Metrics, logs and traces of one server, put together from the settings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from prometheus_client.exposition import choose_encoder
 from gerbang_service.access.calls import Observer
 from gerbang_service.configuration.addresses import is_loopback
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import StartupError, StoreUnavailable
+from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
 from gerbang_service.running.figures import Probes, ServerState
 from gerbang_service.running.parts import Parts
-from gerbang_service.store.sqlite import reading
 from gerbang_service.telemetry.call_counts import CallCounts
 from gerbang_service.telemetry.call_log import CallLog
 from gerbang_service.telemetry.heartbeat import STUCK_AFTER_S, Heartbeat
@@ -129,8 +128,8 @@ def readiness(parts: Parts, probes: Probes) -> Answer:
         why = "the gallery is being loaded"
     else:
         try:
-            with parts.store.reading() as connection:
-                reading.revision(connection)
-        except StoreUnavailable:
+            with parts.store.reading() as reader:
+                reader.revision()
+        except (StoreUnavailable, DataDamaged):
             why = "the database can't be read"
     return Answer(f"not ready: {why}\n".encode(), HTTPStatus.SERVICE_UNAVAILABLE) if why else Answer(b"ready\n")

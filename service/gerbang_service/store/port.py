@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from gerbang_service.domain.changes import Change
@@ -43,7 +43,8 @@ class AnsweredRequest:
 class Reader(Protocol):
     """Queries of one committed state. Belongs to the thread that asked for it, until its block ends.
 
-    Methods raise StoreUnavailable, and DataDamaged for what they would have to tell of.
+    Methods raise DataDamaged for what they would have to tell of. StoreUnavailable is raised at the end of the block at
+    the latest: what queries raise before is not to be caught in it.
     """
 
     def revision(self) -> int:
@@ -90,12 +91,18 @@ class Transaction(Reader, Protocol):
         """Delete a watchlist; its subjects leave it."""
 
     def put_subject(self, subject: Subject) -> None:
-        """Insert a subject, or overwrite the one of its id; its templates are left as they are."""
+        """Insert a subject, or overwrite the one of its id; its templates are left as they are.
+
+        Raises WatchlistNotFound for a list that is not there.
+        """
 
     def add_templates(
         self, subject_id: str, templates: Sequence[NewTemplate], model: str, create_time_ns: int
     ) -> list[int]:
-        """Insert templates of a stored subject and return their ids, in order. No id is ever given twice."""
+        """Insert templates of a stored subject and return their ids, in order. No id is ever given twice.
+
+        Raises SubjectNotFound.
+        """
 
     def delete_template(self, template_id: int) -> None:
         """Delete one template."""
@@ -167,6 +174,10 @@ class Store(Protocol):
     Durable: what `write` returned is there after a power cut. Atomic: a group of operations is there wholly or not.
     """
 
+    @property
+    def epoch(self) -> str:
+        """A random id of this store's history. Another one than before: revisions began anew, as after a restore."""
+
     def reading(self) -> AbstractContextManager[Reader]:
         """Lend queries that all see the same state."""
 
@@ -193,8 +204,11 @@ class Store(Protocol):
     def follow(self, follower: Follower) -> None:
         """Tell a follower what others wrote since its revision. Raises FellBehind, StoreUnavailable."""
 
-    def probe(self) -> None:
-        """Write something small, durably, to find out whether the store takes changes. Raises StoreUnavailable."""
+    def probe(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Write something small, durably, to find out whether the store takes changes. Raises StoreUnavailable.
+
+        `meanwhile`: as of `write`.
+        """
 
     def erase(
         self, meanwhile: Callable[[], object] = lambda: None, hurried: Callable[[], bool] = lambda: False
@@ -207,3 +221,27 @@ class Store(Protocol):
 
     def close(self) -> None:
         """End; what was written is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """An API token as stored. `digest`: SHA-256 of it; times are ns since the epoch; `watchlists`: None for all."""
+
+    token_id: str
+    digest: bytes = field(repr=False)
+    name: str
+    role: str
+    watchlists: tuple[str, ...] | None
+    create_time_ns: int
+    expire_time_ns: int | None = None
+    revoke_time_ns: int | None = None
+
+
+class TokenReader(Protocol):
+    """The API tokens of a store, of one committed state. Belongs to a thread, as Reader; raises what it raises."""
+
+    def token_version(self) -> int:
+        """Return a number that changes when a token may have changed since this thread last asked. Cheap."""
+
+    def tokens(self) -> list[StoredToken]:
+        """Return all tokens, revoked and expired ones too, in the order of their creation."""

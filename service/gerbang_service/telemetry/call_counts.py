@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import grpc
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import status_pb2
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from gerbang.v1 import matching_service_pb2 as pb
@@ -15,32 +15,17 @@ from gerbang_service.access.calls import Call
 from gerbang_service.access.identity import RPCS
 from gerbang_service.domain.errors import AccessRefused
 from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.telemetry.statuses import UNKNOWN, reason_of, status_name
 
 # Seconds; the first is less than any call over a network takes, who waits for the last has given up.
 CALL_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 # Watchlists with series of their own, at most; the others are counted together.
 _MOST_WATCHLISTS = 256
 _OTHERS = "(others)"
-_UNKNOWN = "unknown"
 _INTERNAL = "INTERNAL"
 _DENIALS = tuple(kind.reason for kind in AccessRefused.__subclasses__())
 _OK = grpc.StatusCode.OK.name
-_STATUS_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 _ACTIONS = {number: name.removeprefix("ACTION_").lower() for name, number in Action.items()}
-
-
-def status_name(status: status_pb2.Status) -> str:
-    """Return the name of a status's code, such as NOT_FOUND."""
-    return _STATUS_NAMES.get(status.code, _UNKNOWN)
-
-
-def reason_of(status: status_pb2.Status) -> str:
-    """Return the reason of the error table that a status carries; without one, as when a client went away, its name."""
-    if not status.details:
-        return status_name(status)
-    # Always the first detail (rpc/errors.py). A flood of refusals is counted too: no search for it.
-    reason: str = error_details_pb2.ErrorInfo.FromString(status.details[0].value).reason
-    return reason
 
 
 class CallCounts:
@@ -114,7 +99,7 @@ class CallCounts:
         self._errors.labels(call.rpc, reason_of(status)).inc()
 
     def _count(self, call: Call, status: str) -> None:
-        role = call.identity.role.value if call.identity else _UNKNOWN
+        role = call.identity.role.value if call.identity else UNKNOWN
         key = (call.rpc, role, status)
         series = self._request_of.get(key)
         if series is None:
@@ -127,5 +112,5 @@ class CallCounts:
         for key in {(name, each.action) for each in response.candidates for name in each.watchlists}:
             series = self._hit_of.get(key)
             if series is None:
-                series = self._hit_of[key] = self._hits.labels(self.shown(key[0]), _ACTIONS.get(key[1], _UNKNOWN))
+                series = self._hit_of[key] = self._hits.labels(self.shown(key[0]), _ACTIONS.get(key[1], UNKNOWN))
             series.inc()

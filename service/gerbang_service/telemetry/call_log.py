@@ -8,8 +8,7 @@ from typing import Any, Final
 from google.rpc import status_pb2
 
 from gerbang_service.access.calls import Call
-from gerbang_service.rpc.errors import claimed
-from gerbang_service.telemetry.call_counts import reason_of, status_name
+from gerbang_service.telemetry.statuses import claimed, reason_of, status_name
 
 log = logging.getLogger("gerbang_service.calls")
 

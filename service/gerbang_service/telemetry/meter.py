@@ -38,7 +38,7 @@ class Meter(Protocol):
 
 
 class Unmetered:
-    """Nobody watches."""
+    """Nobody counts, times or traces."""
 
     def stage(self, name: str) -> AbstractContextManager[object]:  # noqa: ARG002
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""Plain HTTP for who watches: /metrics, /livez, /readyz, in a thread and an event loop of their own.
+"""Plain HTTP for monitoring: /metrics, /livez, /readyz, in a thread and an event loop of their own.
 
 Asked by machines that the operator chose, and by whoever else reaches the port: a connection carries one request, has
 a few seconds for it, and there are only so many, so that slow clients hold nobody up. One more thread makes the answers
@@ -52,7 +52,7 @@ class PageServer:
 
     def __init__(self, listen: str, pages: Mapping[str, Page]) -> None:
         self._pages = pages
-        self._slow = ThreadPoolExecutor(1, "watched")
+        self._slow = ThreadPoolExecutor(1, "slow pages")
         self._open: dict[asyncio.StreamWriter, None] = {}  # in order of their coming
         host, port = split_address(listen, "metrics_listen")
         check_host(listen)
@@ -99,7 +99,7 @@ class PageServer:
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # whoever it was, has gone or is too slow
         except Exception:
-            log.exception("a request of who watches could not be answered")
+            log.exception("a request for a page could not be answered")
         finally:
             self._open.pop(writer, None)
             # Not close(): that would wait for ever for who does not read.

@@ -22,8 +22,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, Tracer
 
 from gerbang_service.access.calls import Call
-from gerbang_service.telemetry.call_counts import reason_of
 from gerbang_service.telemetry.meter import COMMIT, EXTRACT, SEARCH, Meter
+from gerbang_service.telemetry.statuses import reason_of
 
 # Of a call, in the event loop. Those of the work behind belong to many calls at once, or to a thread that knows none.
 _SPANNED = frozenset({EXTRACT, SEARCH})

@@ -1,6 +1,6 @@
 """Searches many probes at a time, without making any of them wait for company.
 
-While one batch is searched, arriving queries queue; whoever searches next takes all that wait, up to a cap. An idle
+While one batch is searched, arriving questions queue; whoever searches next takes all that wait, up to a cap. An idle
 server thus answers at once, and a busy one shares the cost of a pass over the sketches among many probes.
 """
 
@@ -13,26 +13,23 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Generic, TypeVar
 
-import faiss
-
-from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.errors import DeadlineTooShort, Overloaded
-from gerbang_service.gallery.search import Query
 from gerbang_service.telemetry.meter import UNMETERED, Meter
 from gerbang_service.threads.admission import Admission, Deadline
 
-Answers: TypeAlias = list[list[Candidate]]
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
 
-# Queries in one batch, at most: from here on a probe's share of a pass gets hardly smaller (docs/performance.md).
+# Questions in one batch, at most: from here on a probe's share of a pass gets hardly smaller (docs/performance.md).
 LARGEST_BATCH = 32
 # And at least, and the processor time that a batch may take, seconds: among 100,000 a probe costs as much in a batch of
 # 8 as in one of 32, and who comes first would only wait for the last.
 _SMALLEST_BATCH = 4
 _BATCH_S = 0.003
-# By so much the least cost of a query seen rises again with each batch: what is taken for the cost is what it is when
-# nothing disturbs, or batches would get smaller, and dearer, the busier the machine is.
+# By so much the least cost of a question seen rises again with each batch: what is taken for the cost is what it is
+# when nothing disturbs, or batches would get smaller, and dearer, the busier the machine is.
 _FORGETTING = 1.001
 # How long what waits may take to be searched, seconds; more is refused: gates give up after a second or a few. But not
 # before those who are searched have waited for half of it: a single slow batch foretells nothing.
@@ -43,83 +40,92 @@ _QUIET_TURNS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Job:
-    """Queries of one call. `answers`: belongs to the event loop; `arrived`: on the clock of time.monotonic."""
+class _Job(Generic[Question, Answer]):
+    """Questions of one call. `answers`: belongs to the event loop; `arrived`: on the clock of time.monotonic."""
 
-    queries: Sequence[Query]
+    questions: Sequence[Question]
     deadline: Deadline
-    answers: asyncio.Future[Answers]
+    answers: asyncio.Future[list[Answer]]
     arrived: float
 
 
-class Batcher:
+class Batcher(Generic[Question, Answer]):
     """Threads that search, behind an admission. Made in, and used from, one event loop."""
 
     def __init__(
         self,
-        search: Callable[[Sequence[Query]], Answers],
+        search: Callable[[Sequence[Question]], Sequence[Answer]],
         threads: int,
         admission: Admission,
         meter: Meter = UNMETERED,
+        on_start: Callable[[], object] = lambda: None,
+        name: str = "search",
     ) -> None:
-        """`search`: answers queries in order; called by `threads` threads at once. `admission`: of queries."""
+        """`search`: answers questions in order; called by `threads` threads at once. Each first calls `on_start`.
+
+        `admission`: of questions; `name`: of the threads.
+        """
         self._search = search
+        self._on_start = on_start
         self._meter = meter
         self._admission = admission
         self._loop = asyncio.get_running_loop()
-        self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._arrived: list[_Job] = []
+        self._waiting: queue.SimpleQueue[_Job[Question, Answer] | None] = queue.SimpleQueue()
+        self._arrived: list[_Job[Question, Answer]] = []
         self._largest = LARGEST_BATCH
-        # Of the last batch: seconds a query, and how long its first one had waited.
+        # Of the last batch: seconds a question, and how long its first one had waited.
         self._of_one = 0.0
         self._waited_s = 0.0
-        # The least processor time of a query lately.
+        # The least processor time of a question lately.
         self._least_cost_s = math.inf
         self._threads = [
-            threading.Thread(target=self._work, name=f"search-{number}", daemon=True) for number in range(threads)
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
         ]
         for thread in self._threads:
             thread.start()
 
     @property
     def pending(self) -> int:
-        """Queries that wait or are searched."""
+        """Questions that wait or are searched."""
         return self._admission.admitted
 
     @property
     def limit(self) -> int:
-        """Pending queries beyond which more are refused."""
+        """Pending questions beyond which more are refused."""
         return int(max(1, min(self._in_time(), self._admission.limit)))
 
     def _in_time(self) -> float:
-        """Return how many pending queries are searched before they have waited for too long; inf: nobody waits long."""
+        """Return how many pending questions are searched before they have waited for too long.
+
+        Inf: nobody waits long.
+        """
         if self._waited_s <= _LONGEST_WAIT_S / 2 or not self._of_one:
             return math.inf
         return _LONGEST_WAIT_S * len(self._threads) / self._of_one
 
-    async def run(self, queries: Sequence[Query], deadline: Deadline) -> Answers:
-        """Answer queries, each with its candidates, in order.
+    async def run(self, questions: Sequence[Question], deadline: Deadline) -> list[Answer]:
+        """Answer questions, each with its candidates, in order.
 
         Raises Overloaded at once when too many wait, DeadlineTooShort when the deadline passed before the search began.
         When the caller goes away before that, nothing is searched.
         """
-        if not queries:
+        if not questions:
             return []
         if self.pending > self._in_time():
             wait_s = self.pending * self._of_one / len(self._threads)
             raise Overloaded(f"{self.pending} searches are waiting already", retry_after_s=wait_s)
-        with self._admission.admit(len(queries)):
-            if len(queries) <= LARGEST_BATCH:
-                return await self._arrive(queries, deadline)
-            parts = [queries[i : i + LARGEST_BATCH] for i in range(0, len(queries), LARGEST_BATCH)]
+        with self._admission.admit(len(questions)):
+            if len(questions) <= LARGEST_BATCH:
+                return await self._arrive(questions, deadline)
+            parts = [questions[i : i + LARGEST_BATCH] for i in range(0, len(questions), LARGEST_BATCH)]
             answers = await asyncio.gather(*(self._arrive(part, deadline) for part in parts))
             return [each for part in answers for each in part]
 
-    def _arrive(self, queries: Sequence[Query], deadline: Deadline) -> asyncio.Future[Answers]:
-        answers: asyncio.Future[Answers] = self._loop.create_future()
+    def _arrive(self, questions: Sequence[Question], deadline: Deadline) -> asyncio.Future[list[Answer]]:
+        answers: asyncio.Future[list[Answer]] = self._loop.create_future()
         if not self._arrived:
             self._loop.call_soon(self._hand_over, 0, 0)
-        self._arrived.append(_Job(queries, deadline, answers, time.monotonic()))
+        self._arrived.append(_Job(questions, deadline, answers, time.monotonic()))
         return answers
 
     def _hand_over(self, seen: int, quiet: int) -> None:
@@ -130,7 +136,7 @@ class Batcher:
         """
         arrived = len(self._arrived)
         quiet = quiet + 1 if arrived == seen else 0
-        alone = self.pending == len(self._arrived[0].queries)
+        alone = self.pending == len(self._arrived[0].questions)
         patience = 1 if alone else _QUIET_TURNS
         if arrived < self._largest and quiet < patience:
             self._loop.call_soon(self._hand_over, arrived, quiet)
@@ -149,8 +155,7 @@ class Batcher:
     # --- in the threads -----------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        # A thread a search, as many searches as threads: OpenMP's own threads would only get in their way.
-        faiss.omp_set_num_threads(1)
+        self._on_start()
         while (first := self._waiting.get()) is not None:
             jobs, stopped = self._take(first)
             self._waited_s = time.monotonic() - first.arrived
@@ -158,10 +163,10 @@ class Batcher:
             if stopped:
                 return
 
-    def _take(self, first: _Job) -> tuple[list[_Job], bool]:
+    def _take(self, first: _Job[Question, Answer]) -> tuple[list[_Job[Question, Answer]], bool]:
         """Return the jobs of the next batch, and whether the thread is to end after them."""
         # Not more than its share: the others may be idle.
-        jobs, size, share = [first], len(first.queries), -(-(self._waiting.qsize() + 1) // len(self._threads))
+        jobs, size, share = [first], len(first.questions), -(-(self._waiting.qsize() + 1) // len(self._threads))
         # Behind a long queue all wait anyway, and larger batches serve more of them.
         largest = LARGEST_BATCH if self._waiting.qsize() > LARGEST_BATCH else self._largest
         while size < largest and len(jobs) < share:
@@ -172,12 +177,14 @@ class Batcher:
             if job is None:
                 return jobs, True
             jobs.append(job)
-            size += len(job.queries)
+            size += len(job.questions)
         return jobs, False
 
-    def _answer(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Answers | Exception]]:
-        live: list[_Job] = []
-        late: list[tuple[_Job, Answers | Exception]] = []
+    def _answer(
+        self, jobs: Sequence[_Job[Question, Answer]]
+    ) -> list[tuple[_Job[Question, Answer], list[Answer] | Exception]]:
+        live: list[_Job[Question, Answer]] = []
+        late: list[tuple[_Job[Question, Answer], list[Answer] | Exception]] = []
         for job in jobs:
             if job.answers.cancelled():
                 continue
@@ -189,7 +196,7 @@ class Batcher:
             return late
         started, started_cpu = time.perf_counter(), time.thread_time()
         searched = self._search_jobs(live)
-        count = sum(len(job.queries) for job in live)
+        count = sum(len(job.questions) for job in live)
         took_s = time.perf_counter() - started
         self._of_one = took_s / count
         self._meter.searched(count, took_s)
@@ -198,18 +205,20 @@ class Batcher:
         self._largest = max(_SMALLEST_BATCH, int(_BATCH_S / self._least_cost_s))
         return late + searched
 
-    def _search_jobs(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Answers | Exception]]:
+    def _search_jobs(
+        self, jobs: Sequence[_Job[Question, Answer]]
+    ) -> list[tuple[_Job[Question, Answer], list[Answer] | Exception]]:
         try:
-            answers = iter(self._search([query for job in jobs for query in job.queries]))
+            answers = iter(self._search([each for job in jobs for each in job.questions]))
         except Exception as error:  # noqa: BLE001 - handed to the caller
             if len(jobs) == 1:
                 return [(jobs[0], error)]
             # Alone, each fails or succeeds by itself.
             return [outcome for job in jobs for outcome in self._search_jobs([job])]
-        return [(job, [next(answers) for _ in job.queries]) for job in jobs]
+        return [(job, [next(answers) for _ in job.questions]) for job in jobs]
 
 
-def _settle(done: Sequence[tuple[_Job, Answers | Exception]]) -> None:
+def _settle(done: Sequence[tuple[_Job[Question, Answer], list[Answer] | Exception]]) -> None:
     for job, outcome in done:
         if job.answers.done():  # its caller has gone
             continue

@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TypeVar
 
-import faiss
-
 from gerbang_service.threads.admission import Admission, Deadline
 
 T = TypeVar("T")
@@ -18,11 +16,11 @@ T = TypeVar("T")
 class Pool:
     """Threads for one kind of work, behind an admission. `run` belongs to the event loop."""
 
-    def __init__(self, threads: int, admission: Admission, name: str) -> None:
-        # One thread a search, as many searches as threads: OpenMP's own threads would only get in their way.
-        self._pool = ThreadPoolExecutor(
-            threads, thread_name_prefix=name, initializer=faiss.omp_set_num_threads, initargs=(1,)
-        )
+    def __init__(
+        self, threads: int, admission: Admission, name: str, *, begin: Callable[[], object] | None = None
+    ) -> None:
+        """`begin` is called in each thread before its first work."""
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=begin)
         self._admission = admission
         self._lane = max(1, min(2 * threads, admission.limit))
 

@@ -34,7 +34,7 @@ def _doubts(settings: Settings) -> Iterator[Finding]:
     if not settings.recall_check_every:
         yield Finding.warning(_AREA, "no search is checked for misses", "leave recall_check_every at its default")
     if not settings.metrics_listen:
-        yield Finding.warning(_AREA, "nobody can watch this server", "set metrics_listen, such as 127.0.0.1:9464")
+        yield Finding.warning(_AREA, "nothing is measured: no metrics", "set metrics_listen, such as 127.0.0.1:9464")
     if settings.pack == STAND_IN:
         yield Finding.warning(_AREA, "the stand-in pack knows drawn faces only", "set pack to one for real people")
     quota = cpu_quota()

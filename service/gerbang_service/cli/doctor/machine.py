@@ -25,7 +25,7 @@ _COMFORTABLE = 0.7
 _FILES = 1024
 # No clock of a machine that this program was installed on shows an earlier time.
 _EARLIEST = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-_WATCHED_S = 0.2
+_LOOKED_FOR_S = 0.2
 _APART_S = 0.05
 _UNSYNCHRONISED = 0x0040
 
@@ -97,7 +97,7 @@ def check_clock(settings: Settings) -> Iterator[Finding]:
     else:
         yield Finding.ok(_CLOCK, shown)
     wall, monotonic = time.time(), time.monotonic()
-    time.sleep(_WATCHED_S)
+    time.sleep(_LOOKED_FOR_S)
     apart = abs((time.time() - wall) - (time.monotonic() - monotonic))
     if apart > _APART_S:
         yield Finding.warning(_CLOCK, f"it was set by {apart:.2f} s just now", "find out who sets it, and slew it")

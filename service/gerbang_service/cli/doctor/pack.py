@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gerbang_service.cli.doctor.finding import Finding
 from gerbang_service.configuration.settings import NO_PACK, Settings
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.threads.cpu_quota import cpu_quota
 
 _AREA = "face pack"
 
@@ -47,7 +48,7 @@ class PackCheck:
                 "start once with a network, or name a folder",
             )
             return
-        pack = open_pack(settings.pack, settings.det_size, settings.device)
+        pack = open_pack(settings.pack, settings.det_size, settings.device, cpu_quota())
         started = time.perf_counter()
         pack.detector.detect(np.full((settings.det_size, settings.det_size, 3), 128, np.uint8), alone=True)
         side = pack.embedder.side

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,9 +15,11 @@ from gerbang_service.cli.doctor.finding import Finding, Level
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.store.sealing.keys import ENVIRONMENT, OperatorKey, find_key
-from gerbang_service.store.sqlite import reading
 from gerbang_service.store.sqlite.checking import Report, check
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, LOCK_FILE, Connection, look
+from gerbang_service.store.sqlite.inspecting import UNUSABLE, dimension_of, format_of, templates_by_model
+from gerbang_service.store.sqlite.meta import revision_of
+from gerbang_service.store.sqlite.rows import NOT_OURS
 from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from gerbang_service.store.sqlite.vault import WrongKey, cipher_of, wrapped_by
 from gerbang_service.store.sqlite.wal_check import log_damage
@@ -118,9 +119,9 @@ class StorageCheck:
                 yield from self._find_key(connection)
                 yield from self._contents(connection)
                 yield _soundness(check(connection, self._key, log=log))
-        except sqlite3.Error as error:
+        except UNUSABLE as error:
             yield Finding.fail(_AREA, f"{database} can't be read: {error}", _RESTORE)
-        except reading.NOT_OURS:
+        except NOT_OURS:
             # Not with the error's own text, which may hold what was read.
             yield Finding.fail(_AREA, f"{database} holds what Gerbang does not write", _RESTORE)
 
@@ -151,19 +152,14 @@ class StorageCheck:
             yield Finding.fail("key", str(error), "the file has to be there, hold a key, and be its user's alone")
             return
         self._key = key
-        if needed is None and connection is not None and reading.revision(connection):
+        if needed is None and connection is not None and revision_of(connection):
             yield Finding.fail("key", f"{settings.data} holds faces in the clear", "gerbang key encrypt")
             return
         yield Finding.ok("key", f"key {key.id} {'fits' if needed else 'is ready'}")
 
     def _contents(self, connection: Connection) -> Iterator[Finding]:
-        stored = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('model', 'dimension')").fetchall())
-        models = dict(
-            connection.execute(
-                "SELECT model, count(*) FROM templates INDEXED BY templates_by_subject GROUP BY model"
-            ).fetchall()
-        )
-        self.dimension, self.templates = int(stored.get("dimension", 0)), sum(models.values())
+        models = templates_by_model(connection)
+        self.dimension, self.templates = dimension_of(connection), sum(models.values())
         others = {name: count for name, count in models.items() if self.model and name != self.model}
         if others and self.settings.other_models == "refuse":
             named = ", ".join(f"{count} of recogniser {name[:12]}..." for name, count in others.items())
@@ -173,7 +169,7 @@ class StorageCheck:
         else:
             yield Finding.ok(
                 _AREA,
-                f"{self.templates:,} templates at revision {reading.revision(connection):,}"
+                f"{self.templates:,} templates at revision {revision_of(connection):,}"
                 if not others
                 else f"{sum(others.values()):,} templates of other recognisers are left unused",
             )
@@ -192,8 +188,7 @@ class StorageCheck:
 
 
 def _schema(connection: Connection) -> Finding:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    application, version = format_of(connection)
     if application != APPLICATION_ID:
         return Finding.fail(_AREA, "the database file is not one of Gerbang's", "name another folder")
     if version > len(MIGRATIONS):

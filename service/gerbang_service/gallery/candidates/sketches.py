@@ -1,4 +1,4 @@
-"""The sweep: an exhaustive scan of one-bit sketches, so that every template is looked at in every search.
+"""One-bit sketches of templates, and the scan over all of them.
 
 A sketch is the signs of a template's coordinates after a random rotation, one bit a direction. The probe is not reduced
 to signs: its rotated coordinates stay numbers (8-bit lookup tables), which halves the bits that the same recall needs.
@@ -11,93 +11,82 @@ in place, so a template can be scanned for as soon as it is stored, and no code 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 # faiss packs the codes of 32 vectors into a block: for each quantizer 16 bytes, one for two vectors, in this order.
-_BLOCK = 32
-_LANE = np.argsort([0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15])
-_SIGN_WEIGHTS = np.array([1, 2, 4, 8], np.uint8)
-_CHUNK = 8192
+_BLOCK: Final = 32
+_LANE: Final = np.argsort([0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15])
+_SIGN_WEIGHTS: Final = np.array([1, 2, 4, 8], np.uint8)
+_CHUNK: Final = 8192
 
 
-class Sketches:
-    """Sketches of a table's rows. `write`, `erase` and `resize` belong to one thread, `scan` to any.
+def sign_codes(rotated: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the codes of rotated templates; uint8 (rows, bits / 4). `rotated`: float32 (rows, bits)."""
+    signs = rotated > 0
+    codes: NDArray[np.uint8] = (signs.reshape(len(signs), -1, 4) * _SIGN_WEIGHTS).sum(axis=2, dtype=np.uint8)
+    return codes
+
+
+class Shard:
+    """Sketches of the rows from `first` on. `write` belongs to one thread, `scan` to any.
 
     A scan beside a write may see the old or the new code of that row, never another row's.
     """
 
-    def __init__(self, bits: int, capacity: int) -> None:
+    def __init__(self, bits: int, first: int, capacity: int) -> None:
         """`bits`: of a sketch, a multiple of 8; `capacity`: rows."""
         self.bits = bits
-        self._scanner = _Scanner(bits, capacity)
-
-    @property
-    def capacity(self) -> int:
-        """Rows that fit."""
-        return len(self._scanner.blocks) * _BLOCK
-
-    def resize(self, capacity: int) -> None:
-        """Make room for more rows."""
-        larger = _Scanner(self.bits, capacity)
-        larger.blocks[: len(self._scanner.blocks)] = self._scanner.blocks
-        self._scanner = larger
-
-    def write(self, rows: NDArray[np.int64], rotated: NDArray[np.float32]) -> None:
-        """Sketch rows. `rotated`: float32 (len(rows), >= bits), templates after the rotation."""
-        for start in range(0, len(rows), _CHUNK):
-            signs = rotated[start : start + _CHUNK, : self.bits] > 0
-            codes = (signs.reshape(len(signs), -1, 4) * _SIGN_WEIGHTS).sum(axis=2, dtype=np.uint8)
-            self._put(rows[start : start + _CHUNK], codes)
-
-    def erase(self, row: int) -> None:
-        """Overwrite the sketch of a row with zeros."""
-        self._put(np.array([row], np.int64), np.zeros((1, self.bits // 4), np.uint8))
-
-    def _put(self, rows: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
-        blocks = self._scanner.blocks
-        block, place = np.divmod(rows, _BLOCK)
-        lane, low = _LANE[place % 16], place < 16
-        # Two vectors share a byte: first those in the low half, then those in the high half.
-        at = (block[low], slice(None), lane[low])
-        blocks[at] = (blocks[at] & 0xF0) | codes[low]
-        at = (block[~low], slice(None), lane[~low])
-        blocks[at] = (blocks[at] & 0x0F) | (codes[~low] << 4)
-
-    def scan(self, rotated: NDArray[np.float32], count: int, selection: Any) -> NDArray[np.int64]:  # noqa: ANN401
-        """Return the `count` most similar rows of each probe by its sketch; int64 (probes, count), -1 for none.
-
-        `rotated`: float32 (probes, >= bits), probes after the rotation. `selection`: a faiss.IDSelector of the rows
-        that count; others are never returned.
-        """
-        probes = np.ascontiguousarray(rotated[:, : self.bits])
-        parameters = faiss.SearchParametersIVF(nprobe=1, sel=selection)
-        rows: NDArray[np.int64] = self._scanner.index.search(probes, count, params=parameters)[1]
-        return rows
-
-
-class _Scanner:
-    """A faiss index of one list, whose packed codes are `blocks`: uint8 (capacity / 32, bits / 4, 16), a view.
-
-    The IVF kind, because that is the one whose fast scan takes a selector.
-    """
-
-    def __init__(self, bits: int, capacity: int) -> None:
-        capacity = -(-capacity // _BLOCK) * _BLOCK
+        self.first = first
+        self.capacity = -(-capacity // _BLOCK) * _BLOCK
         whole = faiss.IndexFlatIP(bits)
         whole.add(np.zeros((1, bits), np.float32))
+        # The IVF kind, because that is the one whose fast scan takes a selector; of one list.
         index = faiss.IndexIVFPQFastScan(whole, bits, 1, bits // 4, 4, faiss.METRIC_INNER_PRODUCT, _BLOCK)
         patterns = np.where(np.arange(16)[:, None] >> np.arange(4) & 1, 1, -1).astype(np.float32)
         faiss.copy_array_to_vector(np.tile(patterns, (bits // 4, 1)).ravel(), index.pq.centroids)
         index.by_residual, index.is_trained, index.nprobe = False, True, 1
         lists = faiss.downcast_InvertedLists(index.invlists)
-        lists.resize(0, capacity)
-        faiss.rev_swig_ptr(lists.get_ids(0), capacity)[:] = np.arange(capacity)
-        index.ntotal = capacity
-        packed = faiss.rev_swig_ptr(lists.get_codes(0), capacity // _BLOCK * lists.block_size)
-        self.blocks: NDArray[np.uint8] = packed.reshape(capacity // _BLOCK, bits // 4, 16)
-        self.index = index  # owns the memory of `blocks`
+        lists.resize(0, self.capacity)
+        faiss.rev_swig_ptr(lists.get_ids(0), self.capacity)[:] = np.arange(first, first + self.capacity)
+        index.ntotal = self.capacity
+        packed = faiss.rev_swig_ptr(lists.get_codes(0), self.capacity // _BLOCK * lists.block_size)
+        # uint8 (capacity / 32, bits / 4, 16), a view.
+        self.blocks: NDArray[np.uint8] = packed.reshape(self.capacity // _BLOCK, bits // 4, 16)
+        self._index = index  # owns the memory of `blocks`
         self._whole = whole
+
+    def larger(self, capacity: int) -> Shard:
+        """Return a copy with room for more rows."""
+        copy = Shard(self.bits, self.first, capacity)
+        copy.blocks[: len(self.blocks)] = self.blocks
+        return copy
+
+    def write(self, rows: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
+        """Write the codes of rows, each once; uint8 (len(rows), bits / 4)."""
+        for start in range(0, len(rows), _CHUNK):
+            self._write(rows[start : start + _CHUNK] - self.first, codes[start : start + _CHUNK])
+
+    def _write(self, places: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
+        block, place = np.divmod(places, _BLOCK)
+        lane, low = _LANE[place % 16], place < 16
+        # Two vectors share a byte: first those in the low half, then those in the high half.
+        at = (block[low], slice(None), lane[low])
+        self.blocks[at] = (self.blocks[at] & 0xF0) | codes[low]
+        at = (block[~low], slice(None), lane[~low])
+        self.blocks[at] = (self.blocks[at] & 0x0F) | (codes[~low] << 4)
+
+    def scan(
+        self, probes: NDArray[np.float32], count: int, bits: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return scores and rows of the `count` most similar sketches of each probe: (probes, count), -1 for none.
+
+        `probes`: float32 (probes, bits), rotated, contiguous. `bits`: the rows that count, as Among.bits.
+        """
+        selector = faiss.IDSelectorBitmap(bits)
+        parameters = faiss.SearchParametersIVF(nprobe=1, sel=selector)
+        found: tuple[Any, Any] = self._index.search(probes, count, params=parameters)
+        return found

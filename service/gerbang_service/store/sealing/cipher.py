@@ -8,7 +8,6 @@ found out when it is opened. Random nonces allow 2^32 values under one key (SP 8
 from __future__ import annotations
 
 import os
-import sqlite3
 from base64 import b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
@@ -19,17 +18,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from gerbang_service.domain.errors import DataDamaged
+
 KEY_BYTES = 32
 _NONCE_BYTES = 12
 # Text that begins so is not JSON, so that who reads without the key sees what it is.
 _TEXT = "AES-256-GCM:"
-
-
-class Damaged(sqlite3.DatabaseError):
-    """A stored value was damaged or tampered with, or is in another's place; the message names its row.
-
-    A database error like those of SQLite's own, so that whatever stops for those stops for this.
-    """
 
 
 def place(column: str, *row: object) -> bytes:
@@ -53,23 +47,23 @@ class Cipher:
         return nonce + self._aead.encrypt(nonce, value, place)
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
-        """Return what was sealed for this place; raise Damaged for anything else."""
+        """Return what was sealed for this place; raise DataDamaged for anything else."""
         try:
             return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place)
         except (InvalidTag, ValueError, TypeError):
             # A flipped bit may also make text, a number or nothing of bytes.
-            raise Damaged(f"{_named(place)} is damaged or tampered with") from None
+            raise DataDamaged(f"{_named(place)} is damaged or tampered with") from None
 
     def seal_text(self, value: str, place: bytes) -> str:
         """Return the sealed value in printable form, for columns of text."""
         return _TEXT + b64encode(self.seal(value.encode(), place)).decode()
 
     def open_text(self, sealed: str, place: bytes) -> str:
-        """Return what `seal_text` was given; raise Damaged for anything else."""
+        """Return what `seal_text` was given; raise DataDamaged for anything else."""
         try:
             return self.open(a2b_base64(sealed.removeprefix(_TEXT), strict_mode=True), place).decode()
         except (Base64Error, ValueError, TypeError, AttributeError):
-            raise Damaged(f"{_named(place)} is damaged or tampered with") from None
+            raise DataDamaged(f"{_named(place)} is damaged or tampered with") from None
 
     def derive(self, purpose: bytes) -> bytes:
         """Return a key of 32 bytes for another purpose; who has it learns nothing of the data key (HKDF, RFC 5869)."""
@@ -86,9 +80,9 @@ class NoCipher:
         return value
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
-        """Return the value; raise Damaged for what is no bytes."""
+        """Return the value; raise DataDamaged for what is no bytes."""
         if not isinstance(sealed, bytes):
-            raise Damaged(f"{_named(place)} is damaged: no bytes")
+            raise DataDamaged(f"{_named(place)} is damaged: no bytes")
         return sealed
 
     def seal_text(self, value: str, place: bytes) -> str:  # noqa: ARG002
@@ -96,11 +90,11 @@ class NoCipher:
         return value
 
     def open_text(self, sealed: str, place: bytes) -> str:
-        """Return the value; raise Damaged for one that is encrypted, or no text."""
+        """Return the value; raise DataDamaged for one that is encrypted, or no text."""
         if not isinstance(sealed, str):
-            raise Damaged(f"{_named(place)} is damaged: no text")
+            raise DataDamaged(f"{_named(place)} is damaged: no text")
         if sealed.startswith(_TEXT):
-            raise Damaged(f"{_named(place)} is encrypted")
+            raise DataDamaged(f"{_named(place)} is encrypted")
         return sealed
 
     def derive(self, purpose: bytes) -> None:
@@ -116,7 +110,7 @@ _ROWS = {
     "templates.vector": "template {} of subject {}: its vector",
     "subjects.labels": "subject {}: its labels or another of its fields",
     "watchlists.labels": "watchlist {}: its labels or another of its fields",
-    "requests.digest": "request {} about subject {}: its digest",
+    "requests.digest": "request {} about subject {}: its digest or another of its fields",
     "requests.answer": "request {} about subject {}: its stored answer",
     "meta.seal": "table meta (revision, model, dimension)",
 }

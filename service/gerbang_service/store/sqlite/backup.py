@@ -13,6 +13,7 @@ from gerbang_service.store.folders import make_folder, sync_folder
 from gerbang_service.store.sealing.keys import OperatorKey
 from gerbang_service.store.sqlite.checking import Progress, Report, check
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, look
+from gerbang_service.store.sqlite.epoch import mark_restored
 from gerbang_service.store.sqlite.vault import WrongKey
 from gerbang_service.store.sqlite.wal_check import log_damage
 
@@ -79,6 +80,7 @@ def restore(copy: Path, folder: Path, key: OperatorKey | None, progress: Progres
         raise StartupError(f"{folder} is not empty: a backup is restored into a new or empty folder only")
     _whole(verified(copy, key, progress), copy)
     make_folder(folder)
+    mark_restored(folder)
     with _new_file(folder / DATABASE_FILE) as file:
         size = copy.stat().st_size
         with copy.open("rb") as source, file.open("wb") as out:

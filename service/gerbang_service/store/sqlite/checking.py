@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
 
-import numpy as np
-
-from gerbang_service.store.sealing.cipher import AnyCipher, Damaged
+from gerbang_service.domain.errors import DataDamaged
 from gerbang_service.store.sealing.keys import OperatorKey
-from gerbang_service.store.sqlite import reading, tokens
+from gerbang_service.store.sqlite import checking_rows
 from gerbang_service.store.sqlite.connection import Connection
-from gerbang_service.store.sqlite.reading import NOT_OURS
-from gerbang_service.store.sqlite.rows import (
-    SUBJECT_COLUMNS,
-    WATCHLIST_COLUMNS,
-    subject_labels,
-    template_from,
-    vector_place,
-    watchlist_from,
-)
+from gerbang_service.store.sqlite.meta import revision_of
+from gerbang_service.store.sqlite.rows import NOT_OURS
 from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
-from gerbang_service.store.sqlite.vault import check_meta, cipher_of, wrapped_by
+from gerbang_service.store.sqlite.vault import cipher_of, wrapped_by
 from gerbang_service.store.sqlite.wal_check import LogDamage
 
-_BATCH = 8192
-# Of unit vectors as float32: the rounding of 4096 coordinates stays far below.
-_NORM_TOLERANCE = 1e-4
 # Enough to see what happened; the rest is counted.
 _SHOWN = 100
+# From this schema on answers to requests hold ids only, and lists have keys.
+_ANSWERS_OF_IDS = 4
 _TABLES = ("subjects", "templates", "watchlists", "memberships", "requests", "tokens")
 
 Progress = Callable[[int, int], object]
@@ -89,12 +76,13 @@ def check(
         if version:
             _open(connection, key, report)
             parts: dict[str, Callable[[Connection], Iterable[str]]] = {
-                "meta": _meta,
-                "subjects": _subjects,
-                "watchlists": _watchlists,
-                "requests": _requests,
-                "tokens": _tokens,
-                "templates": lambda each: _templates(each, progress),
+                "meta": checking_rows.meta,
+                "subjects": checking_rows.subjects,
+                "watchlists": checking_rows.watchlists,
+                "requests": checking_rows.requests if version >= _ANSWERS_OF_IDS else checking_rows.older_requests,
+                "memberships": checking_rows.memberships if version >= _ANSWERS_OF_IDS else lambda _: (),
+                "tokens": checking_rows.api_tokens,
+                "templates": lambda each: checking_rows.templates(each, progress),
             }
             for table, part in parts.items():
                 _try(report, table, part, connection)
@@ -108,7 +96,7 @@ def check(
 def _try(report: Report, table: str, part: Callable[[Connection], Iterable[str]], connection: Connection) -> None:
     try:
         report.add(part(connection))
-    except sqlite3.Error as error:
+    except (sqlite3.Error, DataDamaged) as error:
         report.add([str(error)])
     except NOT_OURS:
         report.add([f"table {table}: holds what Gerbang does not write"])
@@ -132,8 +120,8 @@ def _pages(connection: Connection, report: Report) -> int:
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
         for table in names.intersection(_TABLES):
             (report.counts[table],) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
-        report.revision = reading.revision(connection)
-    except (sqlite3.Error, *NOT_OURS) as error:
+        report.revision = revision_of(connection)
+    except (sqlite3.Error, DataDamaged, *NOT_OURS) as error:
         report.add([f"pages: {error}"])
     return version
 
@@ -158,119 +146,6 @@ def _open(connection: Connection, key: OperatorKey | None, report: Report) -> No
             )
         else:
             connection.cipher = cipher_of(connection, key)
-    except (sqlite3.Error, *NOT_OURS) as error:
+    except (sqlite3.Error, DataDamaged, *NOT_OURS) as error:
         report.add([str(error)])
         report.unchecked.append("what is encrypted: the data key can't be had")
-
-
-def _unreadable(connection: Connection) -> bool:
-    return not connection.cipher.encrypts and wrapped_by(connection) is not None
-
-
-def _meta(connection: Connection) -> Iterator[str]:
-    reading.check_settings(connection)
-    revision = reading.revision(connection)
-    if _has(connection, "changes"):
-        (latest,) = connection.execute("SELECT max(revision) FROM changes").fetchone()
-        if latest is not None and latest > revision:
-            yield f"table changes: knows revision {latest}, but the last one is {revision}"
-    query = "SELECT max(template_id), (SELECT seq FROM sqlite_sequence WHERE name = 'templates') FROM templates"
-    last, given = connection.execute(query).fetchone()
-    if last is not None and not (isinstance(given, int) and given >= last):
-        yield f"ids of templates: {given} is said to be the last, but there is {last}"
-    if not _unreadable(connection):
-        check_meta(connection)
-
-
-def _subjects(connection: Connection) -> Iterator[str]:
-    query = f"SELECT {SUBJECT_COLUMNS} FROM subjects ORDER BY subject_key"  # noqa: S608 - constant columns
-    unreadable = _unreadable(connection)
-    for row in connection.execute(query):
-        name, *validity = row[:3]
-        times = [each for each in validity if each is not None]
-        if not all(isinstance(each, int) for each in times):
-            yield f"subject {name}: is valid from or until what is no time"
-        elif len(times) > 1 and times[0] >= times[1]:
-            yield f"subject {name}: is valid until before it is valid"
-        if not unreadable:
-            yield from _problem(lambda row=row: subject_labels(row, connection.cipher), f"subject {name}")
-
-
-def _watchlists(connection: Connection) -> Iterator[str]:
-    if not _unreadable(connection):
-        for row in connection.execute(f"SELECT {WATCHLIST_COLUMNS} FROM watchlists"):  # noqa: S608
-            yield from _problem(lambda row=row: watchlist_from(row, connection.cipher), f"watchlist {row[0]}")
-
-
-def _requests(connection: Connection) -> Iterator[str]:
-    if not _unreadable(connection):
-        for row in connection.execute("SELECT request_id, digest, subject_id, answer FROM requests"):
-            yield from _problem(lambda row=row: reading.opened_request(connection, *row), f"request {row[0]}")
-
-
-def _tokens(connection: Connection) -> Iterator[str]:
-    if _has(connection, "tokens"):
-        yield from _problem(lambda: tokens.all_tokens(connection), "table tokens")
-
-
-def _problem(read: Callable[..., object], where: str) -> Iterator[str]:
-    """Yield what is wrong with something, when reading it fails."""
-    try:
-        read()
-    except Damaged as error:
-        yield str(error) if where in str(error) else f"{where}: {error}"
-    except NOT_OURS:
-        # Not with the error's own text, which may hold what was read.
-        yield f"{where}: is not what Gerbang writes"
-
-
-def _templates(connection: Connection, progress: Progress) -> Iterator[str]:
-    rows = dict(connection.execute("SELECT key, value FROM meta WHERE key <> 'seal'").fetchall())
-    model, dimension = rows.get("model"), rows.get("dimension")
-    unreadable = _unreadable(connection)
-    (total,) = connection.execute("SELECT count(*) FROM templates").fetchone()
-    query = (
-        "SELECT template_id, subject_id, model, quality, templates.create_time_ns, vector "
-        "FROM templates CROSS JOIN subjects USING (subject_key) ORDER BY template_id"
-    )
-    cursor, done = connection.execute(query), 0
-    while batch := list(islice(cursor, _BATCH)):
-        if unreadable:
-            yield from _qualities(batch)
-        else:
-            yield from _vectors(batch, connection.cipher, lambda of: dimension if of == model else None)
-        done += len(batch)
-        progress(done, total)
-    if not unreadable and total:
-        counted = Counter(connection.execute("SELECT model FROM templates INDEXED BY templates_by_subject").fetchall())
-        if (model,) not in counted:
-            yield "table meta: names a recogniser of which there are no templates"
-
-
-def _qualities(batch: Sequence[Any]) -> Iterator[str]:
-    for template_id, subject_id, model, quality, created, _ in batch:
-        yield from _problem(
-            lambda row=(template_id, model, quality, created): template_from(row),
-            f"template {template_id} of subject {subject_id}",
-        )
-
-
-def _vectors(batch: Sequence[Any], cipher: AnyCipher, dimension_of: Callable[[str], Any]) -> Iterator[str]:
-    yield from _qualities(batch)
-    for template_id, subject_id, model, quality, created, sealed in batch:
-        try:
-            vector = cipher.open(sealed, vector_place(template_id, subject_id, model, quality, created))
-        except Damaged as error:
-            yield str(error)
-            continue
-        where, dimension = f"template {template_id} of subject {subject_id}: its vector", dimension_of(model)
-        if len(vector) % 4 or not vector or (dimension is not None and len(vector) != 4 * dimension):
-            yield f"{where} has {len(vector)} bytes"
-            continue
-        norm = float(np.linalg.norm(np.frombuffer(vector, "<f4").astype(np.float64)))
-        if not abs(norm - 1) <= _NORM_TOLERANCE:  # not true of NaN either
-            yield f"{where} is not of length 1"
-
-
-def _has(connection: sqlite3.Connection, table: str) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone() is not None

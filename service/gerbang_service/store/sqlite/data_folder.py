@@ -13,13 +13,14 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
 from gerbang_service.store.folders import make_folder, sync_folder
 from gerbang_service.store.sealing.cipher import NO_CIPHER, AnyCipher
 from gerbang_service.store.sealing.keys import OperatorKey
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, LOCK_FILE, WRITE_FILE, Connection, connect
 from gerbang_service.store.sqlite.encrypting import clear_remains, finish_clearing
-from gerbang_service.store.sqlite.reading import check_settings
+from gerbang_service.store.sqlite.epoch import begin_epoch
+from gerbang_service.store.sqlite.meta import check_settings, revision_of
 from gerbang_service.store.sqlite.schema import migrate
 from gerbang_service.store.sqlite.scrub import scrub
 from gerbang_service.store.sqlite.vault import cipher_for, cipher_of
@@ -129,15 +130,16 @@ class DataFolder:
                 opened.callback(os.close, file)
                 connection = opened.enter_context(closing(self.connect()))
                 _check_pages(connection)
-                migrate(connection)
+                migrate(connection, lambda: cipher_of(connection, key))
                 # Who follows it starts anew with the server.
                 connection.execute("DELETE FROM changes")
                 self.cipher = cipher_for(connection, key)
                 check_settings(connection)
+                begin_epoch(connection, self.folder)
                 _erase_remains(connection, file, database)
         except OSError as error:
             raise StartupError(f"database {database}: {error.strerror}") from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, DataDamaged) as error:
             raise StartupError(f"database {database} can't be used: {error}") from error
         except StartupError as error:
             raise StartupError(f"data folder {self.folder}: {error}") from error
@@ -148,12 +150,20 @@ class DataFolder:
         try:
             with closing(self.connect(readonly=True)) as connection:
                 return cipher_of(connection, key)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, DataDamaged) as error:
             raise StartupError(f"database {self.folder / DATABASE_FILE} can't be used: {error}") from error
 
     def connect(self, *, readonly: bool = False) -> Connection:
         """Open a connection with the durability that invariant 1 asks for. Not to be shared by threads."""
         return connect(self.folder / DATABASE_FILE, self.cipher, readonly=readonly)
+
+    def revision(self) -> int:
+        """Return the revision of the last change. Raises StoreUnavailable, DataDamaged."""
+        try:
+            with closing(self.connect(readonly=True)) as connection:
+                return revision_of(connection)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the database can't be read: {error}") from error
 
     def close(self) -> None:
         """Give the folder back."""

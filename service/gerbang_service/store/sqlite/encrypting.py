@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from gerbang_service.store.sealing.cipher import Cipher, place
+from gerbang_service.store.sealing.cipher import Cipher
 from gerbang_service.store.sealing.keys import OperatorKey
+from gerbang_service.store.sqlite.answers import ANSWER_COLUMNS, answer_place
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.rows import (
     SUBJECT_COLUMNS,
@@ -86,21 +87,12 @@ def _encrypt_labels(connection: Connection, cipher: Cipher) -> None:
 
 
 def _encrypt_requests(connection: Connection, cipher: Cipher) -> None:
-    query = (
-        "SELECT request_id, digest, subject_id, answer FROM requests WHERE request_id > ? ORDER BY request_id LIMIT ?"
-    )
+    query = f"SELECT {ANSWER_COLUMNS} FROM requests WHERE request_id > ? ORDER BY request_id LIMIT ?"  # noqa: S608
     last = ""
     while rows := connection.execute(query, (last, _BATCH)).fetchall():
         last = rows[-1][0]
-        sealed = (
-            (
-                cipher.seal(digest, place("requests.digest", name, subject_id)),
-                None if answer is None else cipher.seal(answer, place("requests.answer", name, subject_id)),
-                name,
-            )
-            for name, digest, subject_id, answer in rows
-        )
-        connection.executemany("UPDATE requests SET digest = ?, answer = ? WHERE request_id = ?", sealed)
+        sealed = ((cipher.seal(row[1], answer_place(row)), row[0]) for row in rows if row[3] is not None)
+        connection.executemany("UPDATE requests SET digest = ? WHERE request_id = ?", sealed)
 
 
 def _encrypt_templates(connection: Connection, cipher: Cipher, progress: Callable[[int, int], object]) -> None:

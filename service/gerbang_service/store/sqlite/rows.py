@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
-from gerbang_service.domain.subjects import Quality, Subject, TemplateInfo
+from gerbang_service.domain.errors import DataDamaged
+from gerbang_service.domain.faces import Quality
+from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
-from gerbang_service.store.sealing.cipher import AnyCipher, Damaged, place
+from gerbang_service.store.sealing.cipher import AnyCipher, place
 
 WATCHLIST_COLUMNS = "watchlist_id, title, direction, action, threshold, labels, create_time_ns, update_time_ns"
 SUBJECT_COLUMNS = "subject_id, valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns"
 TEMPLATE_COLUMNS = "template_id, model, quality, create_time_ns"
+
+NOT_OURS: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+"""What making something of a row raises when a flipped bit has made another type, or another word, of a value."""
+
+
+@contextmanager
+def row_of(what: str) -> Iterator[None]:
+    """Raise DataDamaged for a row that is not what Gerbang writes; not with the error's text, which may quote it."""
+    try:
+        yield
+    except NOT_OURS:
+        raise DataDamaged(f"{what}: is not what Gerbang writes") from None
 
 
 # The labels of a row, and the vector of a template, are sealed for the whole row: any change of it is found out.
@@ -34,7 +49,7 @@ def vector_place(template_id: int, subject_id: str, model: str, quality: str | N
 
 
 def watchlist_from(row: tuple[Any, ...], cipher: AnyCipher) -> Watchlist:
-    """Make a Watchlist of the columns WATCHLIST_COLUMNS. Raises Damaged."""
+    """Make a Watchlist of the columns WATCHLIST_COLUMNS. Raises DataDamaged."""
     name, title, direction, action, threshold, labels, created, updated = row
     opened = labels_from(labels, watchlist_place(row), cipher)
     return Watchlist(name, title, Direction(direction), Action(action), threshold, opened, created, updated)
@@ -59,14 +74,14 @@ def subject_values(subject: Subject, cipher: AnyCipher) -> tuple[Any, ...]:
 
 
 def subject_labels(row: tuple[Any, ...], cipher: AnyCipher) -> dict[str, str]:
-    """Return the labels of the columns SUBJECT_COLUMNS. Raises Damaged."""
+    """Return the labels of the columns SUBJECT_COLUMNS. Raises DataDamaged."""
     return labels_from(row[3], subject_place(row), cipher)
 
 
 def subject_from(
     row: tuple[Any, ...], watchlists: Iterable[str], templates: Iterable[TemplateInfo], cipher: AnyCipher
 ) -> Subject:
-    """Make a Subject of the columns SUBJECT_COLUMNS, its lists and its templates. Raises Damaged."""
+    """Make a Subject of the columns SUBJECT_COLUMNS, its lists and its templates. Raises DataDamaged."""
     name, valid_from, expire_time, _, created, updated = row
     return Subject(
         name,
@@ -99,7 +114,7 @@ def labels_text(labels: Any) -> str:  # noqa: ANN401 - any mapping of strings
 
 
 def labels_from(stored: str, place: bytes, cipher: AnyCipher) -> dict[str, str]:
-    """Return stored labels. Raises Damaged."""
+    """Return stored labels. Raises DataDamaged."""
     text = cipher.open_text(stored, place)
     if text == "{}":
         return {}
@@ -108,5 +123,5 @@ def labels_from(stored: str, place: bytes, cipher: AnyCipher) -> dict[str, str]:
     except ValueError:
         labels = None
     if not isinstance(labels, dict):
-        raise Damaged("labels are not JSON: damaged or tampered with")
+        raise DataDamaged("labels are not JSON: damaged or tampered with")
     return labels

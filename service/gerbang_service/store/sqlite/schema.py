@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterator
 
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.store.sealing.cipher import NO_CIPHER, AnyCipher
+from gerbang_service.store.sqlite.answers import earlier_answers, insert_answer
+from gerbang_service.store.sqlite.connection import Connection
 
 # "GBNG": tells a Gerbang database from any other SQLite file.
 APPLICATION_ID = 0x47424E47
+# The step that keeps answers to requests in another form.
+_ANSWERS_ANEW = 4
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -96,13 +102,87 @@ MIGRATIONS: tuple[str, ...] = (
         revoke_time_ns INTEGER
     ) WITHOUT ROWID, STRICT;
     """,
+    """
+    -- Lists have a number that is never given twice: who was on a deleted list leaves it a few at a time, and one that
+    -- is made anew under its name has nobody of it.
+    CREATE TABLE watchlists_now (
+        list_key INTEGER PRIMARY KEY AUTOINCREMENT,
+        watchlist_id TEXT NOT NULL UNIQUE,
+        title TEXT NOT NULL,
+        direction TEXT NOT NULL,
+        action INTEGER NOT NULL,
+        threshold REAL,
+        labels TEXT NOT NULL,
+        create_time_ns INTEGER NOT NULL,
+        update_time_ns INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO watchlists_now (
+        watchlist_id, title, direction, action, threshold, labels, create_time_ns, update_time_ns
+    ) SELECT * FROM watchlists ORDER BY watchlist_id;
+
+    -- By list and id, so that a page of a long list is read from its first row. list_key may be of a list that is gone.
+    CREATE TABLE memberships_now (
+        list_key INTEGER NOT NULL,
+        subject_id TEXT NOT NULL,
+        subject_key INTEGER NOT NULL REFERENCES subjects ON DELETE CASCADE,
+        PRIMARY KEY (list_key, subject_id)
+    ) WITHOUT ROWID, STRICT;
+    INSERT INTO memberships_now
+        SELECT list_key, subject_id, subject_key
+        FROM memberships JOIN subjects USING (subject_key) JOIN watchlists_now USING (watchlist_id)
+        ORDER BY list_key, subject_id;
+    DROP TABLE memberships;
+    DROP TABLE watchlists;
+    ALTER TABLE watchlists_now RENAME TO watchlists;
+    ALTER TABLE memberships_now RENAME TO memberships;
+    CREATE INDEX memberships_by_subject ON memberships (subject_key, list_key);
+
+    -- How many subjects are on each list, kept by the triggers.
+    CREATE TABLE list_sizes (
+        list_key INTEGER PRIMARY KEY REFERENCES watchlists ON DELETE CASCADE,
+        subjects INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO list_sizes
+        SELECT list_key, (SELECT count(*) FROM memberships m WHERE m.list_key = w.list_key) FROM watchlists w;
+    -- Deleted lists that memberships are left of.
+    CREATE TABLE gone_lists (
+        list_key INTEGER PRIMARY KEY
+    ) STRICT;
+    CREATE TRIGGER list_made AFTER INSERT ON watchlists BEGIN
+        INSERT INTO list_sizes VALUES (NEW.list_key, 0);
+    END;
+    CREATE TRIGGER list_gone AFTER DELETE ON watchlists BEGIN
+        INSERT INTO gone_lists VALUES (OLD.list_key);
+    END;
+    CREATE TRIGGER list_joined AFTER INSERT ON memberships BEGIN
+        UPDATE list_sizes SET subjects = subjects + 1 WHERE list_key = NEW.list_key;
+    END;
+    CREATE TRIGGER list_left AFTER DELETE ON memberships BEGIN
+        UPDATE list_sizes SET subjects = subjects - 1 WHERE list_key = OLD.list_key;
+    END;
+
+    -- Answers to requests that carried a request_id: ids only, so that deleting a subject leaves nothing in those of
+    -- others. samples: a JSON list, a template's id or the reason of its rejection each; NULL: the subject was deleted.
+    DROP TABLE requests;
+    CREATE TABLE requests (
+        request_id TEXT PRIMARY KEY,
+        digest BLOB NOT NULL,
+        subject_id TEXT NOT NULL,
+        samples TEXT,
+        revision INTEGER NOT NULL,
+        create_time_ns INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE INDEX requests_by_subject ON requests (subject_id);
+    CREATE INDEX requests_by_time ON requests (create_time_ns);
+    """,
 )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: Connection, cipher: Callable[[], AnyCipher] = lambda: NO_CIPHER) -> None:
     """Bring the database to the newest schema, each step in a transaction of its own.
 
-    Raises StartupError for a file that is not Gerbang's, or is of a newer version than this program.
+    `cipher` finds what the values of an older database are sealed with, if that is needed. Raises StartupError for a
+    file that is not Gerbang's, or is of a newer version than this program; what `cipher` raises; sqlite3.Error.
     """
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -113,7 +193,34 @@ def migrate(connection: sqlite3.Connection) -> None:
         raise StartupError(
             f"the database has schema {version}, this program knows up to {len(MIGRATIONS)}: it is too old for it"
         )
-    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(
-            f"BEGIN IMMEDIATE;{statements};PRAGMA application_id={APPLICATION_ID};PRAGMA user_version={number};COMMIT;"
-        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _step(connection, number, script, cipher)
+            connection.execute("COMMIT")
+        except BaseException:
+            # An error may have ended it, which is then not hidden by another.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _step(connection: Connection, number: int, script: str, cipher: Callable[[], AnyCipher]) -> None:
+    # What is read of the tables as they were, and written anew when they are as they shall be.
+    answers = earlier_answers(connection, cipher()) if number == _ANSWERS_ANEW else []
+    for statement in _statements(script):
+        connection.execute(statement)
+    for each in answers:
+        insert_answer(connection, cipher(), each)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the statements of a script, which sqlite3 itself would run outside of any transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -11,13 +11,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from gerbang_service.domain.errors import StartupError, StoreUnavailable
+from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
+from gerbang_service.store.following import changes_since
+from gerbang_service.store.port import Contents, Follower, Operation, Outcome
 from gerbang_service.store.sealing.cipher import AnyCipher
 from gerbang_service.store.sealing.keys import OperatorKey
-from gerbang_service.store.sqlite import reading
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, Connection
 from gerbang_service.store.sqlite.data_folder import DataFolder
-from gerbang_service.store.sqlite.transaction import Transaction
+from gerbang_service.store.sqlite.epoch import epoch_of
+from gerbang_service.store.sqlite.loading import contents, other_models, template_count
+from gerbang_service.store.sqlite.meta import model_of, revision_of
+from gerbang_service.store.sqlite.reading import SqliteReader
+from gerbang_service.store.sqlite.transaction import SqliteTransaction, leave_gone_lists
 from gerbang_service.store.sqlite.vault import seal_meta
 from gerbang_service.store.sqlite.wal import LogKept, WriteAheadLog
 
@@ -26,23 +31,31 @@ log = logging.getLogger(__name__)
 
 _CHECKPOINT_WAIT_S = 1.0
 _CHECKPOINT_RETRY_S = 0.01
+# So long others wait for their turn while members leave a deleted list, seconds.
+_LEAVE_FOR_S = 0.1
 # The same failure is said again so often, seconds.
 _SAID_EVERY_S = 60.0
 
 
-class Store:
-    """An open data folder. `write_group` belongs to one thread; everything else may be called from any."""
+class SqliteStore:
+    """An open data folder: a port.Store."""
 
-    def __init__(self, folder: Path, key: OperatorKey | None = None, *, supervised: bool = False) -> None:
+    def __init__(
+        self, folder: Path, key: OperatorKey | None = None, *, supervised: bool = False, followed: bool = False
+    ) -> None:
         """Open or create `folder`; raise StartupError when that can't be.
 
         `key`: what it is encrypted with, None for one in the clear; as what it is, it can't be opened as the other.
-        `supervised`: as one of several workers, whose supervisor has the folder.
+        `supervised`: as one of several workers, whose supervisor has the folder. `followed`: whether others follow what
+        is written here, as workers do each other.
         """
         self._folder = DataFolder(folder, key, supervised=supervised)
         self._writer = self._folder.connect()
         self._log = WriteAheadLog(self._writer, self.folder / DATABASE_FILE)
         self._readers = threading.local()
+        self._followed = followed or supervised
+        # Of which recogniser templates are told to who follows.
+        self._model = ""
         # Why the last write failed, and when that was said.
         self._said = "", 0.0
 
@@ -56,11 +69,16 @@ class Store:
         """What values are sealed with; other keys that protect this folder's data are derived from it."""
         return self._folder.cipher
 
+    @property
+    def epoch(self) -> str:
+        """A random id of the database's history."""
+        with self._snapshot() as connection:
+            return epoch_of(connection)
+
     def model(self) -> tuple[str, int] | None:
         """Return the (fingerprint, dimension) that the folder was made for, or None for a new one."""
-        with self.reading() as connection:
-            rows = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-        return (rows["model"], rows["dimension"]) if "model" in rows else None
+        with self._snapshot() as connection:
+            return model_of(connection)
 
     def bind_model(self, model: str, dimension: int, *, ignore_others: bool) -> None:
         """Record the recogniser that this folder's templates are of.
@@ -68,8 +86,8 @@ class Store:
         Raises StartupError when templates of another are stored, naming both, unless `ignore_others`: then those stay
         stored and are never compared.
         """
-        with self.reading() as connection:
-            others = reading.other_models(connection, model)
+        with self._snapshot() as connection:
+            others = other_models(connection, model)
         if others and not ignore_others:
             named = ", ".join(f"{count} of recogniser {name}" for name, count in others.items())
             raise StartupError(
@@ -79,43 +97,57 @@ class Store:
             )
         if others:
             log.warning("ignoring stored templates of other recognisers: %s", others)
+        self._model = model
         if self.model() == (model, dimension):
             return  # a disk that is full keeps nobody from starting to search
         try:
-            with self._folder.writing():
-                self._writer.execute("BEGIN IMMEDIATE")
+            with self._folder.writing(), self._changing():
                 for key, value in (("model", model), ("dimension", dimension)):
                     self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
                 seal_meta(self._writer)
-                self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             raise StartupError(f"{self.folder}: the recogniser can't be recorded: {error}") from error
 
-    def write_group(
+    def write(
         self,
-        operations: Sequence[Callable[[Transaction], T]],
+        operations: Sequence[Operation[T]],
         *,
-        before: Callable[[Connection], None] = lambda _: None,
+        follower: Follower | None = None,
         meanwhile: Callable[[], object] = lambda: None,
-    ) -> list[T | Exception]:
-        """Run operations in order in one transaction and commit it durably; return each one's result or exception.
+    ) -> list[Outcome[T] | Exception]:
+        """Run operations in order in one transaction, commit it durably, and return what became of each: see Store.
 
-        An operation that raises is rolled back alone. When the database itself fails, none is kept and every one of
-        them gets StoreUnavailable. `before` is called first, in the transaction: it sees all that others committed.
-        `meanwhile` is called now and then while other processes write. What these two raise passes through.
+        Others keep from writing for as long as that takes.
         """
         try:
             with self._folder.writing(meanwhile):
-                if self._log.distrusted:
-                    raise sqlite3.OperationalError("an fsync of the database file failed; start the server again")
-                results = self._commit(operations, before)
+                self._check_trusted()
+                with self._changing():
+                    self._bring_up(follower, self._writer)
+                    results = self._run(operations)
                 self._log.trim()
                 self._said = "", 0.0
                 return results
+        except (sqlite3.Error, DataDamaged) as error:
+            self._say(str(error))
+            return [StoreUnavailable(f"the change could not be written: {error}") for _ in operations]
+
+    def probe(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Write something small, durably. Raises StoreUnavailable."""
+        try:
+            with self._folder.writing(meanwhile):
+                self._check_trusted()
+                with self._changing():
+                    # The time, as SQLite does not write what is there already.
+                    self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('tried', ?)", (time.time_ns(),))
+                self._log.trim()
         except sqlite3.Error as error:
             self._say(str(error))
-            failure = StoreUnavailable(f"the change could not be written: {error}")
-            return [failure] * len(operations)
+            raise StoreUnavailable(f"nothing can be written: {error}") from error
+
+    def _check_trusted(self) -> None:
+        if self._log.distrusted:
+            raise sqlite3.OperationalError("an fsync of the database file failed; start the server again")
 
     def _say(self, why: str) -> None:
         # It is tried again and again: a disk must not be filled with how full it is.
@@ -124,48 +156,78 @@ class Store:
             self._said = why, now
             log.error("write failed, nothing of it is kept: %s", why)
 
-    def _commit(
-        self, operations: Sequence[Callable[[Transaction], T]], before: Callable[[Connection], None]
-    ) -> list[T | Exception]:
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Begin a transaction, and commit it at the end."""
         try:
             self._writer.execute("BEGIN IMMEDIATE")
-            before(self._writer)
-            results = self._run(operations)
+            yield
             self._writer.execute("COMMIT")
         except BaseException:
             # Whatever it was: a transaction left open would keep all others from writing.
             with suppress(sqlite3.Error):
                 self._writer.execute("ROLLBACK")
             raise
+
+    def _run(self, operations: Sequence[Operation[T]]) -> list[Outcome[T] | Exception]:
+        begun = revision_of(self._writer)
+        transaction = SqliteTransaction(self._writer, begun)
+        results = [self._undone_alone(operation, transaction) for operation in operations]
+        if transaction.revision() != begun:
+            self._writer.execute("UPDATE meta SET value = ? WHERE key = 'revision'", (transaction.revision(),))
+            seal_meta(self._writer)
         return results
 
-    def _run(self, operations: Sequence[Callable[[Transaction], T]]) -> list[T | Exception]:
-        transaction = Transaction(self._writer, reading.revision(self._writer))
-        results: list[T | Exception] = []
-        for operation in operations:
-            before = transaction.revision
-            self._writer.execute("SAVEPOINT operation")
+    def _undone_alone(self, operation: Operation[T], transaction: SqliteTransaction) -> Outcome[T] | Exception:
+        """Run an operation; what it raises, except errors of the database, undoes it alone, and is returned."""
+        before = transaction.revision()
+        self._writer.execute("SAVEPOINT operation")
+        result: Outcome[T] | Exception
+        try:
+            result = operation(transaction)
+            if self._followed and result.change is not None:
+                transaction.record(result.change)
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to its caller; the others of the group go on
+            self._writer.execute("ROLLBACK TO operation")
+            transaction.back_to(before)
+            result = error
+        self._writer.execute("RELEASE operation")
+        return result
+
+    def follow(self, follower: Follower) -> None:
+        """Tell a follower what others wrote since its revision. Raises FellBehind, StoreUnavailable."""
+        with self._snapshot() as connection:
             try:
-                results.append(operation(transaction))
-            except sqlite3.Error:
-                raise
-            except Exception as error:  # noqa: BLE001 - handed to its caller; the others of the group go on
-                self._writer.execute("ROLLBACK TO operation")
-                transaction.revision = before
-                results.append(error)
-            self._writer.execute("RELEASE operation")
-        self._writer.execute("UPDATE meta SET value = ? WHERE key = 'revision'", (transaction.revision,))
-        seal_meta(self._writer)
-        return results
+                self._bring_up(follower, connection)
+            except DataDamaged as error:
+                raise StoreUnavailable(f"what others wrote can't be read: {error}") from error
 
-    def erase_deleted(
+    def _bring_up(self, follower: Follower | None, connection: Connection) -> None:
+        """Bring a follower to the state that a transaction sees."""
+        if follower is not None:
+            changes, revision = changes_since(SqliteReader(connection), follower, self._model)
+            if revision != follower.revision:
+                follower.apply(changes, revision)
+
+    def erase(
         self, meanwhile: Callable[[], object] = lambda: None, hurried: Callable[[], bool] = lambda: False
     ) -> str | None:
-        """Move the write-ahead log into the database and empty it, so that deleted content is in neither.
+        """Erase what was deleted: see Store. Who was on a deleted list leaves it; the write-ahead log is emptied.
 
-        Waits for queries that still read the log, up to a second or until `hurried`, and calls `meanwhile` now and
-        then; what that raises passes through. Returns None, or why it could not be done.
+        The log is moved into the database first, so that deleted content is in neither.
         """
+        begun, left = time.monotonic(), True
+        try:
+            while left and (not hurried() or time.monotonic() - begun < _LEAVE_FOR_S):
+                left = self._leave_gone_lists(meanwhile)
+        except sqlite3.Error as error:
+            return str(error)
+        why = self._empty_log(meanwhile, hurried)
+        return why or ("those who were on a deleted watchlist still leave it" if left else None)
+
+    def _empty_log(self, meanwhile: Callable[[], object], hurried: Callable[[], bool]) -> str | None:
         deadline = time.monotonic() + _CHECKPOINT_WAIT_S
         while True:
             try:
@@ -177,37 +239,57 @@ class Store:
                 return None
             meanwhile()
             if hurried() or time.monotonic() > deadline:
-                return "queries kept reading it"
+                return "queries kept reading the write-ahead log"
             time.sleep(_CHECKPOINT_RETRY_S)
 
+    def _leave_gone_lists(self, meanwhile: Callable[[], object]) -> bool:
+        """Have some leave the lists that were deleted; tell whether more are left."""
+        if not self._writer.execute("SELECT 1 FROM gone_lists").fetchone():
+            return False
+        meanwhile()
+        with self._folder.writing(meanwhile), self._changing():
+            return leave_gone_lists(self._writer)
+
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Lend this thread's connection for queries of `reading`; sqlite3.Error becomes StoreUnavailable."""
+    def reading(self) -> Iterator[SqliteReader]:
+        """Lend queries that all see the same state, on this thread's connection; sqlite3.Error is StoreUnavailable."""
+        with self._snapshot() as connection:
+            yield SqliteReader(connection)
+
+    def template_count(self, model: str) -> int:
+        """Return how many templates of a recogniser are stored."""
+        with self._snapshot() as connection:
+            return template_count(connection, model)
+
+    @contextmanager
+    def contents(self, model: str) -> Iterator[Contents]:
+        """Lend all that is stored, with the templates of a recogniser."""
+        with self._snapshot() as connection:
+            yield contents(connection, model)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Connection]:
         try:
             connection: Connection | None = getattr(self._readers, "connection", None)
             if connection is None:
                 connection = self._folder.connect(readonly=True)
                 self._readers.connection = connection
-            yield connection
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"the database can't be read: {error}") from error
-
-    @contextmanager
-    def snapshot(self) -> Iterator[Connection]:
-        """Lend this thread's connection, as `reading` does, for queries that must all see the same state."""
-        with self.reading() as connection:
             connection.execute("BEGIN")
             try:
                 yield connection
             finally:
-                connection.execute("COMMIT")
+                # An error may have ended it, which is then not hidden by another.
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the database can't be read: {error}") from error
 
     def close(self) -> None:
         """Close the writer and give the folder back; readers' connections end with their threads.
 
         The write-ahead log is emptied, as nothing that is in it could be told from damage to it by who comes next.
         """
-        failure = self.erase_deleted(hurried=lambda: True)
+        failure = self.erase(hurried=lambda: True)
         if failure is not None:
             log.warning("the write-ahead log is left as it is: %s", failure)
         self._log.close()

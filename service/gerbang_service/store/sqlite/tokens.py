@@ -4,25 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass, field
 
-from gerbang_service.store.sealing.cipher import Damaged
+from gerbang_service.domain.errors import DataDamaged
+from gerbang_service.store.port import StoredToken
 
 _COLUMNS = "token_id, digest, name, role, watchlists, create_time_ns, expire_time_ns, revoke_time_ns"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredToken:
-    """A token as stored. `digest`: SHA-256 of it; times are ns since the epoch; `watchlists`: None for all."""
-
-    token_id: str
-    digest: bytes = field(repr=False)
-    name: str
-    role: str
-    watchlists: tuple[str, ...] | None
-    create_time_ns: int
-    expire_time_ns: int | None = None
-    revoke_time_ns: int | None = None
 
 
 def add(connection: sqlite3.Connection, token: StoredToken) -> None:
@@ -51,7 +37,7 @@ def all_tokens(connection: sqlite3.Connection) -> list[StoredToken]:
             for token_id, digest, name, role, lists, *times in rows
         ]
     except (ValueError, TypeError) as error:
-        raise Damaged("table tokens: a row is not what Gerbang writes") from error
+        raise DataDamaged("table tokens: a row is not what Gerbang writes") from error
 
 
 def revoke(connection: sqlite3.Connection, token_id: str, now_ns: int) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from gerbang_service.domain.errors import StartupError
-from gerbang_service.store.sealing.cipher import KEY_BYTES, NO_CIPHER, AnyCipher, Cipher, Damaged, place
+from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
+from gerbang_service.store.sealing.cipher import KEY_BYTES, NO_CIPHER, AnyCipher, Cipher, place
 from gerbang_service.store.sealing.keys import OperatorKey, find_key
-from gerbang_service.store.sqlite.connection import DATABASE_FILE, Connection, look
+from gerbang_service.store.sqlite.connection import DATABASE_FILE, Connection, connect, look, turn_to_write
 
 _NEW = (
     "make a key with 'gerbang key create gerbang.key' and say --key-file gerbang.key, or say --no-encryption to keep "
@@ -24,6 +25,8 @@ _FROM_CLEAR = (
 CLEAR_REMAINS = "clear_remains"
 # In table meta: what the audit log may hold that was written without the key.
 UNKEYED_AUDIT = "unkeyed_audit"
+# In table meta: see epoch.py. A database of an older program has none.
+EPOCH = "epoch"
 
 
 class WrongKey(StartupError):
@@ -78,7 +81,7 @@ def _unwrapped(connection: sqlite3.Connection, key: OperatorKey) -> bytes:
     wrapped, created = connection.execute("SELECT wrapped, create_time_ns FROM data_keys").fetchone()
     data_key = key.unwrap(wrapped, place("data_keys.wrapped", created))
     if data_key is None:
-        raise Damaged(f"the data key (table data_keys), wrapped with key {key.id}, is damaged or tampered with")
+        raise DataDamaged(f"the data key (table data_keys), wrapped with key {key.id}, is damaged or tampered with")
     return data_key
 
 
@@ -154,6 +157,23 @@ def unkeyed_audit(connection: sqlite3.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
+def kept_unkeyed_audit(folder: Path, cipher: AnyCipher, find: Callable[[], str]) -> str:
+    """Return what was kept by `keep_unkeyed_audit` of a folder, after keeping what `find` returns if nothing was.
+
+    Raises StoreUnavailable, OSError, and what `find` raises.
+    """
+    try:
+        with closing(connect(folder / DATABASE_FILE, cipher)) as connection:
+            kept = unkeyed_audit(connection)
+            if kept is None:
+                kept = find()
+                with turn_to_write(folder):
+                    keep_unkeyed_audit(connection, kept)
+            return kept
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"the database can't be used: {error}") from error
+
+
 def keep_unkeyed_audit(connection: Connection, heads: str) -> None:
     """Keep, sealed, where the logs end that were written before the folder was encrypted: a JSON object. Once.
 
@@ -178,7 +198,7 @@ def seal_meta(connection: Connection) -> None:
 
 
 def check_meta(connection: Connection) -> None:
-    """Raise Damaged when table meta is not as it was sealed."""
+    """Raise DataDamaged when table meta is not as it was sealed."""
     if connection.cipher.encrypts:
         row = connection.execute("SELECT value FROM meta WHERE key = 'seal'").fetchone()
         connection.cipher.open(row[0] if row and isinstance(row[0], bytes) else b"", _meta(connection))
@@ -191,6 +211,8 @@ def _meta(connection: sqlite3.Connection) -> bytes:
     if UNKEYED_AUDIT in rows:
         # Where a folder without it has its revision, a number, so that the one is never taken for the other.
         values.insert(0, rows[UNKEYED_AUDIT])
+    if EPOCH in rows:
+        values.append(rows[EPOCH])
     return place("meta.seal", *values)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,12 @@ from gerbang_service.access.authentication import Authentication, Context, every
 from gerbang_service.access.certificates import Material, ServerCertificates
 from gerbang_service.access.files import Refreshed
 from gerbang_service.access.identity import Identity
-from gerbang_service.access.policy import Policy, watched_policy
+from gerbang_service.access.policy import Policy, refreshed_policy
 from gerbang_service.access.tokens import TokenBook
 from gerbang_service.configuration.addresses import check_host, is_loopback, split_address
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.store.sqlite.store import Store
+from gerbang_service.store.port import TokenReader
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Ports:
                 settings.tls_certificate, settings.tls_key, settings.client_ca, self._note_certificates
             )
         if settings.policy is not None:
-            self._policy = watched_policy(settings.policy, self._note_policy)
+            self._policy = refreshed_policy(settings.policy, self._note_policy)
         if self._certificates is None and not is_loopback(settings.listen):
             log.warning(
                 "%s: NO ENCRYPTION and NO AUTHENTICATION. Whoever can reach this address may search, enrol and delete, "
@@ -62,12 +63,14 @@ class Ports:
                 settings.listen,
             )
 
-    def authentication(self, store: Store) -> Callable[[Context], Identity]:
-        """Return what tells the guard who calls; tokens are those of the store. For the event loop's thread."""
+    def authentication(
+        self, tokens: Callable[[], AbstractContextManager[TokenReader]]
+    ) -> Callable[[Context], Identity]:
+        """Return what tells the guard who calls; `tokens` lends them. For the event loop's thread."""
         if self._certificates is None:
             return everyone_is_local
         takes_tokens = self._settings.client_ca is None or bool(self._settings.token_listen)
-        return Authentication(self._policy, TokenBook(store.reading, self._note) if takes_tokens else None)
+        return Authentication(self._policy, TokenBook(tokens, self._note) if takes_tokens else None)
 
     def open(self, server: aio.Server, again: Opened | None = None) -> Opened:
         """Bind the ports of the settings, or those that were bound before; raise StartupError when one can't be."""

@@ -1,4 +1,4 @@
-"""Servers that are watched: in a process of their own, or in a thread of the test where it must reach inside."""
+"""Servers that tell metrics: in a process of their own, or in a thread of the test where it must reach inside."""
 
 from __future__ import annotations
 
@@ -58,20 +58,20 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 
 def addresses(log: str) -> list[str]:
-    """Return where servers said that they are watched."""
+    """Return where servers said that they tell metrics."""
     return _ADDRESS.findall(log)
 
 
-class WatchedServer(RunningServer):
-    """A server with metrics on a free port, `watched`."""
+class MeteredServer(RunningServer):
+    """A server with metrics on a free port, at `metrics`."""
 
     def __init__(self, data: Path, *options: str, wait_ready: bool = True, env: dict[str, str] | None = None) -> None:
         super().__init__(data, "--metrics-listen", "127.0.0.1:0", *options, wait_ready=wait_ready, env=env)
-        (self.watched,) = addresses(self.stderr)
+        (self.metrics,) = addresses(self.stderr)
 
     def scrape(self) -> Samples:
         """Return what it says of itself."""
-        return scrape(self.watched)
+        return scrape(self.metrics)
 
 
 class InnerServer:
@@ -93,7 +93,7 @@ class InnerServer:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run(settings)))
         self._thread.start()
         self.said("listening on")
-        (self.watched,) = addresses(self._log())
+        (self.metrics,) = addresses(self._log())
         (self.address,) = (
             line.removeprefix("listening on ") for line in self._said if line.startswith("listening on ")
         )

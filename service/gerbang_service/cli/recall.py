@@ -1,30 +1,20 @@
-"""`gerbang audit`: how far the server's answers can be trusted."""
+"""`gerbang recall`: whom each search plan misses."""
 
 from __future__ import annotations
 
 import click
 
 from gerbang import WatchlistClient
-from gerbang_service.cli.audit_log import head, show, verify
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import Session, asks_server
-from gerbang_service.cli.words import PLANS, plan_word
+from gerbang_service.cli.words import MEASURED_PLANS, plan_word
 
 
-@click.group(short_help="Who did what to whom, and how far the answers can be trusted.")
-def audit() -> None:
-    """Read and prove the log of who did what to whom, and check what the server answers."""
-
-
-for _command in (show, verify, head):
-    audit.add_command(_command)
-
-
-@audit.command()
+@click.command(short_help="Measure whom each search plan misses.")
 @click.option("--sample", default=100, show_default=True, help="Enrolled templates to make probes for.")
 @click.option("--similarity", "similarities", multiple=True, type=float, help="Of the probes to them; may be repeated.")
-@click.option("--plan", "plans", multiple=True, type=click.Choice(PLANS), help="To measure; may be repeated.")
+@click.option("--plan", "plans", multiple=True, type=click.Choice(MEASURED_PLANS), help="To measure; may be repeated.")
 @asks_server
 def recall(session: Session, sample: int, similarities: tuple[float, ...], plans: tuple[str, ...]) -> ExitCode:
     """Measure on the live gallery whom each search plan misses, and how long it takes.

@@ -1,0 +1,244 @@
+"""The questions that callers ask: a sample in, a decision out. They change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gerbang_service.asking.recall_check import RecallCheck
+from gerbang_service.asking.revisions import Revisions
+from gerbang_service.domain.decision import Candidate, as_float32, ranked
+from gerbang_service.domain.errors import NoFacePack
+from gerbang_service.domain.faces import DetectedFace, ExtractedFace
+from gerbang_service.domain.questions import (
+    Answer,
+    Asked,
+    Defaults,
+    Everybody,
+    Features,
+    Identification,
+    OnLists,
+    Plan,
+    Question,
+    Search1N,
+    Verification,
+    Verify1,
+)
+from gerbang_service.domain.samples import ImageSample, Sample
+from gerbang_service.faces.quality import PROBE, QualityLimits
+from gerbang_service.gallery.gallery import Gallery
+from gerbang_service.telemetry.meter import EXTRACT, SEARCH, UNMETERED, Meter
+from gerbang_service.threads.admission import Deadline
+from gerbang_service.threads.batcher import Batcher
+from gerbang_service.threads.pool import Pool
+
+if TYPE_CHECKING:
+    from gerbang_service.faces.port import FacePipeline
+
+_DUPLICATES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Where searches are made. `exact` has a lane of its own: one of them takes as long as a thousand others."""
+
+    searches: Batcher[Question, Asked]
+    exact: Batcher[Question, Asked]
+
+    def of(self, plan: Plan) -> Batcher[Question, Asked]:
+        """Return the lane for a plan."""
+        return self.exact if plan is Plan.EXACT else self.searches
+
+
+class Asking:
+    """Compares faces. Methods belong to the event loop; the work is done in threads."""
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        pipeline: FacePipeline | None,
+        revisions: Revisions,
+        defaults: Defaults,
+        *,
+        images: Pool,
+        lanes: Lanes,
+        recall_check: RecallCheck,
+        meter: Meter = UNMETERED,
+    ) -> None:
+        self._gallery = gallery
+        self._pipeline = pipeline
+        self._revisions = revisions
+        self._defaults = defaults
+        self._images = images
+        self._lanes = lanes
+        self._recall_check = recall_check
+        self._meter = meter
+
+    def lane(self) -> asyncio.Semaphore:
+        """Return the lane for one call's images; see Pool.lane."""
+        return self._images.lane()
+
+    # --- one face ---------------------------------------------------------------------------------------------------
+
+    async def features(
+        self, sample: Sample, limits: QualityLimits, deadline: Deadline, lane: asyncio.Semaphore | None = None
+    ) -> Features:
+        """Reduce a sample to a template; raises what FacePipeline.extract raises, and NoFacePack."""
+        if not isinstance(sample, ImageSample):
+            return Features(sample.vector, None)
+        extracted = await self._extract(sample, limits, deadline, lane)
+        return Features(extracted.vector, extracted.face)
+
+    async def extract(self, image: ImageSample, deadline: Deadline) -> ExtractedFace:
+        """Make a template of a traveller's image."""
+        return await self._extract(image, PROBE, deadline)
+
+    async def _extract(
+        self, image: ImageSample, limits: QualityLimits, deadline: Deadline, lane: asyncio.Semaphore | None = None
+    ) -> ExtractedFace:
+        if self._pipeline is None:
+            raise NoFacePack("this server has no face pack: send a template instead of an image")
+        work = partial(self._pipeline.extract, image.data, image.choice, limits, deadline.check)
+        with self._meter.stage(EXTRACT):
+            return await self._images.run(work, deadline, lane)
+
+    # --- 1:N --------------------------------------------------------------------------------------------------------
+
+    async def identify(
+        self, search: Search1N, deadline: Deadline, lane: asyncio.Semaphore | None = None
+    ) -> Identification:
+        """Search the watchlists for a probe. Raises what a question may be answered with."""
+        question, face = await self._question(search, deadline, lane)
+        with self._meter.stage(SEARCH):
+            (asked,) = await self._lanes.of(question.plan).run((question,), deadline)
+        return self._identification(question, asked, face)
+
+    async def identify_many(
+        self, searches: Sequence[Search1N], deadline: Deadline, lane: asyncio.Semaphore | None = None
+    ) -> list[Identification | Exception]:
+        """Search for many probes at once; each is answered, or failed, by itself."""
+        prepared = await self._questions(searches, deadline, lane)
+        found: list[Identification | Exception] = [each for each in prepared if isinstance(each, Exception)]
+        if len(found) == len(prepared):
+            return found
+        asked: dict[int, Asked] = {}
+        with self._meter.stage(SEARCH):
+            for batcher in (self._lanes.searches, self._lanes.exact):
+                theirs = {
+                    i: each[0]
+                    for i, each in enumerate(prepared)
+                    if not isinstance(each, Exception) and self._lanes.of(each[0].plan) is batcher
+                }
+                asked |= zip(theirs, await batcher.run(list(theirs.values()), deadline), strict=True)
+        return [
+            each if isinstance(each, Exception) else self._or_error(*each, asked[i]) for i, each in enumerate(prepared)
+        ]
+
+    async def _questions(
+        self, searches: Sequence[Search1N], deadline: Deadline, lane: asyncio.Semaphore | None
+    ) -> list[tuple[Question, DetectedFace | None] | Exception]:
+        async def one(search: Search1N) -> tuple[Question, DetectedFace | None] | Exception:
+            try:
+                return await self._question(search, deadline, lane)
+            except Exception as error:  # noqa: BLE001 - the item's own
+                return error
+
+        # A task a search only where one may have to wait: for its image, or for a revision.
+        if any(isinstance(each.probe, ImageSample) or each.min_revision for each in searches):
+            return list(await asyncio.gather(*map(one, searches)))
+        return [await one(each) for each in searches]
+
+    async def _question(
+        self, search: Search1N, deadline: Deadline, lane: asyncio.Semaphore | None
+    ) -> tuple[Question, DetectedFace | None]:
+        features = await self.features(search.probe, PROBE, deadline, lane)
+        await self._revisions.reached(search.min_revision, deadline)
+        among = OnLists(
+            self._defaults.identification_threshold,
+            search.watchlists,
+            search.direction,
+            search.threshold,
+            search.never_below_own,
+        )
+        plan = search.plan or self._defaults.plan
+        question = Question(features.vector, among, search.max_candidates, plan, answer_by=deadline.at)
+        return question, features.face
+
+    def _identification(self, question: Question, asked: Asked, face: DetectedFace | None) -> Identification:
+        if not isinstance(asked, Answer):
+            raise asked
+        self._recall_check.consider(question, asked)
+        return Identification(asked, face)
+
+    def _or_error(self, question: Question, face: DetectedFace | None, asked: Asked) -> Identification | Exception:
+        return self._identification(question, asked, face) if isinstance(asked, Answer) else asked
+
+    async def duplicates(
+        self,
+        vectors: Sequence[NDArray[np.float32]],
+        subject_id: str,
+        deadline: Deadline,
+        seen_by: frozenset[str] | None = None,
+    ) -> list[Candidate]:
+        """Return other subjects with this face, on a list or not, best first: a hint at double enrolment.
+
+        `seen_by`: the lists that the caller is bound to, None for all.
+        """
+        among = Everybody(self._defaults.identification_threshold, subject_id, seen_by)
+        # The sweep looks at everyone; what the graph would add is not worth its time in a bulk enrolment.
+        questions = [Question(vector, among, _DUPLICATES, Plan.SWEEP, answer_by=deadline.at) for vector in vectors]
+        with self._meter.stage(SEARCH):
+            answers = await self._lanes.searches.run(questions, deadline)
+        best: dict[str, Candidate] = {}
+        for asked in answers:
+            if not isinstance(asked, Answer):
+                raise asked
+            for each in asked.candidates:
+                known = best.get(each.subject_id)
+                if known is None or each.similarity > known.similarity:
+                    best[each.subject_id] = each
+        return ranked(best.values(), _DUPLICATES)
+
+    # --- 1:1 --------------------------------------------------------------------------------------------------------
+
+    async def verify(self, wanted: Verify1, deadline: Deadline) -> Verification:
+        """Compare a probe with an enrolled subject or with another sample.
+
+        Raises SubjectNotFound, also for a subject that the caller does not see, SubjectHasNoTemplate, and
+        RevisionNotReached.
+        """
+        if isinstance(wanted.reference, str):
+            features = await self.features(wanted.probe, PROBE, deadline)
+            await self._revisions.reached(wanted.min_revision, deadline)
+            # A dot product with each of a few templates: less work than handing it to a thread.
+            found = self._gallery.compare(features.vector, wanted.reference, wanted.seen_by)
+            return self._verification(
+                wanted, found.similarity, (features, None), template_id=found.template_id, revision=found.revision
+            )
+        features, other = await asyncio.gather(
+            self.features(wanted.probe, PROBE, deadline), self.features(wanted.reference, PROBE, deadline)
+        )
+        return self._verification(wanted, _cosine(features.vector, other.vector), (features, other))
+
+    def _verification(
+        self,
+        wanted: Verify1,
+        similarity: float,
+        features: tuple[Features, Features | None],
+        template_id: int | None = None,
+        revision: int | None = None,
+    ) -> Verification:
+        threshold = as_float32(self._defaults.verification_threshold if wanted.threshold is None else wanted.threshold)
+        probe, reference = (each.face if each else None for each in features)
+        return Verification(similarity >= threshold, similarity, threshold, template_id, probe, reference, revision)
+
+
+def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    product = float(one.astype(np.float64) @ other.astype(np.float64))
+    return as_float32(min(1.0, max(-1.0, product)))

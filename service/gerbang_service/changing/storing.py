@@ -1,0 +1,145 @@
+"""The change that enrols somebody: runs inside one transaction and says what it changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import TypeAlias
+
+from gerbang_service.access.identity import Identity
+from gerbang_service.changing import bounds
+from gerbang_service.changing.subjects import check_lists
+from gerbang_service.domain.changes import SubjectPut
+from gerbang_service.domain.errors import FieldInvalid, SubjectExists, SubjectNotFound
+from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
+from gerbang_service.store.port import AnsweredRequest, Operation, Outcome, Reader, Transaction
+
+MAX_TEMPLATES_PER_SUBJECT = 100
+
+
+class OnExisting(Enum):
+    """What Enroll does when the subject is already there."""
+
+    REJECT = "reject"
+    ADD = "add"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class NewEnrolment:
+    """A person to store. `samples`: for each sample, in order, its template, or the reason why it was rejected.
+
+    `request_id`: in canonical form, empty for none; `digest`: of the request's content, for recognising repeats.
+    """
+
+    subject: Subject
+    samples: Sequence[NewTemplate | str]
+    model: str
+    on_existing: OnExisting
+    request_id: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Who was stored, as they are now. `samples`: as in AnsweredRequest."""
+
+    subject: Subject
+    samples: tuple[int | str, ...]
+    revision: int
+
+
+StoredOrBefore: TypeAlias = Stored | AnsweredRequest
+"""What became of an enrolment: it was stored, or its request was answered before."""
+
+
+def earlier_answer(reader: Reader, request_id: str, same: Callable[[bytes], bool]) -> AnsweredRequest | None:
+    """Return the answer to a request that was answered before, or None for a new one.
+
+    `same` tells whether a digest is of the content that is asked for now. Raises FieldInvalid when the id was used for
+    other content, SubjectNotFound when the subject was deleted since.
+    """
+    earlier = reader.answered(request_id) if request_id else None
+    if earlier is None:
+        return None
+    if earlier.erased:
+        raise SubjectNotFound(
+            f"subject {earlier.subject_id}, enrolled by this request_id, was deleted since",
+            subject_id=earlier.subject_id,
+        )
+    if not same(earlier.digest):
+        raise FieldInvalid("request_id", "was used before for a different request")
+    return earlier
+
+
+def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
+    """Enrol a subject or add to one; answers the earlier answer when the request was answered before."""
+
+    def operation(transaction: Transaction) -> Outcome[StoredOrBefore]:
+        earlier = earlier_answer(transaction, new.request_id, partial(hmac.compare_digest, new.digest))
+        if earlier is not None:
+            return Outcome(earlier)
+        bounds.check_enrolment(caller, transaction, new.subject.subject_id)
+        now = time.time_ns()
+        wanted = new.subject
+        if not wanted.subject_id:
+            wanted = dataclasses.replace(wanted, subject_id=str(uuid.uuid4()))
+        existing = transaction.subject(wanted.subject_id)
+        subject = _merged(existing, wanted, new.on_existing, now)
+        check_lists(transaction, subject.watchlists)
+        bounds.check_left(caller, subject)
+        replaces = existing is not None and new.on_existing is OnExisting.REPLACE
+        if replaces:
+            transaction.delete_templates(subject.subject_id)
+        kept = () if existing is None or replaces else existing.templates
+        transaction.put_subject(subject)
+        templates = [each for each in new.samples if isinstance(each, NewTemplate)]
+        ids = transaction.add_templates(subject.subject_id, templates, new.model, now)
+        added = dict(zip(ids, templates, strict=True))
+        infos = (TemplateInfo(each, new.model, now, template.quality) for each, template in added.items())
+        subject = dataclasses.replace(subject, templates=(*kept, *infos))
+        if len(subject.templates) > MAX_TEMPLATES_PER_SUBJECT:
+            raise FieldInvalid("samples", f"a subject has at most {MAX_TEMPLATES_PER_SUBJECT} templates")
+        left = iter(ids)
+        samples = tuple(each if isinstance(each, str) else next(left) for each in new.samples)
+        stored = Stored(subject, samples, transaction.next_revision())
+        _keep(transaction, new, stored, now)
+        vectors = {each: template.vector for each, template in added.items()}
+        return Outcome(stored, SubjectPut(stored.revision, subject, vectors), erases=replaces)
+
+    return operation
+
+
+def _keep(transaction: Transaction, new: NewEnrolment, stored: Stored, now: int) -> None:
+    if new.request_id:
+        transaction.keep_answer(
+            AnsweredRequest(new.request_id, new.digest, stored.subject.subject_id, stored.samples, stored.revision, now)
+        )
+
+
+def _merged(existing: Subject | None, wanted: Subject, on_existing: OnExisting, now: int) -> Subject:
+    if existing is None:
+        return dataclasses.replace(wanted, create_time_ns=now, update_time_ns=now)
+    if on_existing is OnExisting.REJECT:
+        raise SubjectExists(f"subject {wanted.subject_id} is already enrolled", subject_id=wanted.subject_id)
+    if on_existing is OnExisting.REPLACE:
+        return dataclasses.replace(wanted, create_time_ns=existing.create_time_ns, update_time_ns=now)
+    # Absent is one thing and the first moment of 1970, or any other value that counts as false, another.
+    differs = {
+        "watchlists": wanted.watchlists not in ((), existing.watchlists),
+        "valid_from": wanted.valid_from_ns is not None and wanted.valid_from_ns != existing.valid_from_ns,
+        "expire_time": wanted.expire_time_ns is not None and wanted.expire_time_ns != existing.expire_time_ns,
+        "labels": len(wanted.labels) > 0 and wanted.labels != existing.labels,
+    }
+    for field, different in differs.items():
+        if different:
+            raise FieldInvalid(
+                f"subject.{field}", "with on_existing ADD must be empty or as stored; change it with UpdateSubject"
+            )
+    return dataclasses.replace(existing, update_time_ns=now)

@@ -1,0 +1,50 @@
+"""Plan `exact`: a probe is compared with every row, block by block."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gerbang_service.domain.decision import Candidate
+from gerbang_service.domain.questions import Question
+from gerbang_service.gallery.judge import ROUNDING, View, candidates
+from gerbang_service.gallery.scopes import Scope
+
+# Rows that are multiplied at a time: a hundredth of a second for a batch, after which deadlines are looked at.
+_BLOCK: Final = 8192
+
+
+def compare_all(view: View, scope: Scope, questions: Sequence[Question]) -> list[list[Candidate] | None]:
+    """Return each question's candidates among all rows; None for one whose caller has stopped waiting meanwhile.
+
+    All questions are of this scope. Costs a pass over all vectors, however many questions share it.
+    """
+    probes = np.stack([each.probe for each in questions], axis=1)
+    live = np.ones(len(questions), np.bool_)
+    near: list[tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.float32]]] = []
+    for start in range(0, view.state.rows, _BLOCK):
+        now = time.monotonic()
+        live &= [each.answer_by > now for each in questions]
+        if not live.any():
+            return [None] * len(questions)
+        block = slice(start, min(start + _BLOCK, view.state.rows))
+        scores = view.table.vectors[block] @ probes
+        reached = (scores >= scope.lowest - ROUNDING) & live
+        if not reached.any():
+            continue
+        reached &= scores >= (view.counting(scope, block) - ROUNDING)[:, np.newaxis]
+        rows, asked = np.nonzero(reached)
+        near.append((rows + start, asked, scores[rows, asked]))
+    if not near:
+        return [[] if each else None for each in live]
+    rows, asked, scores = (np.concatenate(each) for each in zip(*near, strict=True))
+    found: list[list[Candidate] | None] = []
+    for i, question in enumerate(questions):
+        own = asked == i
+        judged = candidates(view, scope, question.probe, rows[own], scores[own], question.limit) if live[i] else None
+        found.append(judged)
+    return found

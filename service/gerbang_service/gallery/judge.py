@@ -1,0 +1,121 @@
+"""The judge: scores exactly what was proposed, and decides who of it is a candidate.
+
+A generator may be fast and wrong; the judge is exact, so what is reported is always the true cosine. Whatever the plan,
+a row counts only if it is visible at the state's revision, in force, and of a subject on a list that is searched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from gerbang_service.domain.decision import Candidate, Comparison, ranked
+from gerbang_service.gallery.scopes import Scope, Scopes
+from gerbang_service.gallery.table import Table
+
+ROUNDING: Final = 1e-5
+"""float32 sums of products differ in the last bits with the order of summation; this is more than they can."""
+# Rows that are scored at a time.
+_CHUNK: Final = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """What can be found, at one revision: `rows` of the table at most, of which `size` are visible, on these lists."""
+
+    revision: int
+    rows: int
+    size: int
+    scopes: Scopes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """The table as one search sees it."""
+
+    table: Table
+    state: State
+    moment_ns: int
+
+    def counting(self, scope: Scope, rows: NDArray[np.int64] | slice) -> NDArray[np.float32]:
+        """Return for each of the rows the similarity from which on it counts, infinity for never; float32."""
+        table = self.table
+        # Clipped: a row that came after this state may be of a combination that it does not know.
+        floors: NDArray[np.float32] = scope.floors.take(table.combination[rows], mode="clip")
+        counts = table.visible(rows, self.state.revision)
+        if scope.in_force:
+            counts &= table.in_force(rows, self.moment_ns)
+        floors[~counts] = np.inf
+        return floors
+
+
+def cosines(table: Table, probes: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the cosine of each probe and its rows, to float32's rounding; -infinity for row -1.
+
+    `probes`: float32 (n, dimension), `rows`: int64 (n, m), both contiguous; returns float32 (n, m).
+    """
+    scores = np.empty(rows.shape, np.float32)
+    # Scores the given rows in place: no copy of their vectors is made.
+    faiss.fvec_inner_products_by_idx(
+        faiss.swig_ptr(scores),
+        faiss.swig_ptr(probes),
+        faiss.swig_ptr(table.vectors),
+        faiss.swig_ptr(rows),
+        table.dimension,
+        *rows.shape,
+    )
+    return scores
+
+
+def exact(table: Table, probe: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the exact cosines of a probe and rows; float32 (len(rows),).
+
+    The sum is made in float64 and rounded to float32, so that it does not depend on the plan, the batch, or where the
+    row lies.
+    """
+    products = np.einsum("ij,j->i", table.vectors[rows].astype(np.float64), probe.astype(np.float64))
+    scores: NDArray[np.float32] = np.clip(products, -1.0, 1.0).astype(np.float32)
+    return scores
+
+
+def candidates(
+    view: View, scope: Scope, probe: NDArray[np.float32], rows: NDArray[np.int64], near: NDArray[np.float32], limit: int
+) -> list[Candidate]:
+    """Return the best candidates among rows, at most `limit`, each subject once. `near`: their cosines, rounded."""
+    if len(rows) > 1:
+        order = np.argsort(-near, kind="stable")
+        rows, near = rows[order], near[order]
+    best: dict[str, Comparison] = {}
+    last = -np.inf
+    for start in range(0, len(rows), _CHUNK):
+        # What follows is less similar; as much so that rounding can't have changed places with who is last.
+        if near[start] < last - 2 * ROUNDING:
+            break
+        _compare(view, scope, probe, rows[start : start + _CHUNK], best)
+        if len(best) >= limit:
+            last = sorted(each.similarity for each in best.values())[-limit]
+    decided = (scope.decide(each) for each in best.values())
+    return ranked((each for each in decided if each is not None), limit)
+
+
+def _compare(
+    view: View, scope: Scope, probe: NDArray[np.float32], rows: NDArray[np.int64], best: dict[str, Comparison]
+) -> None:
+    """Put into `best` whoever of the rows reaches its floor, each subject with its most similar template."""
+    table = view.table
+    scores = exact(table, probe, rows)
+    reached = scores >= view.counting(scope, rows)
+    for row, similarity in zip(rows[reached].tolist(), scores[reached].tolist(), strict=True):
+        owner, template_id = table.owners[row], int(table.template_ids[row])
+        # None: it was taken away meanwhile, and the search will be made again.
+        if owner is None or owner.subject_id == scope.besides:
+            continue
+        known = best.get(owner.subject_id)
+        if known is None or (similarity, -template_id) > (known.similarity, -known.template_id):
+            best[owner.subject_id] = Comparison(
+                owner.subject_id, similarity, template_id, owner.combination.names, owner.labels
+            )

@@ -1,0 +1,48 @@
+"""Columns that grow without being copied.
+
+A column reserves address space for far more rows than there are; the system gives it memory page by page as rows are
+filled. So a large gallery never stands still while gigabytes are copied, and never needs twice its memory.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import sys
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+MOST_ROWS = 2**27
+"""Rows that are reserved for: 134 million, 256 GiB of addresses for templates of 512 dimensions."""
+# Linux's MAP_NORESERVE, which Python 3.11 has no name for: addresses that no memory is promised for.
+_NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
+
+
+def reserved(dtype: type[Scalar], least: int, width: tuple[int, ...] = ()) -> NDArray[Scalar]:
+    """Return a column of zeros, (rows, *width), with as many rows as can be reserved for, at least `least`.
+
+    Where addresses are limited (`ulimit -v`, strict overcommit) there are fewer; a table that outgrows them is copied.
+    Raises MemoryError when not even `least` rows fit.
+    """
+    row = np.dtype(dtype).itemsize * math.prod(width)
+    rows = max(MOST_ROWS, least)
+    while True:
+        try:
+            block = mmap.mmap(-1, rows * row, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
+        except (OSError, ValueError, OverflowError) as error:
+            if rows <= least:
+                raise MemoryError(f"{rows * row} bytes of addresses can't be had") from error
+            rows = max(least, rows // 2)
+        else:
+            return np.frombuffer(block, dtype).reshape(rows, *width)
+
+
+def regrown(column: NDArray[Any], filled: int, least: int) -> NDArray[Any]:
+    """Return a longer column with the first `filled` rows of this one: a copy, for where too few were reserved."""
+    longer = reserved(column.dtype.type, least, column.shape[1:])
+    longer[:filled] = column[:filled]
+    return longer

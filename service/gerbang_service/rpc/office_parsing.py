@@ -1,0 +1,89 @@
+"""Requests of WatchlistService -> the domain's types; every field is checked here, and nowhere else."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from google.protobuf import field_mask_pb2
+
+from gerbang.v1 import subject_pb2, watchlist_pb2
+from gerbang.v1 import watchlist_service_pb2 as pb
+from gerbang_service.asking.recall import RecallQuestion
+from gerbang_service.domain.errors import FieldInvalid
+from gerbang_service.domain.identifiers import check_id, check_labels, check_threshold, check_title
+from gerbang_service.domain.questions import Plan
+from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.rpc.enums import ACTIONS, DIRECTIONS, PLANS, word
+from gerbang_service.rpc.fields import masked, subject, subject_time
+
+MAX_PAGE = 1000
+_DEFAULT_PAGE = 100
+_MAX_RECALL_SAMPLE = 10_000
+_DEFAULT_RECALL_SAMPLE = 100
+_MAX_RECALL_SIMILARITIES = 16
+_DEFAULT_RECALL_SIMILARITIES = (0.3, 0.4, 0.5, 0.6)
+
+
+def subject_changes(message: subject_pb2.Subject, mask: field_mask_pb2.FieldMask) -> dict[str, Any]:
+    """Return the fields of a Subject that an update changes, with their new values."""
+    # The validity as a whole is checked against what is stored, by the operation.
+    bare = subject_pb2.Subject(subject_id=message.subject_id, watchlists=message.watchlists, labels=message.labels)
+    parsed = subject(bare)
+    values = {
+        "watchlists": ("watchlists", lambda: parsed.watchlists),
+        "valid_from": ("valid_from_ns", lambda: subject_time(message, "valid_from")),
+        "expire_time": ("expire_time_ns", lambda: subject_time(message, "expire_time")),
+        "labels": ("labels", lambda: parsed.labels),
+    }
+    return masked(mask, values)
+
+
+def watchlist(message: watchlist_pb2.Watchlist) -> Watchlist:
+    """Read a Watchlist; output-only fields are ignored."""
+    return Watchlist(
+        watchlist_id=check_id("watchlist.watchlist_id", message.watchlist_id),
+        title=check_title("watchlist.title", message.title),
+        direction=word("watchlist.direction", message.direction, DIRECTIONS),
+        action=word("watchlist.action", message.action, ACTIONS),
+        threshold=check_threshold("watchlist.threshold", message.threshold) if message.HasField("threshold") else None,
+        labels=check_labels("watchlist.labels", message.labels),
+    )
+
+
+def watchlist_changes(message: watchlist_pb2.Watchlist, mask: field_mask_pb2.FieldMask) -> dict[str, Any]:
+    """Return the fields of a Watchlist that an update changes, with their new values."""
+    parsed = watchlist(message)
+    names = ("title", "direction", "action", "threshold", "labels")
+    return masked(mask, {name: (name, partial(getattr, parsed, name)) for name in names})
+
+
+def recall(request: pb.MeasureRecallRequest) -> RecallQuestion:
+    """Read a MeasureRecallRequest."""
+    if not 0 <= request.sample <= _MAX_RECALL_SAMPLE:
+        raise FieldInvalid("sample", f"must be 0 to {_MAX_RECALL_SAMPLE}", value=request.sample)
+    if len(request.similarities) > _MAX_RECALL_SIMILARITIES or not all(0 < each < 1 for each in request.similarities):
+        raise FieldInvalid("similarities", f"at most {_MAX_RECALL_SIMILARITIES}, each above 0 and below 1")
+    # First its length: each costs a measurement of the whole gallery.
+    if len(request.plans) > len(Plan) or len(set(request.plans)) < len(request.plans):
+        raise FieldInvalid("plans", "must name each plan once at most", count=len(request.plans))
+    plans = [word("plans", each, PLANS) for each in request.plans]
+    return RecallQuestion(
+        request.sample or _DEFAULT_RECALL_SAMPLE,
+        tuple(request.similarities) or _DEFAULT_RECALL_SIMILARITIES,
+        plans or list(Plan),
+    )
+
+
+def page_size(value: int) -> int:
+    """Return how many subjects a page has."""
+    if not 0 <= value <= MAX_PAGE:
+        raise FieldInvalid("page_size", f"must be 0 to {MAX_PAGE}", value=value)
+    return value or _DEFAULT_PAGE
+
+
+def template_id(value: str) -> int:
+    """Read a template's id; one that no server ever gave out is FieldInvalid."""
+    if not (value.isascii() and value.isdigit() and len(value) <= 18):
+        raise FieldInvalid("template_id", "is not an id of this server's")
+    return int(value)

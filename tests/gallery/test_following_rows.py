@@ -1,0 +1,163 @@
+"""What is derived from the table row by row equals what is made anew: selections, validity, backlogs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from office import Office, unit
+
+from gerbang_service.domain.changes import WatchlistPut
+from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.gallery import selection, validity
+from gerbang_service.gallery.candidates.backlog import Backlog
+from gerbang_service.gallery.combinations import Combination
+from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
+from gerbang_service.gallery.validity import Validity
+
+LISTS = ("a", "b", "c")
+KEYS = [frozenset({"a"}), frozenset({"b"}), frozenset({"a", "c"}), frozenset(LISTS), None]
+
+
+@pytest.mark.parametrize("few", [2, 10_000])
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_selection_that_is_kept_up_to_date_is_as_one_made_anew(few: int, data: st.DataObject) -> None:
+    """Whatever people and the clock do, as a list of rows and as a bitmap, a kept selection is what is selected now."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(selection, "_FEW", few)
+        now = [100]
+        office = Office(*map(Watchlist, LISTS), clock=lambda: now[0], start=False)
+        vector = unit(np.random.default_rng(1), 1)
+        selections = office.gallery._contents.selections
+        for number in range(data.draw(st.integers(3, 25))):
+            office.gallery._now()
+            for names in KEYS:
+                selections.of(names, in_force=True)
+            people = sorted(office.records)
+            action = data.draw(st.sampled_from(["enrol", "move", "delete", "time", "list"]))
+            if action == "enrol" or not people:
+                lists = data.draw(st.sets(st.sampled_from(LISTS)))
+                begin, end = data.draw(st.sampled_from([(None, None), (90, 120), (110, 130), (None, 105)]))
+                known = office.gallery.watchlist_ids
+                office.enrol(f"s{number}", vector, *(lists & set(known)), from_ns=begin, until_ns=end)
+            elif action == "move":
+                lists = data.draw(st.sets(st.sampled_from(LISTS))) & set(office.gallery.watchlist_ids)
+                office.change(data.draw(st.sampled_from(people)), watchlists=tuple(sorted(lists)))
+            elif action == "delete":
+                office.delete(data.draw(st.sampled_from(people)))
+            elif action == "time":
+                now[0] = data.draw(st.integers(80, 140))
+            elif "c" in office.gallery.watchlist_ids:
+                office.drop_list("c")
+            else:
+                office.apply(WatchlistPut(office.next(), Watchlist("c")))
+        office.gallery._now()
+        for key in KEYS:
+            kept = selections.of(key, in_force=True)
+            anew = selections._made(key, True)
+            assert _rows(kept) == _rows(anew) == _expected(office, key, now[0])
+            assert kept.count == anew.count == len(_rows(anew))
+
+
+def _rows(selected: selection.Selection) -> list[int]:
+    if selected.rows is not None:
+        return list(map(int, selected.rows))
+    assert selected.bits is not None
+    return list(map(int, np.flatnonzero(np.unpackbits(selected.bits, bitorder="little"))))
+
+
+def _expected(office: Office, key: frozenset[str] | None, now: int) -> list[int]:
+    owners = office.gallery._contents._owners
+    rows: list[int] = []
+    for name, (subject, _) in office.records.items():
+        counts = key is None or not key.isdisjoint(subject.watchlists)
+        begins = subject.valid_from_ns is None or subject.valid_from_ns <= now
+        ends = subject.expire_time_ns is not None and subject.expire_time_ns <= now
+        if counts and begins and not ends:
+            rows += owners[name].rows
+    return sorted(rows)
+
+
+times = st.sampled_from([int(ALWAYS), int(NEVER), *range(10, 100, 10)])
+
+
+@given(
+    rows=st.lists(st.tuples(times, times), max_size=30),
+    moments=st.lists(st.integers(0, 110), min_size=1, max_size=12),
+    recent=st.sampled_from([4, 1000]),
+)
+@settings(max_examples=200, deadline=None)
+def test_moving_in_time_names_whose_validity_changed(
+    rows: list[tuple[int, int]], moments: list[int], recent: int
+) -> None:
+    """On and back: whose validity changed between two moments is named, and in the interval told nobody's does."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(validity, "_RECENT", recent)
+        table = Table(1)
+        edges = Validity(table, 50)
+        nobody = Combination(0, ())
+        for number, (begin, end) in enumerate(rows):
+            owner = Owner(f"s{number}", nobody, NO_LABELS, begin, end, ())
+            edges.note(table.add([owner], np.array([number]), np.ones((1, 1), np.float32), 1))
+        everybody = slice(0, table.rows)
+        for moment in moments:
+            before = table.in_force(everybody, edges.moment_ns)
+            passed = edges.move_to(moment)
+            changed = np.flatnonzero(table.in_force(everybody, moment) != before)
+            assert set(changed.tolist()) <= set(passed.tolist())
+            assert edges.from_ns <= moment < edges.until_ns
+            for same in (edges.from_ns, edges.until_ns - 1):
+                if ALWAYS < same < NEVER - 1:
+                    now = table.in_force(everybody, moment)
+                    assert np.array_equal(now, table.in_force(everybody, same))
+
+
+class BacklogMachine(RuleBasedStateMachine):
+    """Rows are put, dropped, taken and held; a set says which are in there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backlog = Backlog()
+        self.inside: set[int] = set()
+        self.taken: list[int] | None = None
+
+    @rule(rows=st.sets(st.integers(0, 20), min_size=1))
+    def put(self, rows: set[int]) -> None:
+        new = rows - self.inside
+        if new:
+            self.backlog.put(np.array(sorted(new)))
+            self.inside |= new
+
+    @rule(row=st.integers(0, 25))
+    def drop(self, row: int) -> None:
+        assert self.backlog.drop(row) == (row in self.inside)
+        self.inside.discard(row)
+        if self.taken is not None:
+            self.taken = [-1 if each == row else each for each in self.taken]
+
+    @precondition(lambda self: self.taken is None)
+    @rule(most=st.integers(1, 5))
+    def take(self, most: int) -> None:
+        self.taken = self.backlog.take(most).tolist()
+        assert len(self.taken) == min(most, len(self.inside))
+        assert set(self.taken) <= self.inside
+
+    @precondition(lambda self: self.taken is not None)
+    @rule()
+    def hold(self) -> None:
+        held = self.backlog.taken_in().tolist()
+        assert held == self.taken
+        self.inside -= set(held)
+        self.taken = None
+
+    @invariant()
+    def knows_who_is_inside(self) -> None:
+        assert self.backlog.count == len(self.inside)
+        assert set(self.backlog.rows().tolist()) == self.inside
+
+
+TestBacklog = BacklogMachine.TestCase
+TestBacklog.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

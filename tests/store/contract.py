@@ -1,0 +1,390 @@
+"""What every store keeps to, whatever it is made of: tests that each implementation passes by a subclass."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
+from gerbang_service.domain.errors import FieldInvalid, StoreUnavailable, SubjectNotFound, WatchlistNotFound
+from gerbang_service.domain.subjects import NewTemplate, Subject
+from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.store.port import AnsweredRequest, FellBehind, Operation, Outcome, Store, Transaction
+
+MODEL = "m"
+# More members than leave a deleted list in one step.
+MANY = 4500
+
+
+def vector(seed: int) -> np.ndarray:
+    made = np.random.default_rng(seed).standard_normal(8)
+    return (made / np.linalg.norm(made)).astype(np.float32)
+
+
+def put_list(name: str) -> Operation[None]:
+    def operation(transaction: Transaction) -> Outcome[None]:
+        watchlist = Watchlist(name)
+        transaction.put_watchlist(watchlist)
+        return Outcome(None, WatchlistPut(transaction.next_revision(), watchlist))
+
+    return operation
+
+
+def drop_list(name: str) -> Operation[None]:
+    def operation(transaction: Transaction) -> Outcome[None]:
+        transaction.delete_watchlist(name)
+        return Outcome(None, WatchlistGone(transaction.next_revision(), name), erases=True)
+
+    return operation
+
+
+def put(name: str, *lists: str, seeds: Sequence[int] = (), model: str = MODEL) -> Operation[list[int]]:
+    """Put a subject on these lists, with a template more for each seed; answers their ids."""
+
+    def operation(transaction: Transaction) -> Outcome[list[int]]:
+        transaction.put_subject(Subject(name, lists, labels={"of": name}, create_time_ns=1, update_time_ns=2))
+        new = [NewTemplate(vector(each), None) for each in seeds]
+        ids = transaction.add_templates(name, new, model, 3)
+        subject = transaction.subject(name)
+        assert subject is not None
+        added = {each: template.vector for each, template in zip(ids, new, strict=True)}
+        return Outcome(ids, SubjectPut(transaction.next_revision(), subject, added))
+
+    return operation
+
+
+def drop(name: str) -> Operation[None]:
+    def operation(transaction: Transaction) -> Outcome[None]:
+        transaction.delete_subject(name)
+        return Outcome(None, SubjectGone(transaction.next_revision(), name), erases=True)
+
+    return operation
+
+
+def answer(request_id: str, subject_id: str, created: int = 0) -> Operation[None]:
+    def operation(transaction: Transaction) -> Outcome[None]:
+        kept = AnsweredRequest(request_id, b"digest", subject_id, (1, "NO_FACE"), 7, created)
+        transaction.keep_answer(kept)
+        return Outcome(None)
+
+    return operation
+
+
+def forget(before_ns: int, most: int) -> Operation[int]:
+    return lambda transaction: Outcome(transaction.forget_answers(before_ns, most))
+
+
+def fail(transaction: Transaction) -> Outcome[None]:
+    transaction.put_watchlist(Watchlist("never"))
+    transaction.next_revision()
+    raise FieldInvalid("field", "is wrong")
+
+
+def wrote(store: Store, *operations: Operation[Any]) -> list[Any]:
+    """Write in one group, and return the answers."""
+    results = store.write(operations)
+    for each in results:
+        assert isinstance(each, Outcome), each
+    return [each.answer for each in results if isinstance(each, Outcome)]
+
+
+def ids(subjects: Sequence[Subject]) -> list[str]:
+    return [each.subject_id for each in subjects]
+
+
+class Mirror:
+    """A follower that holds what it was told, as plain records."""
+
+    def __init__(self, store: Store) -> None:
+        with store.contents(MODEL) as contents:
+            self.revision = contents.revision
+            self.lists = {each.watchlist_id: each for each in contents.watchlists}
+            self.subjects = {each.subject_key: each for each in contents.subjects}
+            vectors = {each: value for batch in contents.templates for each, _, value in batch}
+        self.on = {each.subject_id: each.watchlists for each in self.subjects.values()}
+        self.templates = {
+            each.subject_id: {key: vectors[key] for key in each.template_ids} for each in self.subjects.values()
+        }
+
+    @property
+    def watchlist_ids(self) -> Collection[str]:
+        return self.lists
+
+    def template_ids(self, subject_id: str) -> Sequence[int] | None:
+        known = self.templates.get(subject_id)
+        return None if known is None else list(known)
+
+    def apply(self, changes: Sequence[Change], revision: int) -> None:
+        for change in changes:
+            match change:
+                case WatchlistPut():
+                    self.lists[change.watchlist.watchlist_id] = change.watchlist
+                case WatchlistGone():
+                    del self.lists[change.watchlist_id]
+                    self.on = {who: tuple(n for n in on if n != change.watchlist_id) for who, on in self.on.items()}
+                case SubjectPut():
+                    name, kept = change.subject.subject_id, {each.template_id for each in change.subject.templates}
+                    known = self.templates.get(name, {}) | {k: v.tobytes() for k, v in change.added.items()}
+                    self.templates[name] = {key: known[key] for key in known if key in kept}
+                    self.on[name] = change.subject.watchlists
+                case SubjectGone():
+                    del self.on[change.subject_id], self.templates[change.subject_id]
+        self.revision = revision
+
+    def held(self) -> object:
+        return self.revision, set(self.lists), self.on, self.templates
+
+
+class StoreContract(abc.ABC):
+    """The tests; a subclass opens a store that is new and that others may follow."""
+
+    @abc.abstractmethod
+    def opened(self, folder: Path) -> Store:
+        """Open a new store, with MODEL as its recogniser."""
+
+    @abc.abstractmethod
+    def break_disk(self, store: Store) -> None:
+        """Have nothing written from now on."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        store = self.opened(tmp_path / "data")
+        yield store
+        store.close()
+
+    def test_a_group_is_there_wholly(self, store: Store) -> None:
+        """Operations of a group see what those before them did, and all of it is there when `write` returns."""
+        wrote(store, put_list("v"), put("a", "v", seeds=[1, 2]))
+        with store.reading() as reader:
+            assert reader.revision() == 2
+            subject = reader.subject("a")
+        assert subject is not None
+        assert (subject.watchlists, subject.labels, subject.update_time_ns) == (("v",), {"of": "a"}, 2)
+        assert [each.template_id for each in subject.templates] == [1, 2]
+
+    def test_what_raises_is_undone_alone(self, store: Store) -> None:
+        """An operation that fails leaves nothing and takes no revision; the others of its group are kept."""
+        first, failed, last = store.write([put_list("v"), fail, put_list("w")])
+        assert isinstance(failed, FieldInvalid)
+        assert isinstance(first, Outcome)
+        assert isinstance(last, Outcome)
+        assert last.change is not None
+        assert last.change.revision == 2
+        with store.reading() as reader:
+            assert reader.revision() == 2
+            assert [each.watchlist_id for each in reader.watchlists()] == ["v", "w"]
+
+    def test_each_of_a_group_that_failed_has_its_own_error(self, store: Store) -> None:
+        """When the store fails nothing of a group is kept, and no two callers share an exception."""
+        self.break_disk(store)
+        results = store.write([put_list("v"), put_list("w")])
+        assert all(isinstance(each, StoreUnavailable) for each in results)
+        assert results[0] is not results[1]
+        with pytest.raises(StoreUnavailable):
+            store.probe()
+        with store.reading() as reader:
+            assert reader.revision() == 0
+            assert not reader.watchlists()
+
+    def test_a_probe_is_no_change(self, store: Store) -> None:
+        """Finding out whether the disk takes changes counts no revision."""
+        store.probe()
+        with store.reading() as reader:
+            assert reader.revision() == 0
+
+    def test_template_ids_are_never_given_twice(self, store: Store) -> None:
+        """Not even when the template, or its subject, was deleted."""
+        given = wrote(store, put("a", seeds=[1, 2]))[0]
+        wrote(store, drop("a"), put("b", seeds=[3]))
+        with store.reading() as reader:
+            subject = reader.subject("b")
+        assert subject is not None
+        assert subject.templates[0].template_id > max(given)
+
+    def test_one_template_is_deleted_or_all(self, store: Store) -> None:
+        """Others' templates stay."""
+        (first, second), (kept,) = wrote(store, put("a", seeds=[1, 2]), put("b", seeds=[3]))
+
+        def delete(transaction: Transaction) -> Outcome[list[int]]:
+            transaction.delete_template(first)
+            one = transaction.subject("a")
+            transaction.delete_templates("a")
+            assert one is not None
+            return Outcome([each.template_id for each in one.templates])
+
+        assert wrote(store, delete) == [[second]]
+        with store.contents(MODEL) as contents:
+            assert {each.subject_id: each.template_ids for each in contents.subjects} == {"a": (), "b": (kept,)}
+            assert [key for batch in contents.templates for key, _, _ in batch] == [kept]
+
+    def test_putting_a_subject_leaves_its_templates(self, store: Store) -> None:
+        """Its fields and its lists are overwritten, the time of its creation too."""
+        wrote(store, put_list("v"), put_list("w"), put("a", "v", seeds=[1]), put("a", "w"))
+        with store.reading() as reader:
+            subject = reader.subject("a")
+        assert subject is not None
+        assert (subject.watchlists, len(subject.templates)) == (("w",), 1)
+
+    def test_nobody_is_put_on_a_list_that_is_not_there(self, store: Store) -> None:
+        """The operation is refused, and nothing of it stays; so are templates of nobody."""
+        nobody = store.write([put("a", "missing"), lambda t: Outcome(t.add_templates("a", [], MODEL, 0))])
+        assert isinstance(nobody[0], WatchlistNotFound)
+        assert isinstance(nobody[1], SubjectNotFound)
+        with store.reading() as reader:
+            assert reader.subject("a") is None
+
+    def test_a_reader_sees_one_state(self, store: Store) -> None:
+        """What is written while a reader looks is not seen by it, and by the next one."""
+        wrote(store, put_list("v"), put("a", "v"))
+        with store.reading() as reader:
+            assert reader.revision() == 2
+            wrote(store, drop("a"), drop_list("v"))
+            assert reader.subject("a") is not None
+            assert reader.subject_counts() == {"v": 1}
+        with store.reading() as reader:
+            assert reader.subject("a") is None
+            assert reader.watchlist("v") is None
+
+    def test_the_lists_of_a_subject(self, store: Store) -> None:
+        """None for nobody, nothing for somebody who is on no list."""
+        wrote(store, put_list("w"), put_list("v"), put("a", "w", "v"), put("b"))
+        with store.reading() as reader:
+            assert reader.lists_of("a") == ("v", "w")
+            assert reader.lists_of("b") == ()
+            assert reader.lists_of("c") is None
+
+    def test_lists_by_id(self, store: Store) -> None:
+        """All of them, or those that are named, of which some may not be there."""
+        wrote(store, put_list("w"), put_list("v"), put_list("u"))
+        with store.reading() as reader:
+            assert [each.watchlist_id for each in reader.watchlists()] == ["u", "v", "w"]
+            assert [each.watchlist_id for each in reader.watchlists(["w", "x", "u"])] == ["u", "w"]
+            assert not reader.watchlists([])
+
+    def test_members_are_counted(self, store: Store) -> None:
+        """Of each list, the empty ones too, whoever joins, leaves or is deleted."""
+        wrote(store, *(put_list(each) for each in "uvw"), put("a", "v", "w"), put("b", "v"), put("c", "v"))
+        wrote(store, put("b", "w"), put("b", "w"), drop("c"))
+        with store.reading() as reader:
+            assert reader.subject_counts() == {"u": 0, "v": 1, "w": 2}
+            assert [reader.subject_count(each) for each in ("u", "v", "w", "x")] == [0, 1, 2, 0]
+
+    def test_pages(self, store: Store) -> None:
+        """Everybody, or who is on one of some lists, each once, by id, from after an id on."""
+        wrote(store, *(put_list(each) for each in "uvw"))
+        wrote(store, put("d", "v", "w"), put("b", "v", seeds=[1, 2]), put("c", "u"), put("a", "w"), put("e"))
+        with store.reading() as reader:
+            assert ids(reader.subjects(after="", limit=9)) == ["a", "b", "c", "d", "e"]
+            assert ids(reader.subjects(after="b", limit=2)) == ["c", "d"]
+            assert ids(reader.subjects(after="", limit=9, watchlists=["v", "w"])) == ["a", "b", "d"]
+            assert ids(reader.subjects(after="a", limit=1, watchlists=["w", "v"])) == ["b"]
+            assert ids(reader.subjects(after="", limit=9, watchlists=["x"])) == []
+            assert ids(reader.subjects(after="", limit=9, watchlists=[])) == []
+            assert [len(each.templates) for each in reader.subjects(after="", limit=3)] == [0, 2, 0]
+
+    def test_a_list_made_anew_has_nobody_of_the_old_one(self, store: Store) -> None:
+        """However many were on it, and although they may not all have left it yet; who was on it stays."""
+
+        def many(transaction: Transaction) -> Outcome[None]:
+            for number in range(MANY):
+                transaction.put_subject(Subject(f"s{number:05}", ("v", "w")))
+            return Outcome(None)
+
+        wrote(store, put_list("v"), put_list("w"), many, drop_list("v"), put_list("v"), put("s00003", "v"))
+        with store.reading() as reader:
+            assert reader.subject_counts() == {"v": 1, "w": MANY - 1}
+            assert ids(reader.subjects(after="", limit=9, watchlists=["v"])) == ["s00003"]
+            assert reader.lists_of("s00004") == ("w",)
+            (subject,) = reader.subjects(after=f"s{MANY - 2:05}", limit=9)
+            assert subject.watchlists == ("w",)
+        with store.contents(MODEL) as contents:
+            assert {each.watchlists for each in contents.subjects} == {("w",), ("v",)}
+        assert store.erase() is None
+
+    def test_an_answer_is_kept_for_repeats(self, store: Store) -> None:
+        """As it was given, and only under its own id."""
+        wrote(store, put("a"), answer("r", "a", 5))
+        with store.reading() as reader:
+            assert reader.answered("r") == AnsweredRequest("r", b"digest", "a", (1, "NO_FACE"), 7, 5)
+            assert reader.answered("q") is None
+
+    def test_deleting_a_subject_erases_its_answers(self, store: Store) -> None:
+        """That they were given stays known, and of whom; others' answers stay as they are."""
+        wrote(store, put("a"), put("b"), answer("r", "a", 5), answer("q", "b"), drop("a"))
+        with store.reading() as reader:
+            assert reader.answered("r") == AnsweredRequest("r", b"", "a", (), 0, 5, erased=True)
+            kept = reader.answered("q")
+        assert kept is not None
+        assert not kept.erased
+
+    def test_old_answers_are_forgotten(self, store: Store) -> None:
+        """The oldest first, not more than wanted, and only those that are older; erased ones as well."""
+        wrote(store, put("a"), *(answer(f"r{created}", "a", created) for created in (3, 1, 4, 2)), drop("a"))
+        assert wrote(store, forget(4, 2)) == [2]
+        with store.reading() as reader:
+            assert [reader.answered(f"r{each}") is None for each in (1, 2, 3, 4)] == [True, True, False, False]
+        assert wrote(store, forget(4, 9), forget(4, 9)) == [1, 0]
+
+    def test_following_leads_to_the_same_state(self, store: Store) -> None:
+        """Whoever follows holds what one that starts anew would."""
+        wrote(store, put_list("v"), put_list("w"), put("a", "v", seeds=[1]), put("b", "v", seeds=[2]))
+        mirror = Mirror(store)
+        wrote(store, drop_list("v"), put_list("v"), put("a", "w", seeds=[3]), drop("b"), put("c", "v", seeds=[4]))
+        store.follow(mirror)
+        assert mirror.held() == Mirror(store).held()
+        wrote(store, put("a", "v"))
+        store.follow(mirror)
+        store.follow(mirror)
+        assert mirror.held() == Mirror(store).held()
+
+    def test_only_templates_of_the_recogniser_are_told(self, store: Store) -> None:
+        """Those of another are stored and counted apart."""
+        mirror = Mirror(store)
+        wrote(store, put("a", seeds=[1], model="other"), put("a", seeds=[2, 3]))
+        store.follow(mirror)
+        assert mirror.template_ids("a") == [2, 3]
+        assert (store.template_count(MODEL), store.template_count("other")) == (2, 1)
+        assert mirror.held() == Mirror(store).held()
+
+    def test_a_follower_is_brought_up_before_a_group(self, store: Store) -> None:
+        """Its own changes then lead on from what others wrote."""
+        mirror = Mirror(store)
+        wrote(store, put_list("v"))
+        (outcome,) = store.write([put("a", "v", seeds=[1])], follower=mirror)
+        assert mirror.revision == 1
+        assert isinstance(outcome, Outcome)
+        assert outcome.change is not None
+        mirror.apply([outcome.change], outcome.change.revision)
+        assert mirror.held() == Mirror(store).held()
+
+    def test_who_fell_behind_is_told(self, store: Store) -> None:
+        """When not all changes since a revision are known, following fails rather than leaving a gap."""
+        mirror = Mirror(store)
+        mirror.revision = -5
+        wrote(store, put_list("v"))
+        with pytest.raises(FellBehind):
+            store.follow(mirror)
+
+    def test_what_is_loaded(self, store: Store) -> None:
+        """Of one state: lists, subjects with their lists and labels, and the vectors bit for bit."""
+        wrote(store, put_list("v"), put("a", "v", seeds=[1, 2]), put("b"))
+        with store.contents(MODEL) as contents:
+            wrote(store, drop("a"))
+            assert contents.revision == 3
+            assert [each.watchlist_id for each in contents.watchlists] == ["v"]
+            one, two = contents.subjects
+            assert (one.subject_id, one.watchlists, one.labels, one.template_ids) == ("a", ("v",), {"of": "a"}, (1, 2))
+            assert (two.subject_id, two.watchlists) == ("b", ())
+            rows = [row for batch in contents.templates for row in batch]
+        assert rows == [(1, one.subject_key, vector(1).tobytes()), (2, one.subject_key, vector(2).tobytes())]
+
+    def test_the_epoch_stays(self, store: Store) -> None:
+        """A client can tell by it that revisions did not begin anew."""
+        before = store.epoch
+        wrote(store, put_list("v"))
+        assert store.epoch == before != ""
