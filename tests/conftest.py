@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,8 @@ _LONGEST = (
     "access/test_token_life.py",
     "access/test_certificate_files.py",
 )
+# What a test of a large gallery may take of the processor; a busy machine makes it more, but not twice as much.
+_LARGE_S, _BUSY = 1.0, 2.0
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -39,6 +42,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first; the others stay in the order of their names."""
     place = {Path(__file__).parent / name: number for number, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test marked `large` that needs more than a second of the processor, in all threads of this process."""
+    before = time.process_time()
+    result = yield
+    took = time.process_time() - before
+    if item.get_closest_marker("large") and took > _LARGE_S * _BUSY:
+        pytest.fail(f"took {took:.1f} s of the processor: share the gallery, make it smaller, or load it at once")
+    return result
 
 
 def _real(variable: str, default: Path) -> Path:
