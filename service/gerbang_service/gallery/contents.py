@@ -87,7 +87,7 @@ class GalleryContents:
         """Make changes visible, all at once; they lead to `revision`."""
         touched = _Touched()
         adds_only = all(self._only_adds(each) for each in changes)
-        with self._consistency.changing if adds_only else self._consistency.taking_away():
+        with self._consistency.held_off() if adds_only else self._consistency.taking_away():
             for change in changes:
                 self._apply(change, touched)
             self._follow(touched)
