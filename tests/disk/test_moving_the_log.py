@@ -55,8 +55,7 @@ def test_part_that_was_moved_and_lost_is_moved_again(office: Office, by_kill: bo
             office.enroll(number)
         office.disk.set(sync_error=errno.EIO, lose=1, database_only=1)
         delete(office, 0)  # moves what the query does not need any more, in part
-        assert office.disk.get("lost") > 0
-        assert (office.data / KEPT_FILE).exists()
+        until(lambda: office.disk.get("lost") > 0 and (office.data / KEPT_FILE).exists())
     office.disk.mend()
     # It would be made from pages that are lost; and it would move the rest, and empty the log.
     expect_store_unavailable(lambda: delete(office, 1))
