@@ -54,11 +54,10 @@ class OnLists:
 class Everybody:
     """Look among all who are enrolled, on a list or not, in force or not.
 
-    `besides`: a subject who is left out; `seen_by`: only subjects on one of these lists, None for all.
+    `seen_by`: only subjects on one of these lists, None for all.
     """
 
     threshold: float
-    besides: str = ""
     seen_by: frozenset[str] | None = None
 
 
@@ -68,6 +67,7 @@ class Question:
 
     `moment_ns`: the time at which validity is looked at, ns since the epoch; None: now, as the search begins.
     `answer_by`: when the caller stops waiting, on the clock of time.monotonic; looked at before each costly step.
+    `besides`: a subject who is left out; empty for nobody.
     """
 
     probe: NDArray[np.float32]
@@ -76,6 +76,7 @@ class Question:
     plan: Plan
     moment_ns: int | None = None
     answer_by: float = math.inf
+    besides: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,6 @@ class Scope:
     levels: tuple[Level, ...]
     floor: Callable[[tuple[str, ...]], float]
     decide: Callable[[Comparison], Candidate | None]
-    besides: str = ""
     floors: NDArray[np.float32] = field(default_factory=lambda: np.full(1, np.inf, np.float32))
 
     @property
@@ -111,7 +110,7 @@ class Scopes:
         def decided(comparison: Comparison) -> Candidate:
             return Candidate(comparison.subject_id, comparison.similarity, threshold, comparison.template_id)
 
-        return Scope(threshold, False, (Level(seen_by, threshold),), floor, decided, among.besides)
+        return Scope(threshold, False, (Level(seen_by, threshold),), floor, decided)
 
     def _on_lists(self, among: OnLists) -> Scope:
         lists = self._searched(among)
