@@ -115,8 +115,10 @@ class Office:
     def identify(self, probe: np.ndarray, plan: Plan, *names: str, **asked: Any) -> list[Candidate]:
         return self.answer(probe, plan, *names, **asked).candidates
 
-    def everybody(self, probe: np.ndarray, threshold: float, **asked: Any) -> list[Candidate]:
-        question = Question(probe, Everybody(threshold, **asked), 5, Plan.SWEEP)
+    def everybody(
+        self, probe: np.ndarray, threshold: float, besides: str = "", seen_by: frozenset[str] | None = None
+    ) -> list[Candidate]:
+        question = Question(probe, Everybody(threshold, seen_by), 5, Plan.SWEEP, besides=besides)
         return answered(self.gallery, question).candidates
 
     def brute_force(self, probe: np.ndarray, threshold: float, limit: int) -> list[tuple[str, float, int]]:

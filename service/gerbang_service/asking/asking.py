@@ -191,9 +191,12 @@ class Asking:
 
         `seen_by`: the lists that the caller is bound to, None for all.
         """
-        among = Everybody(self._defaults.identification_threshold, subject_id, seen_by)
+        among = Everybody(self._defaults.identification_threshold, seen_by)
         # The sweep looks at everyone; what the graph would add is not worth its time in a bulk enrolment.
-        questions = [Question(vector, among, _DUPLICATES, Plan.SWEEP, answer_by=deadline.at) for vector in vectors]
+        questions = [
+            Question(vector, among, _DUPLICATES, Plan.SWEEP, answer_by=deadline.at, besides=subject_id)
+            for vector in vectors
+        ]
         with self._meter.stage(SEARCH):
             answers = await self._lanes.searches.run(questions, deadline)
         best: dict[str, Candidate] = {}

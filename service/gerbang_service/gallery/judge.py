@@ -105,7 +105,7 @@ def candidates(
         if scores[start] < last - 2 * ROUNDING:
             break
         chunk = slice(start, start + _CHUNK)
-        _compare(view.table, scope, question.probe, rows[chunk], floors[chunk], best)
+        _compare(view.table, question, rows[chunk], floors[chunk], best)
         if len(best) >= question.limit and len(rows) > _CHUNK:
             last = sorted(each.similarity for each in best.values())[-question.limit]
     decided = (scope.decide(each) for each in best.values())
@@ -114,19 +114,18 @@ def candidates(
 
 def _compare(
     table: Table,
-    scope: Scope,
-    probe: NDArray[np.float32],
+    question: Question,
     rows: NDArray[np.int64],
     floors: NDArray[np.float32],
     best: dict[str, Comparison],
 ) -> None:
     """Put into `best` whoever of the rows reaches its floor, each subject with its most similar template."""
-    scores = exact(table, probe, rows)
+    scores = exact(table, question.probe, rows)
     for i in np.flatnonzero(scores >= floors).tolist():
         row, similarity = int(rows[i]), float(scores[i])
         owner, template_id = table.owners[row], int(table.template_ids[row])
         # None: it was taken away meanwhile, and the search will be made again.
-        if owner is None or owner.subject_id == scope.besides:
+        if owner is None or owner.subject_id == question.besides:
             continue
         known = best.get(owner.subject_id)
         if known is None or (similarity, -template_id) > (known.similarity, -known.template_id):
