@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -60,6 +61,8 @@ def test_the_next_start_finds_all_changes_recorded(data: Path) -> None:
     for life, options in enumerate((WORKERS, WORKERS, ())):
         with RunningServer(data, *TEMPLATES, *options) as running:
             enrol(running.address, 10 * life, 5)
+            # In its first second a supervisor may not have noted yet from which revision on it knows.
+            wait_for(lambda: json.loads((data / "audit" / "head").read_text())["revision"] is not None)
             kill_family(running.process)
     with RunningServer(data, *TEMPLATES):
         pass
