@@ -19,8 +19,8 @@ $(VENV)/.ready: requirements.lock build-constraints.txt pyproject.toml
 demo: setup
 	$(BIN)/gerbang demo
 
-# Most of a test's time is a server's start and end, a part of which is waiting: three at once on two cores. In the order of their
-# names: by number of tests, the slowest files would come last, and alone.
+# A part of a test's time is waiting: three at once on two cores. In the order of tests/conftest.py, longest files first: by number of
+# tests, they would come last, and alone.
 TEST_PROCESSES ?= 3
 test: setup
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,41 @@ from running import FreshServer, RunningServer
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# The files that take longest, first of all: a process that came to one of them last would work on alone.
+_LONGEST = (
+    "disk/test_failing_disk.py",
+    "disk/test_bulk_enrolment.py",
+    "rpc/test_under_pressure.py",
+    "crash/test_start_refusals.py",
+    "store/test_at_rest.py",
+    "workers/test_replacing.py",
+    "workers/test_workers.py",
+    "hostile/test_slow_clients.py",
+    "real/test_real_faces.py",
+    "telemetry/test_pages.py",
+    "access/test_token_life.py",
+    "access/test_certificate_files.py",
+)
+# What a test of a large gallery may take of the processor; a busy machine makes it more, but not twice as much.
+_LARGE_S, _BUSY = 1.0, 2.0
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the others stay in the order of their names."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test marked `large` that needs more than a second of the processor, in all threads of this process."""
+    before = time.process_time()
+    result = yield
+    took = time.process_time() - before
+    if item.get_closest_marker("large") and took > _LARGE_S * _BUSY:
+        pytest.fail(f"took {took:.1f} s of the processor: share the gallery, make it smaller, or load it at once")
+    return result
 
 
 def _real(variable: str, default: Path) -> Path:

@@ -14,7 +14,8 @@ import sys
 import threading
 from collections.abc import Mapping
 from functools import cache
-from multiprocessing.connection import Connection
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +31,7 @@ def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTED)
     with mock.patch.dict(os.environ, {"OPENBLAS_NUM_THREADS": "1"}):  # as `gerbang serve` has it before it imports
-        context.Process(target=int).start()
+        forkserver.ensure_running()
     return context
 
 
@@ -63,7 +64,7 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end and return its exit status. Raises TimeoutExpired."""
-        multiprocessing.connection.wait([self._process.sentinel], timeout)
+        wait([self._process.sentinel], timeout)
         status = self.poll()
         if status is None:
             raise subprocess.TimeoutExpired("gerbang", timeout or 0)

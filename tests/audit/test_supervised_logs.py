@@ -95,6 +95,7 @@ def test_killed_as_a_whole_nothing_is_said_to_be_missing(data: Path) -> None:
     """What was recorded before a kill is older than the logs; what is recorded at the next start holds as well."""
     running = RunningServer(data, *WORKERS)
     kill_family(running.process)
+    running.wait()
     RunningServer(data, *WORKERS).stop()
     assert verified(data / "audit") == {}
 

@@ -86,7 +86,8 @@ def test_changes_fail_and_searches_go_on_until_the_disk_is_mended(recorded: Reco
     assert recorded.reason_of_enrolling(2) == "AUDIT_UNAVAILABLE"
     for number in range(3, 8):
         assert recorded.reason_of_enrolling(number) == "AUDIT_UNAVAILABLE"
-    assert recorded.office.server_info().revision <= before + 1
+    changed = recorded.office.server_info().revision
+    assert changed in (before, before + 1)
     for _ in range(SEARCHES):
         assert recorded.gate.identify(template(10)).gallery_size >= 3
     wait_for(lambda: recorded.health(WRITES) == NOT_SERVING)
@@ -103,7 +104,7 @@ def test_changes_fail_and_searches_go_on_until_the_disk_is_mended(recorded: Reco
     assert len(resumed) == 1
     assert {each["failed"]["reason"] for each in log if "failed" in each} == {"AUDIT_UNAVAILABLE"}
     # What was done and could not be answered has two records: of the change, and of what the client was told.
-    assert {each["committed"] for each in log if "committed" in each} == set(range(1, before + 3))
+    assert {each["committed"] for each in log if "committed" in each} == set(range(1, changed + 2))
     assert "can't be written" in recorded.running.stderr
 
 

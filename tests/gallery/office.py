@@ -15,6 +15,7 @@ from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.questions import Answer, Everybody, OnLists, Plan, Question
 from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Direction, Watchlist
+from gerbang_service.gallery.candidates.one_thread import search_alone
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
 
@@ -39,6 +40,7 @@ class Office:
         dimension: int = DIMENSION,
         start: bool = True,
     ) -> None:
+        search_alone()  # as threads do that search in a server
         self.clock = clock
         self.gallery = Gallery(dimension, 0, GalleryOptions(), clock)
         if start:

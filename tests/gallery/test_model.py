@@ -35,10 +35,9 @@ class GalleryMachine(RuleBasedStateMachine):
     def fill(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)
         self.office = Office(*(Watchlist(name) for name in LISTS))
-        self.number = 0
+        self.number = INITIAL
         self.gone: list[np.ndarray] = []
-        for _ in range(INITIAL):
-            self._enrol("a")
+        self.office.enrol_all([(f"s{i}", unit(self.random, 1)) for i in range(1, INITIAL + 1)], "a")
 
     def teardown(self) -> None:
         if hasattr(self, "office"):

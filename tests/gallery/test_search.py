@@ -94,16 +94,24 @@ def test_a_list_that_does_not_exist_is_an_error(office: Office) -> None:
         office.identify(np.ones(DIMENSION, np.float32) / 4, Plan.EXACT, "a", "none such")
 
 
-@pytest.mark.parametrize("plan", [Plan.BOTH, Plan.SWEEP, Plan.GRAPH])
-def test_a_mate_above_the_threshold_is_found(plan: Plan) -> None:
-    """Among 5,000 others no plan misses a probe at similarity 0.7, whatever share of them the filter leaves."""
-    rng = np.random.default_rng(11)
+@pytest.fixture(scope="module")
+def crowd() -> tuple[Office, np.ndarray]:
+    """5,000 people, every tenth on list `some` and the others on `most`, and their templates."""
     made = Office(Watchlist("most"), Watchlist("some"))
-    vectors = unit(rng, 5000)
+    vectors = unit(np.random.default_rng(11), 5000)
     people = [(f"s{i}", vector[np.newaxis]) for i, vector in enumerate(vectors)]
     made.enrol_all(people[::10], "some")
     made.enrol_all([each for i, each in enumerate(people) if i % 10], "most")
     made.wait_for_graph()
+    return made, vectors
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("plan", [Plan.BOTH, Plan.SWEEP, Plan.GRAPH])
+def test_a_mate_above_the_threshold_is_found(crowd: tuple[Office, np.ndarray], plan: Plan) -> None:
+    """Among 5,000 others no plan misses a probe at similarity 0.7, whatever share of them the filter leaves."""
+    made, vectors = crowd
+    rng = np.random.default_rng(12)
     for i in range(0, 5000, 50):
         noise = rng.standard_normal(DIMENSION)
         noise -= (noise @ vectors[i]) * vectors[i]
@@ -133,13 +141,22 @@ def test_a_subject_of_many_templates_does_not_hide_others() -> None:
         assert [c.subject_id for c in made.identify(face[0], plan)][:2] == ["many", "other"]
 
 
-@pytest.mark.parametrize("plan", PLANS)
-def test_a_small_list_in_a_large_gallery_is_searched_completely(plan: Plan) -> None:
-    """A filter that leaves one row in a thousand costs no recall."""
+@pytest.fixture(scope="module")
+def large() -> Office:
+    """3,000 people, three of whom are on list `small`."""
     rng = np.random.default_rng(3)
     made = Office(Watchlist("large"), Watchlist("small"))
-    for i in range(3000):
-        made.enrol(f"s{i}", unit(rng, 1), "small" if i % 1000 == 500 else "large")
+    people = [(f"s{i}", unit(rng, 1)) for i in range(3000)]
+    made.enrol_all(people[500::1000], "small")
+    made.enrol_all([each for i, each in enumerate(people) if i % 1000 != 500], "large")
+    return made
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_small_list_in_a_large_gallery_is_searched_completely(large: Office, plan: Plan) -> None:
+    """A filter that leaves one row in a thousand costs no recall."""
+    made = large
     wanted = made.records["s1500"][1]
     probe = next(iter(wanted.values()))
     found = made.identify(probe, plan, "small", threshold=-1.0, limit=10)

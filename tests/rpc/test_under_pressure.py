@@ -23,7 +23,7 @@ from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
 from gerbang_service.store.sqlite.store import SqliteStore
 from pictures import large_photo, photo
-from rpc.wire import TIMEOUT_S, Failure, Wire, failure, of_error, template, unit
+from rpc.wire import TIMEOUT_S, Failure, Wire, failure, of_error, template, vector
 from running import RunningServer, health_stub
 
 SERVICES = ("", "gerbang.v1.MatchingService", "gerbang.v1.WatchlistService")
@@ -204,11 +204,14 @@ def test_server_that_still_loads_is_not_ready_and_says_so(data: Path) -> None:
     store = SqliteStore(data)
     store.bind_model("unspecified", 16, ignore_others=False)
     with store._changing():
-        store._writer.execute("INSERT INTO subjects VALUES (1, 'many', NULL, NULL, '{}', 0, 0)")
-        vector = unit(1)
         store._writer.executemany(
-            "INSERT INTO templates (subject_key, model, create_time_ns, vector) VALUES (1, 'unspecified', 0, ?)",
-            ((vector,) for _ in range(count)),
+            "INSERT INTO subjects VALUES (?, ?, NULL, NULL, '{}', 0, 0)",
+            ((key, f"s{key}") for key in range(count // 100)),
+        )
+        unit_length = vector([1.0] + [0.0] * 15)
+        store._writer.executemany(
+            "INSERT INTO templates (subject_key, model, create_time_ns, vector) VALUES (?, 'unspecified', 0, ?)",
+            ((number // 100, unit_length) for number in range(count)),
         )
     store.close()
     running = RunningServer(data, "--pack", "none", "--threshold", "0.5", "--no-encryption", wait_ready=False)

@@ -89,8 +89,8 @@ class EnrollRequest(_message.Message):
     ALLOW_PARTIAL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
-    far as it is still true (see EnrollResponse.replayed). Using it again for other content is FIELD_INVALID. Known for as
-    long as the server keeps answers: a week, unless it is set otherwise. Empty: a repeat is a new request.
+    far as it is still true (see EnrollResponse.replayed). Using it again for other content is FIELD_INVALID. Known for
+    a week, or as the server's settings say. Empty: a repeat is a new request.
     """
     on_existing: Global___OnExisting.ValueType
     """What to do when the subject is already there. Unspecified: REJECT."""

@@ -158,7 +158,8 @@ class Asking:
         self, search: Search1N, deadline: Deadline, lane: asyncio.Semaphore | None
     ) -> tuple[Question, DetectedFace | None]:
         features = await self.features(search.probe, PROBE, deadline, lane)
-        await self._revisions.reached(search.min_revision, deadline)
+        if search.min_revision:
+            await self._revisions.reached(search.min_revision, deadline)
         among = OnLists(
             self._defaults.identification_threshold,
             search.watchlists,

@@ -22,14 +22,32 @@ class Consistency:
     """One writer, any number of readers. Thread-safe."""
 
     def __init__(self) -> None:
-        self.changing: Final = threading.RLock()
-        """Held by whoever changes anything, and by who must not be disturbed."""
+        self._changing = threading.Lock()
+        # Held while waiting for the other: who has just had that can't have it again before who waits.
+        self._turn = threading.Lock()
+        self._owner = 0
         self._version = 0
+
+    @contextmanager
+    def held_off(self) -> Iterator[None]:
+        """Hold off changes by others; also inside itself."""
+        me = threading.get_ident()
+        if self._owner == me:
+            yield
+            return
+        with self._turn:
+            self._changing.acquire()
+        self._owner = me
+        try:
+            yield
+        finally:
+            self._owner = 0
+            self._changing.release()
 
     @contextmanager
     def taking_away(self) -> Iterator[None]:
         """Hold while changing or taking away what searches may be reading: those under way are then made again."""
-        with self.changing:
+        with self.held_off():
             self._version += 1
             try:
                 yield
@@ -46,7 +64,7 @@ class Consistency:
             prepared = prepare()
             version = self._version
             if version % 2:
-                with self.changing:
+                with self.held_off():
                     version = self._version
             try:
                 result = work(prepared)
@@ -56,5 +74,5 @@ class Consistency:
             else:
                 if self._version == version:
                     return result
-        with self.changing:
+        with self.held_off():
             return work(prepare())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,9 @@ from gerbang_service.gallery.selection import Selections
 from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
 from gerbang_service.gallery.validity import Validity
 from gerbang_service.store.port import Contents
+
+# Subjects between two looks whether a loading is still wanted.
+_CHECKED_EVERY: Final = 4096
 
 
 @dataclass(slots=True)
@@ -83,7 +87,7 @@ class GalleryContents:
         """Make changes visible, all at once; they lead to `revision`."""
         touched = _Touched()
         adds_only = all(self._only_adds(each) for each in changes)
-        with self._consistency.changing if adds_only else self._consistency.taking_away():
+        with self._consistency.held_off() if adds_only else self._consistency.taking_away():
             for change in changes:
                 self._apply(change, touched)
             self._follow(touched)
@@ -219,7 +223,11 @@ class GalleryContents:
         Raises StartupError for a vector that can't be one: nobody is left out, or found in another's place, silently.
         """
         self._watchlists = {each.watchlist_id: each for each in contents.watchlists}
-        owners = {stored.subject_key: self._load_subject(stored) for stored in contents.subjects}
+        owners: dict[int, Owner] = {}
+        for stored in contents.subjects:
+            if not len(owners) % _CHECKED_EVERY:
+                check()
+            owners[stored.subject_key] = self._load_subject(stored)
         for batch in contents.templates:
             check()
             self._load_batch(batch, owners)
@@ -246,6 +254,7 @@ class GalleryContents:
         vectors = stored_vectors(ids, [vector for _, _, vector in batch], self._table.dimension)
         theirs = [owners[key] for _, key, _ in batch]
         rows = self._table.add(theirs, ids, vectors, 0)
-        for row, owner in zip(rows.tolist(), theirs, strict=True):
-            owner.rows += (row,)
+        for _, pairs in groupby(zip(theirs, rows.tolist(), strict=True), key=lambda each: id(each[0])):
+            (owner, first), *more = pairs
+            owner.rows += (first, *(row for _, row in more))
         self._tell(rows)

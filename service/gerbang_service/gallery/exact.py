@@ -25,7 +25,7 @@ def compare_all(view: View, scope: Scope, questions: Sequence[Question]) -> list
     """
     probes = np.stack([each.probe for each in questions], axis=1)
     live = np.ones(len(questions), np.bool_)
-    near: list[tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.float32]]] = []
+    near: list[tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]] = []
     for start in range(0, view.state.rows, _BLOCK):
         now = time.monotonic()
         live &= [each.answer_by > now for each in questions]
@@ -36,15 +36,14 @@ def compare_all(view: View, scope: Scope, questions: Sequence[Question]) -> list
         reached = (scores >= scope.lowest - ROUNDING) & live
         if not reached.any():
             continue
-        reached &= scores >= (view.counting(scope, block) - ROUNDING)[:, np.newaxis]
-        rows, asked = np.nonzero(reached)
-        near.append((rows + start, asked, scores[rows, asked]))
+        floors = view.counting(scope, block)
+        rows, asked = np.nonzero(reached & (scores >= (floors - ROUNDING)[:, np.newaxis]))
+        near.append((rows + start, asked, scores[rows, asked], floors[rows]))
     if not near:
         return [[] if each else None for each in live]
-    rows, asked, scores = (np.concatenate(each) for each in zip(*near, strict=True))
+    rows, asked, scores, floors = (np.concatenate(each) for each in zip(*near, strict=True))
     found: list[list[Candidate] | None] = []
     for i, question in enumerate(questions):
         own = asked == i
-        judged = candidates(view, scope, question.probe, rows[own], scores[own], question.limit) if live[i] else None
-        found.append(judged)
+        found.append(candidates(view, scope, question, rows[own], scores[own], floors[own]) if live[i] else None)
     return found

@@ -154,7 +154,7 @@ class Gallery:
         validity, now = self._contents.validity, self._clock()
         if validity.from_ns <= now < validity.until_ns:
             return now
-        with self._consistency.changing:
+        with self._consistency.held_off():
             # Looked at anew: while this one waited, another may have moved further on.
             now = self._clock()
             if not validity.from_ns <= now < validity.until_ns:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.domain.decision import Candidate, Comparison, ranked
+from gerbang_service.domain.questions import Question
 from gerbang_service.gallery.scopes import Scope, Scopes
 from gerbang_service.gallery.table import Table
 
@@ -83,33 +84,46 @@ def exact(table: Table, probe: NDArray[np.float32], rows: NDArray[np.int64]) -> 
 
 
 def candidates(
-    view: View, scope: Scope, probe: NDArray[np.float32], rows: NDArray[np.int64], near: NDArray[np.float32], limit: int
+    view: View,
+    scope: Scope,
+    question: Question,
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    floors: NDArray[np.float32],
 ) -> list[Candidate]:
-    """Return the best candidates among rows, at most `limit`, each subject once. `near`: their cosines, rounded."""
+    """Return a question's best candidates among rows, each subject once.
+
+    `scores`: of the rows, rounded; `floors`: theirs.
+    """
     if len(rows) > 1:
-        order = np.argsort(-near, kind="stable")
-        rows, near = rows[order], near[order]
+        order = np.argsort(-scores, kind="stable")
+        rows, scores, floors = rows[order], scores[order], floors[order]
     best: dict[str, Comparison] = {}
     last = -np.inf
     for start in range(0, len(rows), _CHUNK):
         # What follows is less similar; as much so that rounding can't have changed places with who is last.
-        if near[start] < last - 2 * ROUNDING:
+        if scores[start] < last - 2 * ROUNDING:
             break
-        _compare(view, scope, probe, rows[start : start + _CHUNK], best)
-        if len(best) >= limit:
-            last = sorted(each.similarity for each in best.values())[-limit]
+        chunk = slice(start, start + _CHUNK)
+        _compare(view.table, scope, question.probe, rows[chunk], floors[chunk], best)
+        if len(best) >= question.limit and len(rows) > _CHUNK:
+            last = sorted(each.similarity for each in best.values())[-question.limit]
     decided = (scope.decide(each) for each in best.values())
-    return ranked((each for each in decided if each is not None), limit)
+    return ranked((each for each in decided if each is not None), question.limit)
 
 
 def _compare(
-    view: View, scope: Scope, probe: NDArray[np.float32], rows: NDArray[np.int64], best: dict[str, Comparison]
+    table: Table,
+    scope: Scope,
+    probe: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    floors: NDArray[np.float32],
+    best: dict[str, Comparison],
 ) -> None:
     """Put into `best` whoever of the rows reaches its floor, each subject with its most similar template."""
-    table = view.table
     scores = exact(table, probe, rows)
-    reached = scores >= view.counting(scope, rows)
-    for row, similarity in zip(rows[reached].tolist(), scores[reached].tolist(), strict=True):
+    for i in np.flatnonzero(scores >= floors).tolist():
+        row, similarity = int(rows[i]), float(scores[i])
         owner, template_id = table.owners[row], int(table.template_ids[row])
         # None: it was taken away meanwhile, and the search will be made again.
         if owner is None or owner.subject_id == scope.besides:

@@ -86,7 +86,7 @@ class Scopes:
         known = self._kept.get(among)
         if known is not None:
             return known
-        with self._consistency.changing:
+        with self._consistency.held_off():
             scope = self._everybody(among) if isinstance(among, Everybody) else self._on_lists(among)
             for each in self._combinations:
                 scope.note(each)

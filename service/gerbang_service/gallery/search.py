@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,7 +65,7 @@ class Search:
 
     def answer(self, questions: Sequence[Question], view: View) -> list[Asked]:
         """Answer questions, each by itself, from one state. What happens to it meanwhile is the caller's business."""
-        answers: list[Asked] = [DeadlineTooShort(LATE)] * len(questions)
+        answers: list[Asked | None] = [None] * len(questions)
         groups: dict[tuple[Plan, Scope], list[int]] = {}
         for i, question in enumerate(questions):
             try:
@@ -84,9 +84,9 @@ class Search:
             found = self._answer([questions[i] for i in live], plan, scope, view)
             for i, each in zip(live, found, strict=True):
                 answers[i] = each
-        return answers
+        return [DeadlineTooShort(LATE) if each is None else each for each in answers]
 
-    def _answer(self, questions: Sequence[Question], plan: Plan, scope: Scope, view: View) -> list[Asked]:
+    def _answer(self, questions: Sequence[Question], plan: Plan, scope: Scope, view: View) -> list[Answer | None]:
         lacks: dict[str, Lack] = {}
         if plan is Plan.EXACT:
             found = compare_all(view, scope, questions)
@@ -96,7 +96,7 @@ class Search:
             found = self._levels(group, view)
         state = view.state
         return [
-            DeadlineTooShort(LATE)
+            None
             if each is None
             else Answer(each, scope.default, plan, state.revision, state.size, view.moment_ns, tuple(lacks.values()))
             for each in found
@@ -137,28 +137,32 @@ class Search:
         scores = cosines(view.table, group.probes.vectors, rows)
         near = scores >= level.lowest - ROUNDING
         found: list[list[Candidate]] = [[] for _ in group.questions]
-        # Strangers, as most travellers are.
-        for i in np.flatnonzero(near.any(axis=1)).tolist():
-            found[i] = self._judged(group, i, view, rows[i], scores[i], near[i])
-            if pool is not None and not _is_complete(found[i], group.questions[i].limit, scores[i], near[i], pool):
-                found[i] = self._widen(group, i, level, view, selection)
+        if not near.any():  # strangers, as most travellers are
+            return found
+        asked, place = np.nonzero(near)
+        for i, judged in self._judged(group, view, asked, rows[asked, place], scores[asked, place]):
+            found[i] = judged
+        if pool is not None:
+            for i in np.flatnonzero(np.count_nonzero(near, axis=1) >= pool).tolist():
+                if not _is_complete(found[i], group.questions[i].limit, scores[i], pool):
+                    found[i] = self._widen(group, i, level, view, selection)
         return found
 
     def _judged(
         self,
         group: _Group,
-        i: int,
         view: View,
+        asked: NDArray[np.intp],
         rows: NDArray[np.int64],
         scores: NDArray[np.float32],
-        near: NDArray[np.bool_],
-    ) -> list[Candidate]:
-        rows, scores, scope = rows[near], scores[near], group.scope
-        reached = scores >= view.counting(scope, rows) - ROUNDING
-        if not reached.any():
-            return []
-        question = group.questions[i]
-        return candidates(view, scope, question.probe, rows[reached], scores[reached], question.limit)
+    ) -> Iterator[tuple[int, list[Candidate]]]:
+        """Yield the questions that have candidates among near rows, with these. Row i is for question `asked[i]`."""
+        floors = view.counting(group.scope, rows)
+        reached = np.flatnonzero(scores >= floors - ROUNDING)
+        for i in np.unique(asked[reached]).tolist() if len(reached) > 1 else asked[reached].tolist():
+            own = reached[asked[reached] == i]
+            question = group.questions[i]
+            yield i, candidates(view, group.scope, question, rows[own], scores[own], floors[own])
 
     def _widen(self, group: _Group, i: int, level: Level, view: View, selection: Selection) -> list[Candidate]:
         """Answer a question all of whose proposals are near: there may be more of them than were proposed.
@@ -170,9 +174,10 @@ class Search:
         for widened in range(1, _WIDENED_AT_MOST + 1):
             pool, rows = self._propose(alone, selection, 4**widened)
             scores = cosines(view.table, vectors, rows)[0]
-            near = scores >= level.lowest - ROUNDING
-            found = self._judged(alone, 0, view, rows[0], scores, near)
-            if pool >= selection.count or _is_complete(found, question.limit, scores, near, pool):
+            near = np.flatnonzero(scores >= level.lowest - ROUNDING)
+            judged = dict(self._judged(alone, view, np.zeros(len(near), np.intp), rows[0][near], scores[near]))
+            found = judged.get(0, [])
+            if len(near) < pool or pool >= selection.count or _is_complete(found, question.limit, scores, pool):
                 return found
         return compare_all(view, group.scope, (question,))[0] or []
 
@@ -206,16 +211,12 @@ class Search:
         return least, rows
 
 
-def _is_complete(
-    found: Sequence[Candidate], limit: int, scores: NDArray[np.float32], near: NDArray[np.bool_], pool: int
-) -> bool:
-    """Tell whether nothing beyond a pool can be as good as the last one found.
+def _is_complete(found: Sequence[Candidate], limit: int, scores: NDArray[np.float32], pool: int) -> bool:
+    """Tell whether nothing beyond a pool, all of which is near, can be as good as the last one found.
 
     Beyond the pool there is only what is less similar than its last row, as far as the sketches can tell. Who is as
     similar as the last one found may have a smaller id.
     """
-    if np.count_nonzero(near) < pool:
-        return True
     if len(found) < limit:
         return False
     return found[-1].similarity > float(np.partition(scores, -pool)[-pool]) + ROUNDING

@@ -91,7 +91,7 @@ class Selections:
             if found is not None:
                 self._kept.move_to_end(found.key)
                 return found
-        with self._consistency.changing:
+        with self._consistency.held_off():
             made = self._made(names, in_force)
             with self._lock:
                 self._keep(made)

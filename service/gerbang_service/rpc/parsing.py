@@ -52,7 +52,7 @@ class Parser:
         named = tuple(dict.fromkeys(lists("watchlists", request.watchlists)))
         return Search1N(
             probe=self.sample("probe", request.probe, FaceChoice.LARGEST),
-            watchlists=bounds.searched(caller, named),
+            watchlists=named if caller.watchlists is None else bounds.searched(caller, named),
             direction=word("direction", request.direction, DIRECTIONS),
             max_candidates=request.max_candidates or DEFAULT_CANDIDATES,
             threshold=_threshold(request),

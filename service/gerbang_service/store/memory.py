@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from gerbang_service.domain.errors import StoreUnavailable, SubjectNotFound, WatchlistNotFound
@@ -122,7 +121,7 @@ class MemoryTransaction(MemoryReader):
         for name, each in self._state.subjects.items():
             if watchlist_id in each.watchlists:
                 left = tuple(on for on in each.watchlists if on != watchlist_id)
-                self._state.subjects[name] = dataclasses.replace(each, watchlists=left)
+                self._state.subjects[name] = replace(each, watchlists=left)
 
     def put_subject(self, subject: Subject) -> None:
         """Insert a subject, or overwrite the one of its id; its templates are left as they are."""
@@ -135,7 +134,7 @@ class MemoryTransaction(MemoryReader):
             self._state.last_key += 1
             self._state.keys[name] = self._state.last_key
         templates = () if before is None else before.templates
-        self._state.subjects[name] = dataclasses.replace(
+        self._state.subjects[name] = replace(
             subject, watchlists=lists, templates=templates, labels=dict(subject.labels)
         )
 
@@ -151,7 +150,7 @@ class MemoryTransaction(MemoryReader):
         added = {first + at: each for at, each in enumerate(templates)}
         self._state.vectors |= {key: each.vector.astype("<f4").tobytes() for key, each in added.items()}
         infos = (TemplateInfo(key, model, create_time_ns, each.quality) for key, each in added.items())
-        self._state.subjects[subject_id] = dataclasses.replace(subject, templates=(*subject.templates, *infos))
+        self._state.subjects[subject_id] = replace(subject, templates=(*subject.templates, *infos))
         return list(added)
 
     def delete_template(self, template_id: int) -> None:
@@ -169,7 +168,7 @@ class MemoryTransaction(MemoryReader):
             for template in filter(gone, each.templates):
                 del self._state.vectors[template.template_id]
             left = tuple(template for template in each.templates if not gone(template))
-            self._state.subjects[name] = dataclasses.replace(each, templates=left)
+            self._state.subjects[name] = replace(each, templates=left)
 
     def delete_subject(self, subject_id: str) -> None:
         """Delete a subject with all that is stored of it; answers about it become `erased`."""

@@ -33,6 +33,7 @@ _PAUSES: Final = 9
 _SMALLEST_REBUILT: Final = 1024
 # So few rows that are not in the graph yet are proposed to every probe, beside what it finds.
 _FEW: Final = 256
+_NO_ROWS: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +134,20 @@ class Graph:
         coordinates = np.ascontiguousarray(probes.rotated[:, : self._directions])
         # What is pending is noted before the walk: a row that is added meanwhile may be in both, and is never in
         # neither.
-        with self._changed:
-            behind = self._backlog.count
-            pending = self._backlog.rows() if behind <= _FEW else np.empty(0, np.int64)
+        behind, pending = self._pending()
         with self._lock.shared():
             found = self._serving.query(coordinates, count)
         if len(pending):
             found = np.concatenate([found, np.broadcast_to(pending, (len(found), len(pending)))], axis=1)
-            behind = 0
         return Proposal(found, behind, self._failed)
+
+    def _pending(self) -> tuple[int, NDArray[np.int64]]:
+        """Return how many pending rows can't be proposed, and those that can: few are, whoever asks."""
+        with self._changed:
+            count = self._backlog.count
+            if count > _FEW:
+                return count, _NO_ROWS
+            return 0, self._backlog.rows() if count else _NO_ROWS
 
     # --- following, in a thread of its own --------------------------------------------------------------------------
 

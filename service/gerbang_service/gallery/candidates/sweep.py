@@ -12,10 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Semaphore
 from typing import Final
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from gerbang_service.gallery.candidates.one_thread import search_alone
 from gerbang_service.gallery.candidates.port import Added, Among, GeneratorProgress, Probes, Proposal
 from gerbang_service.gallery.candidates.sketches import Shard, sign_codes
 
@@ -44,9 +44,7 @@ class Sweep:
     def start(self) -> None:
         """Start the helpers."""
         if self._helpers:
-            self._pool = ThreadPoolExecutor(
-                self._helpers, "sweep", initializer=faiss.omp_set_num_threads, initargs=(1,)
-            )
+            self._pool = ThreadPoolExecutor(self._helpers, "sweep", initializer=search_alone)
 
     def stop(self) -> None:
         """End the helpers."""
