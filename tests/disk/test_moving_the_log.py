@@ -21,11 +21,11 @@ from rpc.wire import TIMEOUT_S
 
 @pytest.fixture
 def office(data: Path) -> Iterator[Office]:
-    """An office with one list and a hundred people: on pages of which later ones do not use all."""
+    """An office with one list and eighty people: on pages of which later ones do not use all, in a short log."""
     opened = Office(data, FaultyDisk(data))
     watchlist = Watchlist(watchlist_id="disk")
     opened.wire.watchlists.CreateWatchlist(office_pb.CreateWatchlistRequest(watchlist=watchlist), timeout=TIMEOUT_S)
-    for number in range(100):
+    for number in range(80):
         opened.enroll(number)
     yield opened
     opened.kill()
