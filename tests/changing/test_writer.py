@@ -13,7 +13,7 @@ from gerbang_service.changing import forgetting
 from gerbang_service.changing.writer import Writer
 from gerbang_service.domain.errors import ShuttingDown, StoreUnavailable
 from gerbang_service.store.memory import MemoryStore
-from store.contract import Mirror, answer, put, put_list, wrote
+from store.writes import Mirror, answer, put, put_list, wrote
 
 WAIT_S = 5.0
 KEPT_S = 3600.0

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import closing
 from pathlib import Path
 
@@ -75,6 +76,39 @@ def test_deleted_means_that_not_even_what_was_encrypted_is_left(data: Path) -> N
         office.delete_subject("person-7")
         assert not traces(data, *rows["person-7"])
         assert all(traces(data, value) for value in rows["person-8"])
+
+
+def test_what_was_replaced_is_left_nowhere_not_even_in_answers(data: Path) -> None:
+    """New labels, another photo, one template less: of the old ones nothing is in any file, nor told to a repeat."""
+
+    def label(seed: int) -> str:
+        return unit(500 + seed).tobytes().hex()[:200]
+
+    with RunningServer(data, *TEMPLATES, "--no-encryption") as running, WatchlistClient(running.address) as office:
+        ids = [str(uuid.uuid4()) for _ in range(3)]
+        for seed, each in enumerate(ids):
+            samples, labels = [unit(seed), unit(seed + 50)], {"case": label(seed)}
+            office.enroll(f"person-{seed}", samples, labels=labels, request_id=each)
+        office.update_subject("person-0", labels={})
+        assert not traces(data, label(0).encode())
+        assert office.enroll("person-0", [unit(0), unit(50)], labels={"case": label(0)}, request_id=ids[0]).replayed
+        office.enroll("person-1", [unit(99)], on_existing="replace")
+        assert not traces(data, label(1).encode(), unit(1).tobytes(), unit(51).tobytes())
+        office.delete_template("person-2", office.get_subject("person-2").templates[0].template_id)
+        assert not traces(data, unit(2).tobytes())
+        assert traces(data, unit(52).tobytes(), label(2).encode())
+
+
+def test_an_answer_names_nobody_who_was_deleted_since(data: Path) -> None:
+    """Whom an enrolment pointed out as the same person is not in what is kept of its answer."""
+    with RunningServer(data, *TEMPLATES, "--no-encryption") as running, WatchlistClient(running.address) as office:
+        office.enroll("somebody-with-the-same-face", [unit(1)])
+        again = office.enroll("one", [unit(1)])
+        assert [each.subject_id for each in again.duplicates] == ["somebody-with-the-same-face"]
+        with closing(sqlite3.connect(f"file:{data / DATABASE}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("SELECT * FROM requests WHERE subject_id = 'one'").fetchall()
+        assert len(rows) == 1
+        assert "somebody" not in repr(rows)
 
 
 def test_what_a_query_kept_from_being_erased_is_erased_after_it(data: Path) -> None:

@@ -13,8 +13,9 @@ from gerbang_service.store.memory import MemoryStore
 from gerbang_service.store.port import AnsweredRequest, Outcome, Store
 from gerbang_service.store.sqlite.store import SqliteStore
 from running import operator_key
-from store.contract import MANY, MODEL, StoreContract, answer, drop_list, put, put_list, wrote
+from store.contract import StoreContract
 from store.people import DATABASE
+from store.writes import MANY, MODEL, answer, drop_list, put, put_list, wrote
 
 
 def opened(folder: Path) -> SqliteStore:

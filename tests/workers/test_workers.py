@@ -51,7 +51,7 @@ def test_others_are_at_most_a_moment_behind(both: list[Connection]) -> None:
         taker, other = both[number % 2], both[1 - number % 2]
         taker.enroll(f"lag-{number}", 2000 + number)
         time.sleep(LAG_S)
-        assert other.finds(2000 + number) == [f"lag-{number}"]
+        assert f"lag-{number}" in other.finds(2000 + number)
 
 
 def test_every_change_is_followed(both: list[Connection]) -> None:

@@ -61,16 +61,16 @@ class Health(health_pb2_grpc.HealthServicer):
         self, request: health_pb2.HealthCheckRequest, context: aio.ServicerContext[Any, Any]
     ) -> None:
         """Send the status of a name whenever it changes, until the server drains."""
-        watching = asyncio.ensure_future(self._tell(request.service, context))
+        telling = asyncio.ensure_future(self._tell(request.service, context))
         ending = asyncio.ensure_future(self._ending.wait())
         try:
-            await asyncio.wait((watching, ending), return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait((watching,), timeout=_LAST_WORD_S)
+            await asyncio.wait((telling, ending), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((telling,), timeout=_LAST_WORD_S)
         finally:
             ending.cancel()
-            watching.cancel()
+            telling.cancel()
             with suppress(asyncio.CancelledError):
-                await watching
+                await telling
 
     async def _tell(self, service: str, context: aio.ServicerContext[Any, Any]) -> None:
         told = None

@@ -18,7 +18,6 @@ from gerbang_service.domain.errors import DataDamaged, StoreUnavailable
 from gerbang_service.gallery.candidates.port import GeneratorProgress
 from gerbang_service.running.list_sizes import ListSizes
 from gerbang_service.running.parts import Parts
-from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from gerbang_service.telemetry.call_counts import CallCounts
 from gerbang_service.telemetry.certificate_dates import CertificateDates
 from gerbang_service.telemetry.connections import open_connections
@@ -201,13 +200,7 @@ class ServerState(Collector):
             return
         yield _gauge("gerbang_disk_free_bytes", "Free on the file system of the data folder.", usage.free)
         yield _gauge("gerbang_disk_size_bytes", "Size of the file system of the data folder.", usage.total)
-        sizes = {}
-        for name, file in (("database", DATABASE_FILE), ("write_ahead_log", DATABASE_FILE + "-wal")):
-            try:
-                sizes[name] = (folder / file).stat().st_size
-            except OSError:
-                sizes[name] = 0
-        yield _by("gerbang_database_bytes", "Sizes of the database's files.", "file", sizes)
+        yield _by("gerbang_database_bytes", "Sizes of the database's files.", "file", self._parts.store.file_sizes())
 
     def _audit_log(self) -> Iterator[Metric]:
         probes = self._probes

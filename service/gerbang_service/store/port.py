@@ -215,7 +215,8 @@ class Store(Protocol):
     ) -> str | None:
         """Erase what was deleted from everything that is stored, or return why it could not be done yet.
 
-        The promise: tried at once, and again each second until it is done. Waits for queries that still see it, up to
+        The promise: tried at once, and again each second until it is done. Who was on a deleted watchlist leaves it in
+        small steps, between which others may write. Waits for queries that still see it, up to
         a second or until `hurried`.
         """
 

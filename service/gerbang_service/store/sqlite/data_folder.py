@@ -165,6 +165,16 @@ class DataFolder:
         except sqlite3.Error as error:
             raise StoreUnavailable(f"the database can't be read: {error}") from error
 
+    def file_sizes(self) -> dict[str, int]:
+        """Return the bytes of the database's files, by what they are; 0 for one that is not there."""
+        sizes = {}
+        for name, file in (("database", DATABASE_FILE), ("write_ahead_log", f"{DATABASE_FILE}-wal")):
+            try:
+                sizes[name] = (self.folder / file).stat().st_size
+            except OSError:
+                sizes[name] = 0
+        return sizes
+
     def close(self) -> None:
         """Give the folder back."""
         self._waiting.shutdown()

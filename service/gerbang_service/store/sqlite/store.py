@@ -64,6 +64,10 @@ class SqliteStore:
         """The data folder."""
         return self._folder.folder
 
+    def file_sizes(self) -> dict[str, int]:
+        """Return the bytes of the database's files, by what they are."""
+        return self._folder.file_sizes()
+
     @property
     def cipher(self) -> AnyCipher:
         """What values are sealed with; other keys that protect this folder's data are derived from it."""
