@@ -34,23 +34,23 @@ class InFlight:
 
     def __init__(self) -> None:
         self._submitted: dict[Submitted, None] = {}
-        self._watched: list[list[Submitted]] = []
+        self._lent: list[list[Submitted]] = []
 
     @contextmanager
     def others(self) -> Iterator[list[Submitted]]:
         """Lend a list of all that are in flight at any time within the block."""
         seen = list(self._submitted)
-        self._watched.append(seen)
+        self._lent.append(seen)
         try:
             yield seen
         finally:
-            self._watched = [each for each in self._watched if each is not seen]
+            self._lent = [each for each in self._lent if each is not seen]
 
     @contextmanager
     def put(self, submitted: Submitted) -> Iterator[None]:
         """Count an enrolment as in flight until the block ends."""
         self._submitted[submitted] = None
-        for each in self._watched:
+        for each in self._lent:
             each.append(submitted)
         try:
             yield
