@@ -19,7 +19,7 @@ from gerbang_service.gallery.candidates.one_thread import search_alone
 from gerbang_service.gallery.candidates.port import Added, Among, GeneratorProgress, Probes, Proposal
 from gerbang_service.gallery.candidates.sketches import Shard, sign_codes
 
-SHARD_ROWS: Final = 2**17
+SHARD_ROWS: Final = 2**18
 """Rows of a shard: enough that to hand it to another thread costs nothing beside its scan (docs/search.md)."""
 _SMALLEST: Final = 1024
 _GROWTH: Final = 1.25
