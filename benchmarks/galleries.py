@@ -76,7 +76,12 @@ def facelike(size: int, seed: int = 0) -> Vectors:
 def facelike_probes(templates: Vectors, count: int, similarity: float) -> tuple[Vectors, Rows]:
     """Return probes at a cosine to their mates, and the mates' rows."""
     mates = np.random.default_rng(5).integers(0, len(templates), count)
-    return probes_at(similarity, templates, mates, _spread("facelike")), mates
+    return facelike_probes_of(templates, mates, similarity), mates
+
+
+def facelike_probes_of(templates: Vectors, mates: Rows, similarity: float) -> Vectors:
+    """Return probes at a cosine to these mates."""
+    return probes_at(similarity, templates, mates, _spread("facelike"))
 
 
 def _spread(kind: str) -> Vectors:

@@ -16,7 +16,7 @@ from typing import Any
 
 import faiss
 import numpy as np
-from benchmarks.galleries import DIMENSION, Vectors, facelike, facelike_probes
+from benchmarks.galleries import DIMENSION, Vectors, facelike, facelike_probes, facelike_probes_of
 from benchmarks.machine import describe, with_one_thread
 from benchmarks.measuring import percentiles
 
@@ -31,6 +31,7 @@ from gerbang_service.store.port import Contents
 RESULTS = Path(__file__).resolve().parent / "results"
 FILTERS = 100
 SMALL = 200
+TINY = 100
 _BATCH = 8192
 _THRESHOLD = 0.4
 _ROUNDS = 5
@@ -51,6 +52,7 @@ def main() -> None:
     result["load_s"] = round(took_s, 1)
     for name, measured in (
         ("filters", filters(gallery, probes)),
+        ("missed_behind_filters", missed(gallery, templates)),
         ("small_list", small_list(gallery, probes)),
         ("low_threshold", low_threshold(gallery, probes)),
         ("one_by_one", one_by_one(gallery)),
@@ -64,8 +66,10 @@ def main() -> None:
 
 
 def lists_of_filters(number: int) -> tuple[str, ...]:
-    """Return the lists of a subject: one of FILTERS; for SMALL of all `small` too, else for every tenth `tenth`."""
-    more = ("small",) if number < SMALL else ("tenth",) if number % 10 == 0 else ()
+    """Return a subject's lists: one of FILTERS; `small` for SMALL of all, `tiny` for TINY; else perhaps `tenth`."""
+    more = ("tenth",) if number % 10 == 0 else ()
+    if number < SMALL:
+        more = ("small", "tiny") if number < TINY else ("small",)
     return tuple(sorted((f"f{number % FILTERS:02}", *more)))
 
 
@@ -131,6 +135,34 @@ def filters(gallery: Gallery, probes: Vectors) -> dict[str, Any]:
         one.append(per_s(gallery, probes, lambda _: ("f00",)))
         many.append(per_s(gallery, probes, lambda number: (f"f{number % FILTERS:02}",)))
     return {"one_per_s": one, "many_per_s": many, "ratio": _ratio(many, one)}
+
+
+def missed(gallery: Gallery, templates: Vectors) -> dict[str, Any]:
+    """Search lists of a hundredth and of TINY people for their members; count whom exact comparison alone finds."""
+    members = {"f00": np.arange(0, len(templates), FILTERS), "tiny": np.arange(TINY)}
+    found: dict[str, Any] = {}
+    for name, rows in members.items():
+        for similarity in (0.5, 0.4):
+            mates = np.random.default_rng(6).choice(rows, min(1000, len(rows)), replace=False)
+            probes = facelike_probes_of(templates, mates, similarity)
+            plans = [answers(gallery, probes, name, plan) for plan in (Plan.BOTH, Plan.EXACT)]
+            lost = sum(
+                mate in exactly[:1] and mate not in both for mate, both, exactly in zip(mates, *plans, strict=True)
+            )
+            found[f"{name} at {similarity}"] = {"probes": len(mates), "missed": lost}
+    return found
+
+
+def answers(gallery: Gallery, probes: Vectors, name: str, plan: Plan) -> list[list[int]]:
+    """Return the template ids of each probe's candidates."""
+    found: list[list[int]] = []
+    for start in range(0, len(probes), 32):
+        questions = [Question(each, OnLists(0.2, (name,)), 5, plan) for each in probes[start : start + 32]]
+        for asked in gallery.search(questions):
+            if not isinstance(asked, Answer):
+                raise asked
+            found.append([each.template_id for each in asked.candidates])
+    return found
 
 
 def small_list(gallery: Gallery, probes: Vectors) -> dict[str, float]:
