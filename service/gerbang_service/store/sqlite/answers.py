@@ -94,16 +94,19 @@ def earlier_answers(connection: Connection, cipher: AnyCipher) -> list[AnsweredR
     """
     now = time.time_ns()
     kept: list[AnsweredRequest] = []
-    rows = connection.execute("SELECT request_id, digest, subject_id, answer FROM requests").fetchall()
-    for request_id, digest, subject_id, sealed in rows:
+    left_out = 0
+    for request_id, digest, subject_id, sealed in connection.execute(
+        "SELECT request_id, digest, subject_id, answer FROM requests"
+    ):
         try:
             opened, answer = older_answer((request_id, digest, subject_id, sealed), cipher)
             samples, revision = ((), 0) if answer is None else _ids(answer)
         except (DataDamaged, ValueError, IndexError):
+            left_out += 1
             continue
         kept.append(AnsweredRequest(request_id, opened, subject_id, samples, revision, now, erased=answer is None))
-    if len(kept) < len(rows):
-        log.warning("answers to %d earlier requests can't be read, and are not kept", len(rows) - len(kept))
+    if left_out:
+        log.warning("answers to %d earlier requests can't be read, and are not kept", left_out)
     return kept
 
 
