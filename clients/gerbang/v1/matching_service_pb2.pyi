@@ -467,7 +467,7 @@ class Lack(_message.Message):
     behind: _builtins.int
     """How many templates it did not hold yet: those enrolled last."""
     failed: _builtins.bool
-    """True when it proposed nobody, because it failed."""
+    """True when it failed: it proposed nobody, or nobody of those enrolled since it stopped following the gallery."""
     def __init__(
         self,
         *,

@@ -656,7 +656,7 @@ class Generator(_message.Message):
     pending: _builtins.int
     """Live templates that it does not hold yet."""
     failed: _builtins.bool
-    """True when it has failed and proposes nobody: the log says why."""
+    """True when it has failed: it follows no more until the server is started again. The log says why."""
     def __init__(
         self,
         *,

@@ -83,7 +83,7 @@ class Question:
 class Lack:
     """A generator of the plan that did not propose from all templates. `behind`: templates that it does not hold yet.
 
-    `failed`: it proposed nothing, since it raised or its following of the gallery has ended.
+    `failed`: it proposed nobody since it raised, or nobody who was enrolled after its following of the gallery ended.
     """
 
     generator: str
