@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 import gerbang
 from cli.photo_files import photos
-from gerbang import EnrollRequest, EnrollResponse
+from gerbang import EnrollRequest, EnrollResponse, EnrollWarning
 from gerbang_service.cli.enrolment_report import Tally, report
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
@@ -134,6 +134,22 @@ def test_deleted_people_come_back_only_when_asked_for(tmp_path: Path) -> None:
     assert run(office, people).counts == {Outcome.REJECTED: 2}
     assert run(office, people, again=True).counts == {Outcome.ENROLLED: 2}
     assert run(office, people, again=True).counts == {Outcome.ALREADY_THERE: 2}
+
+
+def test_whose_end_of_validity_has_passed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An office that mistook a time zone learns that nobody it enrolled will be found."""
+
+    class Expired(Office):
+        def enroll_stream(self, requests: Iterable[EnrollRequest], **named: object) -> Iterator[EnrollResponse]:
+            for answer in super().enroll_stream(requests, **named):
+                answer.warnings.append(EnrollWarning.ENROLL_WARNING_EXPIRED)
+                yield answer
+
+    tally = run(Expired(), crowd(tmp_path, 2))
+    report(tally, Output(as_json=False))
+    assert "The end of validity has passed for 2: Identify does not see them" in capsys.readouterr().out
+    report(tally, Output(as_json=True))
+    assert [each["expired"] for each in json.loads(capsys.readouterr().out)["results"]] == [True, True]
 
 
 def test_unreadable_file_does_not_end_the_upload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

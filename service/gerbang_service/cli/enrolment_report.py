@@ -91,6 +91,8 @@ def _summary(tally: Tally, output: Output) -> None:
     missing = tally.without_photo if tally.finished else []
     if missing:
         output.line(Text(f"No photo was kept of {_first(missing)}", style="bold red"))
+    if expired := sum(result.expired for result in tally.results):
+        output.line(Text(f"The end of validity has passed for {expired}: Identify does not see them", style="bold red"))
     if tally.found.skipped:
         output.line(Text(f"Passed over, no photos: {_first([str(path) for path in tally.found.skipped])}", style="dim"))
 
@@ -167,6 +169,7 @@ def _result_document(result: PhotoResult) -> dict[str, Any]:
                 {"subject_id": other.subject_id, "similarity": round(other.similarity, 6)}
                 for other in result.duplicates
             ],
+            "expired": result.expired,
         }
     return content
 

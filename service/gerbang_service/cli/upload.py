@@ -19,6 +19,7 @@ from gerbang import (
     Candidate,
     EnrollRequest,
     EnrollResponse,
+    EnrollWarning,
     SubjectNotFound,
     WatchlistClient,
     enroll_request,
@@ -68,7 +69,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PhotoResult:
-    """What became of one photo, and why. `duplicates`: other subjects that have this face."""
+    """What became of one photo, and why.
+
+    `duplicates`: other subjects that have this face; `expired`: the subject's end of validity has passed.
+    """
 
     photo: Path
     subject_id: str
@@ -77,6 +81,7 @@ class PhotoResult:
     reason: str = ""
     detail: str = ""
     duplicates: tuple[Candidate, ...] = ()
+    expired: bool = False
 
 
 class Upload:
@@ -225,6 +230,7 @@ def result_of(owned: _Owned, response: EnrollResponse) -> PhotoResult:
         template_id=response.sample_results[0].template_id if response.sample_results else "",
         # A repeat's answer is what was true at the first time.
         duplicates=() if response.replayed else tuple(response.duplicates),
+        expired=EnrollWarning.ENROLL_WARNING_EXPIRED in response.warnings,
     )
 
 
