@@ -74,6 +74,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.recall --gallery facelike --size 100000
 	$(BIN)/python -m benchmarks.recall --gallery isotropic --size 100000 --probes 2000 --quick
 	$(BIN)/python -m benchmarks.recall --gallery real --size 200000 --thin-only
+	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.tables
 	$(BIN)/python -m benchmarks.throughput
