@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -114,6 +118,22 @@ def test_a_table_that_outgrows_its_addresses_is_copied(monkeypatch: pytest.Monke
     assert len(table.vectors) >= 28
     assert np.array_equal(table.vectors[:28], vectors(*range(28)))
     assert table.visible(slice(0, table.rows), 1).sum() == 8
+
+
+def test_where_addresses_are_limited_twice_as_many_rows_as_needed_are_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something is left for others; what can't be had at all is a MemoryError."""
+    whole = mmap.mmap
+
+    def limited(number: int, length: int, **given: Any) -> mmap.mmap:
+        if length > 100_000:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        return whole(number, length, **given)
+
+    monkeypatch.setattr(mmap, "mmap", limited)
+    assert reserved.reserved(np.float32, 1000, (8,)).shape == (2000, 8)
+    assert reserved.reserved(np.float32, 3000, (8,)).shape == (3000, 8)
+    with pytest.raises(MemoryError):
+        reserved.reserved(np.float32, 10_000, (8,))
 
 
 def test_growing_copies_nothing() -> None:

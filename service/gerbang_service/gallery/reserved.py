@@ -23,22 +23,19 @@ _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 
 
 def reserved(dtype: type[Scalar], least: int, width: tuple[int, ...] = ()) -> NDArray[Scalar]:
-    """Return a column of zeros, (rows, *width), with as many rows as can be reserved for, at least `least`.
+    """Return a column of zeros, (rows, *width), with MOST_ROWS rows.
 
-    Where addresses are limited (`ulimit -v`, strict overcommit) there are fewer; a table that outgrows them is copied.
-    Raises MemoryError when not even `least` rows fit.
+    Where addresses are limited (`ulimit -v`, strict overcommit) it has twice `least`, or just these, so that something
+    is left for others; a table that outgrows them is copied. Raises MemoryError when not even `least` rows fit.
     """
     row = np.dtype(dtype).itemsize * math.prod(width)
-    rows = max(MOST_ROWS, least)
-    while True:
+    for rows in (max(MOST_ROWS, least), 2 * least, least):
         try:
             block = mmap.mmap(-1, rows * row, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
-        except (OSError, ValueError, OverflowError) as error:
-            if rows <= least:
-                raise MemoryError(f"{rows * row} bytes of addresses can't be had") from error
-            rows = max(least, rows // 2)
-        else:
-            return np.frombuffer(block, dtype).reshape(rows, *width)
+        except (OSError, ValueError, OverflowError):
+            continue
+        return np.frombuffer(block, dtype).reshape(rows, *width)
+    raise MemoryError(f"{least * row} bytes of addresses can't be had")
 
 
 def regrown(column: NDArray[Any], filled: int, least: int) -> NDArray[Any]:
