@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import mmap
 from typing import Any
 
@@ -134,6 +135,25 @@ def test_where_addresses_are_limited_twice_as_many_rows_as_needed_are_reserved(m
     assert reserved.reserved(np.float32, 3000, (8,)).shape == (3000, 8)
     with pytest.raises(MemoryError):
         reserved.reserved(np.float32, 10_000, (8,))
+
+
+def test_columns_of_which_some_got_fewer_addresses_hold_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever column is the first to be full, every row is kept."""
+    whole, turns = mmap.mmap, itertools.cycle([True, False, False])
+
+    def every_third_is_limited(number: int, length: int, **given: Any) -> mmap.mmap:
+        if length > 100_000 and next(turns):
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        return whole(number, length, **given)
+
+    monkeypatch.setattr(mmap, "mmap", every_third_is_limited)
+    table = Table(DIMENSION)
+    for first in range(0, 500, 50):
+        ids = range(first, first + 50)
+        table.add([owner(f"s{each}") for each in ids], np.array(ids), vectors(*ids), 1)
+    assert np.array_equal(table.vectors[:500], vectors(*range(500)))
+    assert table.template_ids[:500].tolist() == list(range(500))
+    assert table.visible(slice(0, 500), 1).all()
 
 
 def test_growing_copies_nothing() -> None:

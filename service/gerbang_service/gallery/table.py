@@ -19,6 +19,7 @@ from gerbang_service.gallery.reserved import regrown, reserved
 
 ALWAYS: Final = np.iinfo(np.int64).min
 NEVER: Final = np.iinfo(np.int64).max
+_COLUMNS: Final = ("vectors", "born", "died", "combination", "valid_from", "expires", "template_ids")
 NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -60,6 +61,7 @@ class Table:
         self.template_ids = reserved(np.int64, least)
         self.owners: list[Owner | None] = []
         self._free: list[int] = []
+        self._room = min(len(getattr(self, name)) for name in _COLUMNS)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -128,7 +130,11 @@ class Table:
         return np.array([*reused, *range(first, self.rows)], np.int64)
 
     def _make_room(self, rows: int) -> None:
-        if rows <= len(self.vectors):
+        if rows <= self._room:
             return
-        for name in ("vectors", "born", "died", "combination", "valid_from", "expires", "template_ids"):
-            setattr(self, name, regrown(getattr(self, name), self.rows, 2 * rows))
+        for name in _COLUMNS:
+            # One by one: where addresses are limited, some may have got more than others.
+            column = getattr(self, name)
+            if rows > len(column):
+                setattr(self, name, regrown(column, self.rows, 2 * rows))
+        self._room = min(len(getattr(self, name)) for name in _COLUMNS)
