@@ -22,14 +22,14 @@ MOST_ROWS = 2**27
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 
 
-def reserved(dtype: type[Scalar], least: int, width: tuple[int, ...] = ()) -> NDArray[Scalar]:
-    """Return a column of zeros, (rows, *width), with MOST_ROWS rows.
+def reserved(dtype: type[Scalar], least: int, width: tuple[int, ...] = (), most: int | None = None) -> NDArray[Scalar]:
+    """Return a column of zeros, (rows, *width), with `most` rows; None: MOST_ROWS.
 
     Where addresses are limited (`ulimit -v`, strict overcommit) it has twice `least`, or just these, so that something
     is left for others; a table that outgrows them is copied. Raises MemoryError when not even `least` rows fit.
     """
     row = np.dtype(dtype).itemsize * math.prod(width)
-    for rows in (max(MOST_ROWS, least), 2 * least, least):
+    for rows in (max(MOST_ROWS if most is None else most, least), 2 * least, least):
         try:
             block = mmap.mmap(-1, rows * row, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
         except (OSError, ValueError, OverflowError):

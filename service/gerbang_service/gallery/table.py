@@ -52,13 +52,15 @@ class Table:
         self.dimension = dimension
         self.rows = 0
         self.size = 0
+        # The widest first: where it gets few addresses, the others ask for no more.
         self.vectors = reserved(np.float32, least, (dimension,))
-        self.born = reserved(np.int64, least)
-        self.died = reserved(np.int64, least)
-        self.combination = reserved(np.int32, least)
-        self.valid_from = reserved(np.int64, least)
-        self.expires = reserved(np.int64, least)
-        self.template_ids = reserved(np.int64, least)
+        most = len(self.vectors)
+        self.born = reserved(np.int64, least, most=most)
+        self.died = reserved(np.int64, least, most=most)
+        self.combination = reserved(np.int32, least, most=most)
+        self.valid_from = reserved(np.int64, least, most=most)
+        self.expires = reserved(np.int64, least, most=most)
+        self.template_ids = reserved(np.int64, least, most=most)
         self.owners: list[Owner | None] = []
         self._free: list[int] = []
         self._room = min(len(getattr(self, name)) for name in _COLUMNS)
