@@ -28,6 +28,7 @@ def test_a_selection_that_is_kept_up_to_date_is_as_one_made_anew(few: int, data:
     """Whatever people and the clock do, as a list of rows and as a bitmap, a kept selection is what is selected now."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(selection, "_FEW", few)
+        patched.setattr(selection, "_MANY", data.draw(st.sampled_from([2, 4096])))
         now = [100]
         office = Office(*map(Watchlist, LISTS), clock=lambda: now[0], start=False)
         vector = unit(np.random.default_rng(1), 1)

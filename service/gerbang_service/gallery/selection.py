@@ -23,6 +23,9 @@ from gerbang_service.gallery.validity import Validity
 # which looks at every row whatever the filter (docs/search.md).
 _FEW: Final = 256
 _FEW_OF: Final = 256
+# More rows than this, or than this share of all, are not changed one by one.
+_MANY: Final = 4096
+_MANY_OF: Final = 64
 # What is kept of selections, bytes; those that were asked for least lately go first.
 _KEPT_BYTES: Final = 256 * 2**20
 # Of one, besides its rows or bits.
@@ -163,11 +166,13 @@ class Selections:
         """Bring all up to date after rows changed. `touched`: numbers of the combinations they are and were on."""
         if not len(rows):
             return
+        # As when a year's entries end at one midnight: each is made anew when it is asked for, not all of them now.
+        anew = len(rows) > max(_MANY, self._table.rows // _MANY_OF)
         with self._lock:
             for key, selection in list(self._kept.items()):
                 if selection.chosen is None or selection.chosen[touched].any():
                     before = selection.nbytes
-                    fits = self._change(selection, rows)
+                    fits = not anew and self._change(selection, rows)
                     self._bytes += selection.nbytes - before
                     if not fits:
                         self._drop(key)
