@@ -48,6 +48,10 @@ def make(store: MemoryStore) -> Iterator[Callable[[], Writer]]:
         each.stop()
 
 
+def refused(*_: Any) -> None:
+    raise StoreUnavailable("nothing can be written")
+
+
 def test_a_change_is_written_and_told(store: MemoryStore, make: Callable[[], Writer]) -> None:
     """What a change answers comes when it is stored."""
     writer = make()
@@ -88,6 +92,30 @@ def test_those_whose_group_failed_do_not_share_an_error(store: MemoryStore, make
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert writer.submit(put("a")).result(WAIT_S) == []
+
+
+def test_while_the_disk_takes_no_changes_forgetting_neither_spins_nor_says_that_it_does(
+    store: MemoryStore, make: Callable[[], Writer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing to forget, so nothing is written: that is no sign of a disk with room."""
+    monkeypatch.setattr(forgetting, "_EVERY_S", 0.05)
+    store.broken = "the disk is full"
+    writer, written, write = make(), [], store.write
+    assert writer.submit(put_list("v")).exception(WAIT_S) is not None
+
+    def counted(*args: Any, **options: Any) -> Any:
+        written.append(args)
+        return write(*args, **options)
+
+    monkeypatch.setattr(store, "write", counted)
+    # So does a full disk answer what changes nothing.
+    monkeypatch.setattr(store, "probe", refused)
+    store.broken = ""
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        assert not writer.writable
+        time.sleep(0.01)
+    assert not written
 
 
 def test_old_answers_are_forgotten_without_any_change(

@@ -98,6 +98,18 @@ def test_damaged_backup_is_not_restored(copy: Path, tmp_path: Path) -> None:
         assert not (tmp_path / "new" / DATABASE).exists()
 
 
+def test_a_restore_that_failed_can_be_made_again(copy: Path, tmp_path: Path) -> None:
+    """What one leaves that was killed, or found no room, is no reason to refuse; what is no restore's is."""
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "RESTORED").touch()
+    (new / f".{DATABASE}.4711.part").write_bytes(b"half")
+    done = gerbang("restore", copy, "--data", new)
+    assert done.returncode == 0, done.stderr
+    assert not list(new.glob(".*.part"))
+    assert gerbang("restore", copy, "--data", new).returncode == 3
+
+
 def test_restore_needs_the_key(copy: Path, tmp_path: Path) -> None:
     """What can't be verified is not restored: without the key, or with another, it is refused and the key named."""
     create_key_file(tmp_path / "other.key")

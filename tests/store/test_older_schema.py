@@ -59,7 +59,17 @@ def older(data: Path, *, encrypted: bool) -> None:
             connection.execute("INSERT INTO subjects VALUES (?, ?, NULL, NULL, ?, 1, 1)", (seed, name, labels))
             for each in ("v", "w") if seed < 2 else ():
                 connection.execute("INSERT INTO memberships VALUES (?, ?)", (seed, each))
-        answers = {0: enrolled(0), 1: enrolled(1, "NO_FACE", "FACE_BLURRED"), 2: b"\x0anot an answer", 3: None}
+        # No server answered so: a file may hold anything.
+        no_revision = pb.EnrollResponse(
+            revision=-1, sample_results=[pb.SampleResult(template_id="5")]
+        ).SerializeToString()
+        answers = {
+            0: enrolled(0),
+            1: enrolled(1, "NO_FACE", "FACE_BLURRED"),
+            2: b"\x0anot an answer",
+            3: None,
+            4: no_revision,
+        }
         for seed, content in answers.items():
             where = (f"r{seed}", f"person-{seed}")
             digest = b"" if content is None else cipher.seal(b"digest", place("requests.digest", *where))
@@ -90,9 +100,9 @@ def test_an_older_database_is_brought_to_the_newest_schema(data: Path, encrypted
             "person-0",
             "person-1",
         ]
-        kept = [reader.answered(f"r{seed}") for seed in range(4)]
+        kept = [reader.answered(f"r{seed}") for seed in range(5)]
     store.close()
-    assert kept[2] is None
+    assert kept[2] is kept[4] is None
     created = {each.create_time_ns for each in kept if each is not None}
     assert len(created) == 1
     now = created.pop()

@@ -25,8 +25,13 @@ class Forgetting:
         """Seconds until it is to be written again; 0 for now."""
         return max(0.0, self._next - time.monotonic())
 
+    def begin(self) -> None:
+        """Note that it is tried: should it fail, it is tried again as if it had been done."""
+        self._next = time.monotonic() + _EVERY_S
+
     def __call__(self, transaction: Transaction) -> Outcome[int]:
         """Forget some of the answers that are too old; answers how many. The oldest go first."""
         forgotten = transaction.forget_answers(time.time_ns() - self._kept_ns, _AT_ONCE)
-        self._next = time.monotonic() + (_EVERY_S if forgotten < _AT_ONCE else 0.0)
+        if forgotten == _AT_ONCE:
+            self._next = 0.0
         return Outcome(forgotten)

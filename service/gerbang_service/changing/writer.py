@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
@@ -150,7 +150,7 @@ class Writer:
             while not (self._closed and self._queue.empty()):
                 group = self._next_group()
                 self._busy_since = time.monotonic()
-                if group or not self._forgetting.wait_s:
+                if group or self._forgets:
                     self._write(group)
                 else:
                     self._look_at_others()
@@ -181,9 +181,9 @@ class Writer:
         if self._follows:
             largest, patience = _LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S
         else:
-            largest, patience = _LARGEST_GROUP, self._forgetting.wait_s
-            if self._try_at is not None or self._erasing.left:
-                patience = min(patience, _TRIED_EVERY_S)
+            largest = _LARGEST_GROUP
+            waits = self._try_at is not None or self._erasing.left
+            patience = _TRIED_EVERY_S if waits else self._forgetting.wait_s
         group: list[_Submitted] = []
         try:
             while len(group) < largest:
@@ -217,7 +217,10 @@ class Writer:
         """Write what was submitted, and forget old answers when it is time."""
         # From here on the futures can't be cancelled: when a caller goes away, asyncio cancels what it waited for.
         group = [each for each in submitted if each[1].set_running_or_notify_cancel()]
-        forgetting: list[Operation[Any]] = [] if self._forgetting.wait_s else [self._forgetting]
+        forgetting: list[Operation[Any]] = []
+        if self._forgets:
+            self._forgetting.begin()
+            forgetting.append(self._forgetting)
         operations = [*(each for each, _ in group), *forgetting]
         if not operations:
             return
@@ -233,7 +236,9 @@ class Writer:
             raise
         # It takes all of a group or nothing.
         kept = not any(isinstance(each, StoreUnavailable) for each in outcomes)
-        self._note(kept=kept)
+        # Where nothing was changed, nothing was written: that is no sign of a disk that takes changes again.
+        if changes or not kept:
+            self._note(kept=kept)
         if group:
             self._meter.committed(len(group), time.perf_counter() - started, kept=kept)
         try:
@@ -242,11 +247,12 @@ class Writer:
         finally:
             # Whatever became of that: these changes are made, and who waits for them is told.
             self._on_revision(self._gallery.revision)
-            for (_, future), outcome in zip(group, outcomes, strict=False):
-                if isinstance(outcome, Outcome):
-                    future.set_result(outcome.answer)
-                else:
-                    future.set_exception(outcome)
+            _tell(group, outcomes)
+
+    @property
+    def _forgets(self) -> bool:
+        """Whether it is time to forget old answers. Not while the disk takes no changes: that is tried otherwise."""
+        return self._try_at is None and not self._forgetting.wait_s
 
     @property
     def _follower(self) -> Follower | None:
@@ -271,6 +277,14 @@ class Writer:
                 self._note(kept=False)
             else:
                 self._note(kept=True)
+
+
+def _tell(group: Sequence[_Submitted], outcomes: Sequence[Outcome[object] | Exception]) -> None:
+    for (_, future), outcome in zip(group, outcomes, strict=False):
+        if isinstance(outcome, Outcome):
+            future.set_result(outcome.answer)
+        else:
+            future.set_exception(outcome)
 
 
 def _shut_down() -> GerbangError:

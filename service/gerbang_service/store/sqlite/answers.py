@@ -119,16 +119,23 @@ def _ids(answer: bytes) -> tuple[tuple[int | str, ...], int]:
             parts = dict(_fields(value))
             template, rejection = parts.get(_TEMPLATE), parts.get(_REJECTION)
             if isinstance(template, bytes):
-                samples.append(int(template))
+                samples.append(_number(int(template)))
             elif isinstance(rejection, bytes):
                 samples.append(rejection.decode())
             else:
                 raise ValueError("a sample has neither a template nor a rejection")
         elif number == _REVISION and isinstance(value, int):
-            revision = value
+            revision = _number(value)
     if not revision or not samples:
         raise ValueError("an answer has a revision, and samples")
     return tuple(samples), revision
+
+
+def _number(value: int) -> int:
+    """Return an id or a revision. Raises ValueError for what none can be."""
+    if not 0 < value < 1 << 63:
+        raise ValueError("no id or revision is so large")
+    return value
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -152,8 +159,9 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    while shift < 70:
         value |= (message[at] & 0x7F) << shift
         at, shift = at + 1, shift + 7
         if message[at - 1] < 0x80:
             return value, at
+    raise ValueError("a number of more than ten bytes")

@@ -13,7 +13,7 @@ from gerbang_service.store.folders import make_folder, sync_folder
 from gerbang_service.store.sealing.keys import OperatorKey
 from gerbang_service.store.sqlite.checking import Progress, Report, check
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, look
-from gerbang_service.store.sqlite.epoch import mark_restored
+from gerbang_service.store.sqlite.epoch import RESTORED_FILE, mark_restored
 from gerbang_service.store.sqlite.vault import WrongKey
 from gerbang_service.store.sqlite.wal_check import log_damage
 
@@ -67,7 +67,10 @@ def backup(folder: Path, target: Path, key: OperatorKey | None, progress: Progre
 
 
 def restore(copy: Path, folder: Path, key: OperatorKey | None, progress: Progress = lambda _d, _a: None) -> Report:
-    """Make a data folder of a backup that is sound; the folder must be new or empty. Raises as `backup`."""
+    """Make a data folder of a backup that is sound. Raises as `backup`.
+
+    The folder must be new, empty, or left by a restore that failed.
+    """
     if not copy.is_file():
         raise StartupError(f"backup {copy}: there is no such file")
     log = copy.with_name(f"{copy.name}-wal")
@@ -76,11 +79,14 @@ def restore(copy: Path, folder: Path, key: OperatorKey | None, progress: Progres
             f"{copy} is no backup but a database in use: {log.name} beside it holds changes that are not in it. "
             f"Copy both with 'gerbang backup --data {copy.parent} TARGET', and restore TARGET"
         )
-    if folder.exists() and any(folder.iterdir()):
+    parts = list(folder.glob(f".{DATABASE_FILE}.*.part"))
+    if folder.exists() and any(each not in parts and each.name != RESTORED_FILE for each in folder.iterdir()):
         raise StartupError(f"{folder} is not empty: a backup is restored into a new or empty folder only")
     _whole(verified(copy, key, progress), copy)
     make_folder(folder)
     mark_restored(folder)
+    for each in parts:  # of one that was killed
+        each.unlink(missing_ok=True)
     with _new_file(folder / DATABASE_FILE) as file:
         size = copy.stat().st_size
         with copy.open("rb") as source, file.open("wb") as out:

@@ -15,7 +15,8 @@ from gerbang_service.store.sqlite.rows import row_of
 from gerbang_service.store.sqlite.vault import EPOCH, seal_meta
 
 # In a data folder that was made of a backup and not served yet: its epoch is still the original's.
-_RESTORED_FILE = "RESTORED"
+RESTORED_FILE = "RESTORED"
+"""Its name."""
 
 
 def epoch_of(connection: Connection) -> str:
@@ -26,7 +27,7 @@ def epoch_of(connection: Connection) -> str:
 
 def mark_restored(folder: Path) -> None:
     """Have the folder's database begin a new epoch when it is served next. Durable when this returns."""
-    os.close(os.open(folder / _RESTORED_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.close(os.open(folder / RESTORED_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     sync_folder(folder)
 
 
@@ -35,7 +36,7 @@ def begin_epoch(connection: Connection, folder: Path) -> None:
 
     Raises sqlite3.Error, OSError.
     """
-    restored = folder / _RESTORED_FILE
+    restored = folder / RESTORED_FILE
     known = connection.execute("SELECT 1 FROM meta WHERE key = ?", (EPOCH,)).fetchone()
     if known and not restored.exists():
         return

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 
 _CHECKPOINT_WAIT_S = 1.0
 _CHECKPOINT_RETRY_S = 0.01
-# So long others wait for their turn while members leave a deleted list, seconds.
-_LEAVE_FOR_S = 0.1
+# So long members leave a deleted list before others have their turn, seconds: while changes wait, and while none does.
+_LEAVE_FOR_S, _LEAVE_IDLE_S = 0.1, 0.5
 # The same failure is said again so often, seconds.
 _SAID_EVERY_S = 60.0
 
@@ -125,7 +125,6 @@ class SqliteStore:
         """
         try:
             with self._folder.writing(meanwhile):
-                self._check_trusted()
                 with self._changing():
                     self._bring_up(follower, self._writer)
                     results = self._run(operations)
@@ -140,7 +139,6 @@ class SqliteStore:
         """Write something small, durably. Raises StoreUnavailable."""
         try:
             with self._folder.writing(meanwhile):
-                self._check_trusted()
                 with self._changing():
                     # The time, as SQLite does not write what is there already.
                     self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('tried', ?)", (time.time_ns(),))
@@ -148,10 +146,6 @@ class SqliteStore:
         except sqlite3.Error as error:
             self._say(str(error))
             raise StoreUnavailable(f"nothing can be written: {error}") from error
-
-    def _check_trusted(self) -> None:
-        if self._log.distrusted:
-            raise sqlite3.OperationalError("an fsync of the database file failed; start the server again")
 
     def _say(self, why: str) -> None:
         # It is tried again and again: a disk must not be filled with how full it is.
@@ -163,6 +157,8 @@ class SqliteStore:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """Begin a transaction, and commit it at the end."""
+        if self._log.distrusted:
+            raise sqlite3.OperationalError("an fsync of the database file failed; start the server again")
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             yield
@@ -222,10 +218,11 @@ class SqliteStore:
 
         The log is moved into the database first, so that deleted content is in neither.
         """
-        begun, left = time.monotonic(), True
+        begun = time.monotonic()
         try:
-            while left and (not hurried() or time.monotonic() - begun < _LEAVE_FOR_S):
-                left = self._leave_gone_lists(meanwhile)
+            while left := self._leave_gone_lists(meanwhile):
+                if time.monotonic() - begun > (_LEAVE_FOR_S if hurried() else _LEAVE_IDLE_S):
+                    break
         except sqlite3.Error as error:
             return str(error)
         why = self._empty_log(meanwhile, hurried)
@@ -251,8 +248,11 @@ class SqliteStore:
         if not self._writer.execute("SELECT 1 FROM gone_lists").fetchone():
             return False
         meanwhile()
-        with self._folder.writing(meanwhile), self._changing():
-            return leave_gone_lists(self._writer)
+        with self._folder.writing(meanwhile):
+            with self._changing():
+                left = leave_gone_lists(self._writer)
+            self._log.trim()  # each step touches pages all over
+        return left
 
     @contextmanager
     def reading(self) -> Iterator[SqliteReader]:
