@@ -11,15 +11,28 @@ import numpy as np
 import pytest
 from office import Office, unit
 
-from gerbang_service.asking.asking import Lanes
-from gerbang_service.domain.errors import DeadlineTooShort
-from gerbang_service.domain.questions import Answer, Asked, OnLists, Plan, Question
-from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.asking.asking import Asking, Lanes
+from gerbang_service.asking.recall_check import RecallCheck
+from gerbang_service.asking.revisions import Revisions
+from gerbang_service.domain.errors import DeadlineTooShort, Overloaded
+from gerbang_service.domain.questions import (
+    Answer,
+    Asked,
+    Defaults,
+    Identification,
+    OnLists,
+    Plan,
+    Question,
+    Search1N,
+)
+from gerbang_service.domain.samples import TemplateSample
+from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.gallery import exact
 from gerbang_service.gallery.judge import View
 from gerbang_service.gallery.scopes import Scope
 from gerbang_service.threads.admission import Admission, Deadline
 from gerbang_service.threads.batcher import Batcher
+from gerbang_service.threads.pool import Pool
 
 PEOPLE = 3000
 
@@ -102,6 +115,37 @@ async def test_exact_searches_wait_for_each_other_and_others_do_not(office: Offi
     go_on.set()
     (asked,) = await waiting
     assert isinstance(asked, Answer)
+    for lane in (lanes.searches, lanes.exact):
+        await asyncio.to_thread(lane.stop)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_lane_that_is_full_refuses_only_its_own_searches_of_a_batch(office: Office, alone: bool) -> None:  # noqa: FBT001
+    """The others are answered; where all of a batch is refused, the call is."""
+    full = Admission("exact", 1)
+    lanes = Lanes(Batcher(office.gallery.search, 1, Admission("searches", 9)), Batcher(office.gallery.search, 1, full))
+    images = Pool(1, Admission("images", 1), "images")
+    asking = Asking(
+        office.gallery,
+        None,
+        Revisions(office.revision),
+        Defaults(0.99, 0.99, Plan.SWEEP),
+        images=images,
+        lanes=lanes,
+        recall_check=RecallCheck(office.gallery, 0),
+    )
+    probe = TemplateSample(question(office, "s1", Plan.EXACT).probe)
+    plans = [Plan.EXACT] if alone else [Plan.EXACT, None]
+    searches = [Search1N(probe, (), Direction.BOTH, 5, None, plan, 0) for plan in plans]
+    with full.admit(1):
+        if alone:
+            with pytest.raises(Overloaded):
+                await asking.identify_many(searches, Deadline.after(5))
+        else:
+            refused, answered = await asking.identify_many(searches, Deadline.after(5))
+            assert isinstance(refused, Overloaded)
+            assert isinstance(answered, Identification)
+            assert [each.subject_id for each in answered.answer.candidates] == ["s1"]
     for lane in (lanes.searches, lanes.exact):
         await asyncio.to_thread(lane.stop)
 

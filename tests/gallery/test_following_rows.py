@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from office import Office, unit
 
 from gerbang_service.domain.changes import WatchlistPut
+from gerbang_service.domain.questions import Plan
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery import selection, validity
 from gerbang_service.gallery.candidates.backlog import Backlog
@@ -109,11 +114,46 @@ def test_moving_in_time_names_whose_validity_changed(
             passed = edges.move_to(moment)
             changed = np.flatnonzero(table.in_force(everybody, moment) != before)
             assert set(changed.tolist()) <= set(passed.tolist())
-            assert edges.from_ns <= moment < edges.until_ns
-            for same in (edges.from_ns, edges.until_ns - 1):
+            assert edges.holds(moment)
+            begin, end = edges._span
+            for same in (begin, end - 1):
                 if ALWAYS < same < NEVER - 1:
                     now = table.in_force(everybody, moment)
                     assert np.array_equal(now, table.in_force(everybody, same))
+
+
+def test_an_edge_that_is_noted_again_and_again_is_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Someone whose entry is updated a thousand times has one beginning and one end."""
+    monkeypatch.setattr(validity, "_RECENT", 16)
+    table = Table(1)
+    edges = Validity(table, 50)
+    owner = Owner("s", Combination(0, ()), NO_LABELS, 40, 60, ())
+    rows = table.add([owner], np.array([1]), np.ones((1, 1), np.float32), 1)
+    for _ in range(1000):
+        edges.note(rows)
+    assert len(edges._times) == 2
+
+
+@pytest.mark.parametrize("limit", ["_KEPT_AT_MOST", "_KEPT_BYTES"])
+def test_selections_that_nobody_asks_for_are_not_kept(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many sets of lists were ever searched: neither the selections nor what searches remember of them."""
+    monkeypatch.setattr(selection, limit, 5 if limit == "_KEPT_AT_MOST" else 5 * 1200)
+    made, make = weakref.WeakSet[selection.Selection](), selection.Selections._made
+
+    def noted(*args: Any) -> selection.Selection:
+        one = make(*args)
+        made.add(one)
+        return one
+
+    monkeypatch.setattr(selection.Selections, "_made", noted)
+    names = [f"l{number}" for number in range(50)]
+    office = Office(*map(Watchlist, names), start=False)
+    office.enrol("s", unit(np.random.default_rng(1), 1), "l0")
+    probe = unit(np.random.default_rng(2), 1)[0]
+    for name in names:
+        office.answer(probe, Plan.SWEEP, name)
+    gc.collect()
+    assert 1 <= len(made) <= 5
 
 
 class BacklogMachine(RuleBasedStateMachine):

@@ -5,20 +5,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from generator_contract import DIMENSION, GeneratorContract, Rows, World, caught_up
-from office import Office, graph_progress, unit
+from office import Office, across, graph_progress, unit
 
+from gerbang_service.domain.errors import DeadlineTooShort
 from gerbang_service.domain.questions import Lack, Plan
 from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.gallery import search
 from gerbang_service.gallery.candidates.fake import EveryRow
 from gerbang_service.gallery.candidates.graph import Graph, GraphSettings
 from gerbang_service.gallery.candidates.hnsw import Hnsw
-from gerbang_service.gallery.candidates.port import Generator
+from gerbang_service.gallery.candidates.port import Generator, Proposal
 from gerbang_service.gallery.candidates.sweep import Sweep
+from gerbang_service.gallery.search import Search
 
 
 class TestSweep(GeneratorContract):
@@ -202,3 +206,52 @@ def test_rows_that_go_while_the_maps_grow_are_forgotten() -> None:
     graph.stop()
     held = set(graph._serving.rows().tolist())
     assert held == {row for row in range(20_000) if row % 5}
+
+
+@pytest.fixture
+def look_alikes() -> tuple[Office, np.ndarray]:
+    """More people who look alike than are proposed at first, so that a search for one of them is widened."""
+    rng = np.random.default_rng(41)
+    office = Office(Watchlist("a"))
+    face = unit(rng, 1)[0]
+    office.enrol_all([(f"s{i}", across(face, 0.95, rng)[np.newaxis]) for i in range(2000)], "a")
+    office.wait_for_graph()
+    return office, face
+
+
+def test_a_generator_that_fails_while_a_search_is_widened_is_said_to_be_lacking(
+    look_alikes: tuple[Office, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for more, the graph fails: the answer is the sweep's, and says so."""
+    office, probe = look_alikes
+    propose, asked = Graph.propose, []
+
+    def failing(self: Graph, *args: Any) -> Proposal:
+        asked.append(args)
+        if len(asked) > 1:
+            raise RuntimeError("out of memory")
+        return propose(self, *args)
+
+    monkeypatch.setattr(Graph, "propose", failing)
+    answer = office.answer(probe, Plan.BOTH, limit=100)
+    assert len(asked) > 1
+    assert answer.lacks == (Lack("graph", 0, failed=True),)
+    assert len(answer.candidates) == 100
+
+
+def test_a_deadline_that_passes_while_a_search_is_widened_is_said(
+    look_alikes: tuple[Office, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search ended without all that it was to look at: that is an error, never an answer without anybody."""
+    office, probe = look_alikes
+    question = replace(office.question(probe, Plan.SWEEP, limit=100), answer_by=time.monotonic() + 0.3)
+    widen = Search._widen
+
+    def slow(self: Search, *args: Any) -> Any:
+        time.sleep(0.5)
+        return widen(self, *args)
+
+    monkeypatch.setattr(Search, "_widen", slow)
+    monkeypatch.setattr(search, "_WIDENED_AT_MOST", 0)  # else all of these few are proposed
+    (asked,) = office.gallery.search([question])
+    assert isinstance(asked, DeadlineTooShort)

@@ -32,6 +32,7 @@ def office() -> Office:
         made.enrol(f"s{i:03}", vectors, *lists, until_ns=until)
     for i in range(0, 600, 11):
         made.delete(f"s{i:03}")
+    made.wait_for_graph()
     return made
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -127,18 +127,32 @@ class Asking:
         found: list[Identification | Exception] = [each for each in prepared if isinstance(each, Exception)]
         if len(found) == len(prepared):
             return found
-        asked: dict[int, Asked] = {}
-        with self._meter.stage(SEARCH):
-            for batcher in (self._lanes.searches, self._lanes.exact):
-                theirs = {
-                    i: each[0]
-                    for i, each in enumerate(prepared)
-                    if not isinstance(each, Exception) and self._lanes.of(each[0].plan) is batcher
-                }
-                asked |= zip(theirs, await batcher.run(list(theirs.values()), deadline), strict=True)
+        asked = await self._asked(
+            {i: each[0] for i, each in enumerate(prepared) if not isinstance(each, Exception)}, deadline
+        )
         return [
             each if isinstance(each, Exception) else self._or_error(*each, asked[i]) for i, each in enumerate(prepared)
         ]
+
+    async def _asked(self, questions: Mapping[int, Question], deadline: Deadline) -> dict[int, Asked]:
+        """Search for questions, at least one. What one lane refuses is refused for its questions only."""
+        of_lane: dict[Batcher[Question, Asked], dict[int, Question]] = {}
+        for i, question in questions.items():
+            of_lane.setdefault(self._lanes.of(question.plan), {})[i] = question
+        running = [lane.run(list(theirs.values()), deadline) for lane, theirs in of_lane.items()]
+        asked: dict[int, Asked] = {}
+        with self._meter.stage(SEARCH):
+            for theirs, found in zip(
+                of_lane.values(), await asyncio.gather(*running, return_exceptions=True), strict=True
+            ):
+                if isinstance(found, BaseException):
+                    # Where there is but one lane, all of the call is refused: that is said of the call.
+                    if len(of_lane) == 1 or not isinstance(found, Exception):
+                        raise found
+                    asked |= dict.fromkeys(theirs, found)
+                else:
+                    asked |= zip(theirs, found, strict=True)
+        return asked
 
     async def _questions(
         self, searches: Sequence[Search1N], deadline: Deadline, lane: asyncio.Semaphore | None

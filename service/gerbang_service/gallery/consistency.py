@@ -18,6 +18,10 @@ T = TypeVar("T")
 _DISTURBED_AT_MOST: Final = 2
 
 
+class Disturbed(Exception):
+    """Raised by `work` when what was prepared holds no more: both are made again."""
+
+
 class Consistency:
     """One writer, any number of readers. Thread-safe."""
 
@@ -58,7 +62,7 @@ class Consistency:
         """Return `work(prepare())`, all of which was made while nothing was taken away.
 
         What `work` reads, it must read itself, and anew each time: it may be called several times, as may `prepare`,
-        which may take away something itself.
+        which may take away something itself. With changes held off, `work` must not be disturbed.
         """
         for _ in range(_DISTURBED_AT_MOST):
             prepared = prepare()
@@ -68,6 +72,8 @@ class Consistency:
                     version = self._version
             try:
                 result = work(prepared)
+            except Disturbed:
+                continue
             except Exception:
                 if self._version == version:
                     raise

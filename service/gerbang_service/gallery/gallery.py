@@ -18,7 +18,7 @@ from gerbang_service.gallery.candidates.graph import Graph
 from gerbang_service.gallery.candidates.port import Generator, GeneratorProgress
 from gerbang_service.gallery.candidates.rotation import rotation
 from gerbang_service.gallery.candidates.sweep import Sweep
-from gerbang_service.gallery.consistency import Consistency
+from gerbang_service.gallery.consistency import Consistency, Disturbed
 from gerbang_service.gallery.contents import GalleryContents
 from gerbang_service.gallery.judge import View, exact
 from gerbang_service.gallery.options import GalleryOptions, default_sketch_bits
@@ -145,19 +145,23 @@ class Gallery:
         moment = questions[0].moment_ns if questions else None
 
         def answer(now_ns: int) -> list[Asked]:
-            return self._search.answer(questions, View(self._table, self._contents.state, now_ns))
+            state = self._contents.state
+            # After that: somebody in this state may have come since, and not be in the selections as of this moment.
+            if moment is None and not self._contents.validity.holds(now_ns):
+                raise Disturbed
+            return self._search.answer(questions, View(self._table, state, now_ns))
 
         return self._consistency.read(answer, self._now if moment is None else lambda: moment)
 
     def _now(self) -> int:
         """Return the time, and see to it that those count whose validity holds then."""
         validity, now = self._contents.validity, self._clock()
-        if validity.from_ns <= now < validity.until_ns:
+        if validity.holds(now):
             return now
         with self._consistency.held_off():
             # Looked at anew: while this one waited, another may have moved further on.
             now = self._clock()
-            if not validity.from_ns <= now < validity.until_ns:
+            if not validity.holds(now):
                 self._contents.move_to(now)
         return now
 

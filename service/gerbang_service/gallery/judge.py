@@ -60,11 +60,13 @@ def cosines(table: Table, probes: NDArray[np.float32], rows: NDArray[np.int64]) 
     `probes`: float32 (n, dimension), `rows`: int64 (n, m), both contiguous; returns float32 (n, m).
     """
     scores = np.empty(rows.shape, np.float32)
+    # Held here: the table may be given larger ones meanwhile, and faiss has but the address of these.
+    vectors = table.vectors
     # Scores the given rows in place: no copy of their vectors is made.
     faiss.fvec_inner_products_by_idx(
         faiss.swig_ptr(scores),
         faiss.swig_ptr(probes),
-        faiss.swig_ptr(table.vectors),
+        faiss.swig_ptr(vectors),
         faiss.swig_ptr(rows),
         table.dimension,
         *rows.shape,

@@ -7,6 +7,7 @@ are on the lists; those on lists with lower ones are proposed once more, by them
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -33,11 +34,14 @@ _MOST_LEVELS: Final = 4
 
 @dataclass(slots=True, eq=False)
 class Level:
-    """Lists whose members are proposed together (None: everybody), down to similarity `lowest`."""
+    """Lists whose members are proposed together (None: everybody), down to similarity `lowest`.
+
+    `selection`: of these, as last used; weak, as scopes that nobody asks for any more would keep many.
+    """
 
     names: frozenset[str] | None
     lowest: float
-    selection: Selection | None = None
+    selection: weakref.ref[Selection] | None = None
 
 
 @dataclass(slots=True, eq=False)

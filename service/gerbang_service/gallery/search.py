@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # How often a pool is made four times as large before all are compared instead.
 _WIDENED_AT_MOST: Final = 2
+# One question's candidates; None when its caller has stopped waiting.
+_Found: TypeAlias = "list[Candidate] | None"
 LATE: Final = "the call's deadline passed before its search was done"
 
 
@@ -88,6 +91,7 @@ class Search:
 
     def _answer(self, questions: Sequence[Question], plan: Plan, scope: Scope, view: View) -> list[Answer | None]:
         lacks: dict[str, Lack] = {}
+        found: Sequence[_Found]
         if plan is Plan.EXACT:
             found = compare_all(view, scope, questions)
         else:
@@ -102,24 +106,28 @@ class Search:
             for each in found
         ]
 
-    def _levels(self, group: _Group, view: View) -> list[list[Candidate] | None]:
-        found: list[list[Candidate] | None] = [[] for _ in group.questions]
+    def _levels(self, group: _Group, view: View) -> list[_Found]:
+        found: list[_Found] = [[] for _ in group.questions]
         for level in group.scope.levels:
             for i, more in enumerate(self._level(group, level, view)):
-                if more:
-                    before = found[i]
+                before = found[i]
+                if more is None or before is None:
+                    found[i] = None
+                elif more:
                     found[i] = _united(before, more, group.questions[i].limit) if before else more
         return found
 
     # --- one level --------------------------------------------------------------------------------------------------
 
-    def _level(self, group: _Group, level: Level, view: View) -> Sequence[list[Candidate]]:
+    def _level(self, group: _Group, level: Level, view: View) -> Sequence[_Found]:
         """Return for each question the candidates among a level's lists."""
-        selection = level.selection = self._selections.of(
-            level.names, in_force=group.scope.in_force, known=level.selection
-        )
-        if selection.rows is not None:
-            rows = np.ascontiguousarray(np.broadcast_to(selection.rows, (len(group.questions), len(selection.rows))))
+        known = None if level.selection is None else level.selection()
+        selection = self._selections.of(level.names, in_force=group.scope.in_force, known=known)
+        if selection is not known:
+            level.selection = weakref.ref(selection)
+        few = selection.rows  # it may be replaced meanwhile
+        if few is not None:
+            rows = np.ascontiguousarray(np.broadcast_to(few, (len(group.questions), len(few))))
             return self._near(group, level, view, rows, None, selection)
         pool, rows = self._propose(group, selection)
         return self._near(group, level, view, rows, pool, selection)
@@ -132,11 +140,11 @@ class Search:
         rows: NDArray[np.int64],
         pool: int | None,
         selection: Selection,
-    ) -> Sequence[list[Candidate]]:
+    ) -> Sequence[_Found]:
         """Judge the rows that are near. `pool`: how many were proposed at least, None for all that there are."""
         scores = cosines(view.table, group.probes.vectors, rows)
         near = scores >= level.lowest - ROUNDING
-        found: list[list[Candidate]] = [[] for _ in group.questions]
+        found: list[_Found] = [[] for _ in group.questions]
         if not near.any():  # strangers, as most travellers are
             return found
         asked, place = np.nonzero(near)
@@ -144,7 +152,7 @@ class Search:
             found[i] = judged
         if pool is not None:
             for i in np.flatnonzero(np.count_nonzero(near, axis=1) >= pool).tolist():
-                if not _is_complete(found[i], group.questions[i].limit, scores[i], pool):
+                if not _is_complete(found[i] or (), group.questions[i].limit, scores[i], pool):
                     found[i] = self._widen(group, i, level, view, selection)
         return found
 
@@ -164,13 +172,15 @@ class Search:
             question = group.questions[i]
             yield i, candidates(view, group.scope, question, rows[own], scores[own], floors[own])
 
-    def _widen(self, group: _Group, i: int, level: Level, view: View, selection: Selection) -> list[Candidate]:
+    def _widen(self, group: _Group, i: int, level: Level, view: View, selection: Selection) -> _Found:
         """Answer a question all of whose proposals are near: there may be more of them than were proposed.
 
         So it is with a subject of many templates, a very low threshold, or many templates of one photo.
         """
         question, vectors = group.questions[i], group.probes.vectors[i : i + 1]
-        alone = _Group((question,), group.scope, group.plan, Probes(vectors, group.probes.rotated[i : i + 1]), {})
+        alone = _Group(
+            (question,), group.scope, group.plan, Probes(vectors, group.probes.rotated[i : i + 1]), group.lacks
+        )
         for widened in range(1, _WIDENED_AT_MOST + 1):
             pool, rows = self._propose(alone, selection, 4**widened)
             scores = cosines(view.table, vectors, rows)[0]
@@ -179,7 +189,7 @@ class Search:
             found = judged.get(0, [])
             if len(near) < pool or pool >= selection.count or _is_complete(found, question.limit, scores, pool):
                 return found
-        return compare_all(view, group.scope, (question,))[0] or []
+        return compare_all(view, group.scope, (question,))[0]
 
     # --- proposing --------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ _MANY: Final = 4096
 _MANY_OF: Final = 64
 # What is kept of selections, bytes; those that were asked for least lately go first.
 _KEPT_BYTES: Final = 256 * 2**20
+# And how many: each change looks at all of them, a hundredth of a second for so many.
+_KEPT_AT_MOST: Final = 1024
 # Of one, besides its rows or bits.
 _BESIDES_BYTES: Final = 1024
 
@@ -39,7 +41,7 @@ def few(rows: int) -> int:
     return max(_FEW, rows // _FEW_OF)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Selection:
     """Rows that are visible, on one of the lists `names` (None: anybody) and, if so said, in force.
 
@@ -104,7 +106,7 @@ class Selections:
         self._drop(made.key)
         self._kept[made.key] = made
         self._bytes += made.nbytes
-        while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
+        while len(self._kept) > _KEPT_AT_MOST or (self._bytes > _KEPT_BYTES and len(self._kept) > 1):
             self._drop(next(iter(self._kept)))
 
     def _drop(self, key: Key) -> None:

@@ -69,7 +69,9 @@ class Table:
 
     def visible(self, rows: NDArray[np.int64] | slice, revision: int) -> NDArray[np.bool_]:
         """Tell for each of the rows whether it is there at a revision; bool, as long as `rows`."""
-        there: NDArray[np.bool_] = (self.born[rows] <= revision) & (revision < self.died[rows])
+        # In this order: a row that is used again has its `born` before its `died`.
+        alive = revision < self.died[rows]
+        there: NDArray[np.bool_] = alive & (self.born[rows] <= revision)
         return there
 
     def in_force(self, rows: NDArray[np.int64] | slice, moment_ns: int) -> NDArray[np.bool_]:

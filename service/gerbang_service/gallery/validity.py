@@ -22,13 +22,17 @@ class Validity:
     def __init__(self, table: Table, moment_ns: int) -> None:
         self._table = table
         self.moment_ns = moment_ns
-        self.from_ns, self.until_ns = int(ALWAYS), int(NEVER)
-        """What holds at `moment_ns` holds from here to before there."""
+        self._span = int(ALWAYS), int(NEVER)
         self._times = np.empty(0, np.int64)
         self._rows = np.empty(0, np.int32)
         self._recent_times = np.empty(_RECENT, np.int64)
         self._recent_rows = np.empty(_RECENT, np.int32)
         self._recent = 0
+
+    def holds(self, now_ns: int) -> bool:
+        """Tell whether what holds at `moment_ns` holds at another moment. May be asked by any thread."""
+        begin, end = self._span
+        return begin <= now_ns < end
 
     def note(self, rows: NDArray[np.int64]) -> None:
         """Note when the validity of rows begins and ends."""
@@ -37,7 +41,7 @@ class Validity:
         times, both = times[bounded], np.concatenate([rows, rows])[bounded]
         if not len(times):
             return
-        self._narrow(times)
+        self._span = self._narrowed(*self._span, times)
         begin, end = self._recent, self._recent + len(times)
         if end > _RECENT:
             self._sort_in(times, both)
@@ -45,10 +49,9 @@ class Validity:
             self._recent_times[begin:end], self._recent_rows[begin:end] = times, both
             self._recent = end
 
-    def _narrow(self, times: NDArray[np.int64]) -> None:
+    def _narrowed(self, begin: int, end: int, times: NDArray[np.int64]) -> tuple[int, int]:
         past = times <= self.moment_ns
-        self.from_ns = int(np.max(times, where=past, initial=self.from_ns))
-        self.until_ns = int(np.min(times, where=~past, initial=self.until_ns))
+        return int(np.max(times, where=past, initial=begin)), int(np.min(times, where=~past, initial=end))
 
     def move_to(self, moment_ns: int) -> NDArray[np.int64]:
         """Go to another moment, later or earlier, and return the rows with an edge on the way."""
@@ -58,9 +61,10 @@ class Validity:
         begin, end = np.searchsorted(self._times, (first, last), side="right")
         self.moment_ns = moment_ns
         now = int(np.searchsorted(self._times, moment_ns, side="right"))
-        self.from_ns = int(self._times[now - 1]) if now else int(ALWAYS)
-        self.until_ns = int(self._times[now]) if now < len(self._times) else int(NEVER)
-        self._narrow(recent)
+        since = int(self._times[now - 1]) if now else int(ALWAYS)
+        until = int(self._times[now]) if now < len(self._times) else int(NEVER)
+        # All at once: searches look at it meanwhile.
+        self._span = self._narrowed(since, until, recent)
         return np.unique(np.concatenate([passed, self._rows[begin:end]])).astype(np.int64)
 
     def _sort_in(self, times: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
@@ -68,5 +72,8 @@ class Validity:
         times = np.concatenate([self._times, self._recent_times[: self._recent], times])
         every = np.concatenate([self._rows, self._recent_rows[: self._recent], rows.astype(np.int32)])
         true = (self._table.valid_from[every] == times) | (self._table.expires[every] == times)
-        order = np.flatnonzero(true)[np.argsort(times[true], kind="stable")]
+        order = np.flatnonzero(true)[np.lexsort((every[true], times[true]))]
+        # Once each: whoever is changed again and again is noted each time.
+        again = (np.diff(times[order]) == 0) & (np.diff(every[order]) == 0)
+        order = order[np.concatenate([[True], ~again])] if len(order) else order
         self._times, self._rows, self._recent = times[order], every[order], 0
