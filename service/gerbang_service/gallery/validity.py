@@ -69,11 +69,17 @@ class Validity:
 
     def _sort_in(self, times: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
         """Sort in what is recent and these, and leave out what is no edge of its row any more."""
-        times = np.concatenate([self._times, self._recent_times[: self._recent], times])
-        every = np.concatenate([self._rows, self._recent_rows[: self._recent], rows.astype(np.int32)])
-        true = (self._table.valid_from[every] == times) | (self._table.expires[every] == times)
-        order = np.flatnonzero(true)[np.lexsort((every[true], times[true]))]
+        times = np.concatenate([self._recent_times[: self._recent], times])
+        rows = np.concatenate([self._recent_rows[: self._recent], rows.astype(np.int32)])
         # Once each: whoever is changed again and again is noted each time.
-        again = (np.diff(times[order]) == 0) & (np.diff(every[order]) == 0)
-        order = order[np.concatenate([[True], ~again])] if len(order) else order
+        order = np.lexsort((rows, times))
+        again = (np.diff(times[order]) == 0) & (np.diff(rows[order]) == 0)
+        order = order[np.concatenate([[True], ~again])]
+        # Of a row that is noted again, both edges are.
+        others = ~np.isin(self._rows, rows)
+        times = np.concatenate([self._times[others], times[order]])
+        every = np.concatenate([self._rows[others], rows[order]])
+        true = (self._table.valid_from[every] == times) | (self._table.expires[every] == times)
+        # Two sorted runs, which a stable sort merges.
+        order = np.flatnonzero(true)[np.argsort(times[true], kind="stable")]
         self._times, self._rows, self._recent = times[order], every[order], 0
