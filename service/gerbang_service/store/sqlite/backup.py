@@ -81,7 +81,9 @@ def restore(copy: Path, folder: Path, key: OperatorKey | None, progress: Progres
         )
     parts = list(folder.glob(f".{DATABASE_FILE}.*.part"))
     if folder.exists() and any(each not in parts and each.name != RESTORED_FILE for each in folder.iterdir()):
-        raise StartupError(f"{folder} is not empty: a backup is restored into a new or empty folder only")
+        raise StartupError(
+            f"{folder} is not empty: a backup is restored into a new or empty folder, or one that a failed restore left"
+        )
     _whole(verified(copy, key, progress), copy)
     make_folder(folder)
     mark_restored(folder)
