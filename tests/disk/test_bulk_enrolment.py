@@ -6,22 +6,26 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from disk.faults import FaultyDisk
 from gerbang import WatchlistClient
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.upload import STOPS_AFTER
 from pictures import photo
-from running import RunningServer
+from running import RunningServer, health_stub
 
 PEOPLE = 240
 BALLAST = 8_000_000
+SERVING = HealthCheckResponse.SERVING
 
 
 @dataclass
@@ -81,6 +85,15 @@ def stored(running: RunningServer) -> dict[str, int]:
         return {each.subject_id: len(each.templates) for each in office.list_subjects(page_size=1000)}
 
 
+def wait_until_changes_are_taken(address: str) -> None:
+    """Wait for health to say so: the server tries by itself whether its disks have room again, twice a second."""
+    with grpc.insecure_channel(address) as channel:
+        end = time.monotonic() + 5
+        while health_stub(channel).Check(HealthCheckRequest(service="gerbang.writes")).status != SERVING:
+            assert time.monotonic() < end, "waited too long"
+            time.sleep(0.05)
+
+
 def test_full_disk_in_the_middle_of_a_bulk_enrolment(room: Room, folder: Path) -> None:
     """The client learns exactly which were kept, and the same command finishes the rest, nobody twice."""
     options = ("--pack", "stand-in", "--audit-folder", str(room.audit))
@@ -101,6 +114,7 @@ def test_full_disk_in_the_middle_of_a_bulk_enrolment(room: Room, folder: Path) -
         assert STOPS_AFTER <= len(not_done) < PEOPLE - len(kept)
 
         room.make_room()
+        wait_until_changes_are_taken(running.address)
         code, second = enroll(running.address, folder)
         assert code == ExitCode.YES
         assert second["finished"]

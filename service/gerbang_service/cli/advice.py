@@ -30,13 +30,15 @@ _BY_REASON: Final[dict[str, str]] = {
     "SHUTTING_DOWN": "try again in a moment",
     "DEADLINE_TOO_SHORT": "allow more time with --timeout",
     "REVISION_NOT_REACHED": "try again, or ask for an earlier --min-revision",
-    "STORE_UNAVAILABLE": "nothing was changed; look at the server's disk and log",
+    "STORE_UNAVAILABLE": "nothing was changed; look at the server's disk and log. A second after the disk has room, "
+    "the same command works again",
     "UNAUTHENTICATED": "show a certificate that the server's policy names (--client-certificate and --client-key), or "
     "a token in force (--token-file)",
     "ROLE_DENIED": "ask as somebody whose role allows it",
     "WATCHLIST_DENIED": "keep to the lists that the caller is bound to, and leave the subject on one of them; or ask "
     "as somebody who is not bound to lists",
-    "AUDIT_UNAVAILABLE": "look at the disk of the server's audit log; then run the same command again",
+    "AUDIT_UNAVAILABLE": "look at the disk of the server's audit log; a second after it has room, run the same command "
+    "again",
     # Of the command line itself:
     "DELETED_SINCE": "say --again if they are to be enrolled once more",
 }
