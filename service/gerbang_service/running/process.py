@@ -27,14 +27,11 @@ _PR_SET_DUMPABLE = 4  # of prctl(2)
 
 
 def prepare() -> None:
-    """Set up logging to stderr, what libraries read when they are imported, and keep the process's memory to itself."""
+    """Set up logging to stderr, and keep the process's memory to itself."""
     keep_private()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # At INFO it tells which of its builds it looked for, in words that read like failures.
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)
-    # Searches and images are spread over threads of their own. OpenBLAS's would only spin beside them: on two cores
-    # they took 40 % of the answers. NumPy reads this when it is imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def keep_private() -> None:
