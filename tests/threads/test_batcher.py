@@ -38,10 +38,13 @@ class Recorder:
 
 @asynccontextmanager
 async def batcher(
-    search: Callable[[Sequence[int]], Sequence[str]], threads: int = 1, limit: int = 1000
+    search: Callable[[Sequence[int]], Sequence[str]],
+    threads: int = 1,
+    limit: int = 1000,
+    at_once: Callable[[int], str | None] | None = None,
 ) -> AsyncIterator[Any]:
     """Run a batcher."""
-    made = Batcher(search, threads, Admission("searches", limit))
+    made = Batcher(search, threads, Admission("searches", limit), at_once=at_once)
     try:
         yield made
     finally:
@@ -169,3 +172,56 @@ async def test_the_limit_is_the_one_that_refuses() -> None:
         assert abs(searches.pending - max(before, limit + 1)) <= 3
         outcomes = await asyncio.gather(*waiting, *more, return_exceptions=True)
         assert any(isinstance(each, Overloaded) for each in outcomes)
+
+
+async def test_what_costs_little_is_answered_in_the_event_loop() -> None:
+    """Once a question is known to cost less than a hand-over, no thread is asked."""
+    search = Recorder()
+    async with batcher(search, at_once=lambda number: f"at once {number}") as searches:
+        assert await searches.run([1], FOREVER) == ["1"]  # what one costs is not known yet
+        assert await searches.run([2], FOREVER) == ["at once 2"]
+    assert search.batches == [[1]]
+
+
+async def test_what_costs_much_is_left_to_the_threads() -> None:
+    """Nobody waits in the event loop for a search that takes long."""
+
+    def slow(numbers: Sequence[int]) -> list[str]:
+        end = time.thread_time() + 0.002
+        while time.thread_time() < end:
+            pass
+        return list(map(str, numbers))
+
+    async with batcher(slow, at_once=lambda number: f"at once {number}") as searches:
+        for number in range(5):
+            assert await searches.run([number], FOREVER) == [str(number)]
+
+
+async def test_what_becomes_dear_goes_back_to_the_threads() -> None:
+    """As a gallery grows, what was answered in the event loop is not any more."""
+
+    def dear(number: int) -> str:
+        time.sleep(0.001)
+        return f"at once {number}"
+
+    async with batcher(Recorder(), at_once=dear) as searches:
+        await searches.run([0], FOREVER)
+        answers = [(await searches.run([number], FOREVER))[0] for number in range(2000)]
+    assert answers[0] == "at once 0"
+    assert any(each.isdecimal() for each in answers)
+
+
+async def test_what_can_not_be_answered_at_once_is_searched() -> None:
+    """A question that would hold up the event loop waits for a thread, also where others cost little."""
+    search = Recorder()
+    async with batcher(search, at_once=lambda _: None) as searches:
+        assert [await searches.run([number], FOREVER) for number in (1, 2)] == [["1"], ["2"]]
+    assert search.batches == [[1], [2]]
+
+
+async def test_a_call_of_many_queries_is_never_answered_in_the_event_loop() -> None:
+    """Together they take long, however little each costs."""
+    search = Recorder()
+    async with batcher(search, at_once=lambda number: f"at once {number}") as searches:
+        await searches.run([1], FOREVER)
+        assert await searches.run([2, 3], FOREVER) == ["2", "3"]

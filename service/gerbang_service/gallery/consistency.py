@@ -22,6 +22,10 @@ class Disturbed(Exception):
     """Raised by `work` when what was prepared holds no more: both are made again."""
 
 
+class NotAtOnce(Exception):
+    """Raised where something would have to be waited for, or would take long, and that may not be."""
+
+
 class Consistency:
     """One writer, any number of readers. Thread-safe."""
 
@@ -31,14 +35,18 @@ class Consistency:
         self._turn = threading.Lock()
         self._owner = 0
         self._version = 0
+        # The thread that may not wait now.
+        self._hurried = 0
 
     @contextmanager
     def held_off(self) -> Iterator[None]:
-        """Hold off changes by others; also inside itself."""
+        """Hold off changes by others; also inside itself. Raises NotAtOnce inside `at_once`."""
         me = threading.get_ident()
         if self._owner == me:
             yield
             return
+        if self._hurried == me:
+            raise NotAtOnce
         with self._turn:
             self._changing.acquire()
         self._owner = me
@@ -82,3 +90,23 @@ class Consistency:
                     return result
         with self.held_off():
             return work(prepare())
+
+    def at_once(self, work: Callable[[Any], T], prepare: Callable[[], object]) -> T:
+        """Do as `read` where that waits for nobody and is done once, else raise NotAtOnce. Belongs to one thread."""
+        self._hurried = threading.get_ident()
+        try:
+            prepared = prepare()
+            version = self._version
+            if version % 2:
+                raise NotAtOnce
+            try:
+                result = work(prepared)
+            except Exception as error:
+                if isinstance(error, Disturbed) or self._version != version:
+                    raise NotAtOnce from None
+                raise
+            if self._version != version:
+                raise NotAtOnce
+            return result
+        finally:
+            self._hurried = 0

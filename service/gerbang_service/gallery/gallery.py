@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from gerbang_service.gallery.candidates.graph import Graph
 from gerbang_service.gallery.candidates.port import Generator, GeneratorProgress
 from gerbang_service.gallery.candidates.rotation import rotation
 from gerbang_service.gallery.candidates.sweep import Sweep
-from gerbang_service.gallery.consistency import Consistency, Disturbed
+from gerbang_service.gallery.consistency import Consistency, Disturbed, NotAtOnce
 from gerbang_service.gallery.contents import GalleryContents
 from gerbang_service.gallery.judge import View, exact
 from gerbang_service.gallery.options import GalleryOptions, default_sketch_bits
@@ -144,14 +145,30 @@ class Gallery:
         """
         moment = questions[0].moment_ns if questions else None
 
-        def answer(now_ns: int) -> list[Asked]:
-            state = self._contents.state
-            # After that: somebody in this state may have come since, and not be in the selections as of this moment.
-            if moment is None and not self._contents.validity.holds(now_ns):
-                raise Disturbed
-            return self._search.answer(questions, View(self._table, state, now_ns))
+        if moment is None:
+            return self._consistency.read(partial(self._answered, questions), self._now)
+        return self._consistency.read(
+            lambda at: self._search.answer(questions, View(self._table, self._contents.state, at)), lambda: moment
+        )
 
-        return self._consistency.read(answer, self._now if moment is None else lambda: moment)
+    def at_once(self, question: Question) -> Asked | None:
+        """Answer a question as `search` does, or return None where that would wait for somebody or take long.
+
+        For one thread, which others wait for: the event loop's.
+        """
+        if question.plan is Plan.EXACT or question.moment_ns is not None:
+            return None
+        try:
+            return self._consistency.at_once(partial(self._answered, (question,), hurried=True), self._now)[0]
+        except NotAtOnce:
+            return None
+
+    def _answered(self, questions: Sequence[Question], now_ns: int, *, hurried: bool = False) -> list[Asked]:
+        state = self._contents.state
+        # After that: somebody in this state may have come since, and not be in the selections as of this moment.
+        if not self._contents.validity.holds(now_ns):
+            raise Disturbed
+        return self._search.answer(questions, View(self._table, state, now_ns, hurried))
 
     def _now(self) -> int:
         """Return the time, and see to it that those count whose validity holds then."""

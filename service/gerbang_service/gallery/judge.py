@@ -36,11 +36,12 @@ class State:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """The table as one search sees it."""
+    """The table as one search sees it. `hurried`: what takes long is not begun: NotAtOnce is raised instead."""
 
     table: Table
     state: State
     moment_ns: int
+    hurried: bool = False
 
     def counting(self, scope: Scope, rows: NDArray[np.int64] | slice) -> NDArray[np.float32]:
         """Return for each of the rows the similarity from which on it counts, infinity for never; float32."""

@@ -17,6 +17,7 @@ from gerbang_service.domain.decision import Candidate, ranked
 from gerbang_service.domain.errors import DeadlineTooShort, GerbangError
 from gerbang_service.domain.questions import Answer, Asked, Lack, Plan, Question
 from gerbang_service.gallery.candidates.port import Generator, Probes
+from gerbang_service.gallery.consistency import NotAtOnce
 from gerbang_service.gallery.exact import compare_all
 from gerbang_service.gallery.judge import ROUNDING, View, candidates, cosines
 from gerbang_service.gallery.scopes import Level, Scope
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # How often a pool is made four times as large before all are compared instead.
 _WIDENED_AT_MOST: Final = 2
+# Near rows that are judged in a thread that others wait for: some ten microseconds each.
+_JUDGED_AT_ONCE: Final = 64
 # One question's candidates; None when its caller has stopped waiting.
 _Found: TypeAlias = "list[Candidate] | None"
 LATE: Final = "the call's deadline passed before its search was done"
@@ -95,7 +98,7 @@ class Search:
         if plan is Plan.EXACT:
             found = compare_all(view, scope, questions)
         else:
-            vectors = np.stack([each.probe for each in questions])
+            vectors = _probes(questions)
             group = _Group(questions, scope, plan, Probes(vectors, vectors @ self._rotation), lacks)
             found = self._levels(group, view)
         state = view.state
@@ -143,11 +146,15 @@ class Search:
     ) -> Sequence[_Found]:
         """Judge the rows that are near. `pool`: how many were proposed at least, None for all that there are."""
         scores = cosines(view.table, group.probes.vectors, rows)
-        near = scores >= level.lowest - ROUNDING
         found: list[_Found] = [[] for _ in group.questions]
-        if not near.any():  # strangers, as most travellers are
+        if not scores.size or scores.max() < level.lowest - ROUNDING:  # strangers, as most travellers are
             return found
+        if pool is not None:
+            rows, scores = _each_once(rows, scores)
+        near = scores >= level.lowest - ROUNDING
         asked, place = np.nonzero(near)
+        if view.hurried and len(asked) > _JUDGED_AT_ONCE:
+            raise NotAtOnce
         for i, judged in self._judged(group, view, asked, rows[asked, place], scores[asked, place]):
             found[i] = judged
         if pool is not None:
@@ -177,24 +184,29 @@ class Search:
 
         So it is with a subject of many templates, a very low threshold, or many templates of one photo.
         """
+        if view.hurried:
+            raise NotAtOnce
         question, vectors = group.questions[i], group.probes.vectors[i : i + 1]
         alone = _Group(
             (question,), group.scope, group.plan, Probes(vectors, group.probes.rotated[i : i + 1]), group.lacks
         )
         for widened in range(1, _WIDENED_AT_MOST + 1):
             pool, rows = self._propose(alone, selection, 4**widened)
-            scores = cosines(view.table, vectors, rows)[0]
-            near = np.flatnonzero(scores >= level.lowest - ROUNDING)
-            judged = dict(self._judged(alone, view, np.zeros(len(near), np.intp), rows[0][near], scores[near]))
+            rows, scores = _each_once(rows, cosines(view.table, vectors, rows))
+            near = np.flatnonzero(scores[0] >= level.lowest - ROUNDING)
+            judged = dict(self._judged(alone, view, np.zeros(len(near), np.intp), rows[0][near], scores[0][near]))
             found = judged.get(0, [])
-            if len(near) < pool or pool >= selection.count or _is_complete(found, question.limit, scores, pool):
+            if len(near) < pool or pool >= selection.count or _is_complete(found, question.limit, scores[0], pool):
                 return found
         return compare_all(view, group.scope, (question,))[0]
 
     # --- proposing --------------------------------------------------------------------------------------------------
 
     def _propose(self, group: _Group, selection: Selection, times: int = 1) -> tuple[int, NDArray[np.int64]]:
-        """Return how many rows each probe was to get at least, and rows for each, each once; int64, -1 for none."""
+        """Return how many rows each probe was to get at least, and rows for each; int64, -1 for none.
+
+        Each generator proposes a row once.
+        """
         proposed, least = [], 0
         for generator, count in self._plans[group.plan]:
             wanted = times * count
@@ -212,13 +224,26 @@ class Search:
             if proposal.behind or proposal.failed:
                 group.lacks[generator.name] = Lack(generator.name, proposal.behind, failed=proposal.failed)
             proposed.append(proposal.rows)
-        if len(proposed) == 1:
-            return least, np.ascontiguousarray(proposed[0])
         if not proposed:
             return least, np.full((len(group.questions), 0), -1, np.int64)
-        rows = np.sort(np.concatenate(proposed, axis=1), axis=1)
-        rows[:, 1:][rows[:, 1:] == rows[:, :-1]] = -1
-        return least, rows
+        return least, np.concatenate(proposed, axis=1)
+
+
+def _probes(questions: Sequence[Question]) -> NDArray[np.float32]:
+    """Return the questions' probes; float32 (questions, dimension)."""
+    if len(questions) == 1:
+        return questions[0].probe[np.newaxis]
+    return np.stack([each.probe for each in questions])
+
+
+def _each_once(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return each probe's rows and their scores, ascending; for repeated ones -1, and -infinity."""
+    order = np.argsort(rows, axis=1)
+    rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    repeated = rows[:, 1:] == rows[:, :-1]
+    rows[:, 1:][repeated] = -1
+    scores[:, 1:][repeated] = -np.inf
+    return rows, scores
 
 
 def _is_complete(found: Sequence[Candidate], limit: int, scores: NDArray[np.float32], pool: int) -> bool:

@@ -91,8 +91,15 @@ class Selections:
 
         `known`: what was returned for the same before, which is found without comparing names.
         """
+        if known is not None and known.kept:
+            # That it was used is noted if that needs no waiting.
+            if self._lock.acquire(blocking=False):
+                if known.kept:
+                    self._kept.move_to_end(known.key)
+                self._lock.release()
+            return known
         with self._lock:
-            found = known if known is not None and known.kept else self._kept.get((names, in_force))
+            found = self._kept.get((names, in_force))
             if found is not None:
                 self._kept.move_to_end(found.key)
                 return found

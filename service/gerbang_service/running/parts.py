@@ -180,6 +180,7 @@ def _assemble(
             Admission("searches", settings.max_pending_searches),
             meter,
             on_start=search_alone,
+            at_once=gallery.at_once,
         ),
         Batcher(
             gallery.search,

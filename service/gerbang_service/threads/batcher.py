@@ -1,7 +1,7 @@
-"""Searches many probes at a time, without making any of them wait for company.
+"""Where questions are answered: in the event loop itself, or by threads that take many at a time.
 
-While one batch is searched, arriving questions queue; whoever searches next takes all that wait, up to a cap. An idle
-server thus answers at once, and a busy one shares the cost of a pass over the sketches among many probes.
+What costs less than to hand it to a thread is answered at once. The rest queues: whoever searches next takes all that
+wait, up to a cap, and nobody waits for company.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _FORGETTING = 1.001
 # How long what waits may take to be searched, seconds; more is refused: gates give up after a second or a few. But not
 # before those who are searched have waited for half of it: a single slow batch foretells nothing.
 _LONGEST_WAIT_S = 0.7
-# Turns of the event loop without another probe, some ten microseconds each, after which a gathering ends. They are
-# waited for only while other calls are being answered.
-_QUIET_TURNS = 20
+# What costs no more than this, seconds, is answered in the event loop: handing it to a thread and back costs as much,
+# and all others wait for so long at most (docs/performance.md).
+_AT_ONCE_S = 0.0004
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,12 +60,15 @@ class Batcher(Generic[Question, Answer]):
         meter: Meter = UNMETERED,
         on_start: Callable[[], object] = lambda: None,
         name: str = "search",
+        at_once: Callable[[Question], Answer | None] | None = None,
     ) -> None:
         """`search`: answers questions in order; called by `threads` threads at once. Each first calls `on_start`.
 
-        `admission`: of questions; `name`: of the threads.
+        `admission`: of questions; `name`: of the threads. `at_once`: answers a question in the event loop, or returns
+        None where that would take long; None: all are for the threads.
         """
         self._search = search
+        self._at_once = at_once
         self._on_start = on_start
         self._meter = meter
         self._admission = admission
@@ -78,6 +81,8 @@ class Batcher(Generic[Question, Answer]):
         self._waited_s = 0.0
         # The least processor time of a question lately.
         self._least_cost_s = math.inf
+        if at_once is not None:
+            on_start()
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
         ]
@@ -111,6 +116,8 @@ class Batcher(Generic[Question, Answer]):
         """
         if not questions:
             return []
+        if len(questions) == 1 and (answer := self._answer_at_once(questions[0])) is not None:
+            return [answer]
         if self.pending > self._in_time():
             wait_s = self.pending * self._of_one / len(self._threads)
             raise Overloaded(f"{self.pending} searches are waiting already", retry_after_s=wait_s)
@@ -121,26 +128,30 @@ class Batcher(Generic[Question, Answer]):
             answers = await asyncio.gather(*(self._arrive(part, deadline) for part in parts))
             return [each for part in answers for each in part]
 
+    def _answer_at_once(self, question: Question) -> Answer | None:
+        if self._at_once is None or self._least_cost_s > _AT_ONCE_S:
+            return None
+        started = time.perf_counter()
+        answer = self._at_once(question)
+        if answer is not None:
+            took_s = time.perf_counter() - started
+            self._meter.searched(1, took_s)
+            self._note_cost(took_s)
+        return answer
+
+    def _note_cost(self, of_one_s: float) -> None:
+        self._least_cost_s = max(min(of_one_s, _FORGETTING * self._least_cost_s), _BATCH_S / LARGEST_BATCH)
+        self._largest = max(_SMALLEST_BATCH, int(_BATCH_S / self._least_cost_s))
+
     def _arrive(self, questions: Sequence[Question], deadline: Deadline) -> asyncio.Future[list[Answer]]:
         answers: asyncio.Future[list[Answer]] = self._loop.create_future()
         if not self._arrived:
-            self._loop.call_soon(self._hand_over, 0, 0)
+            self._loop.call_soon(self._hand_over)
         self._arrived.append(_Job(questions, deadline, answers, time.monotonic()))
         return answers
 
-    def _hand_over(self, seen: int, quiet: int) -> None:
-        """Let the threads have what arrived, once enough is there, or turns of the event loop brought nothing more.
-
-        `seen`: jobs that had arrived a turn ago; `quiet`: turns since the last one. What is gathered so costs the
-        threads far less, and needs less of the interpreter that the event loop wants too (docs/performance.md).
-        """
-        arrived = len(self._arrived)
-        quiet = quiet + 1 if arrived == seen else 0
-        alone = self.pending == len(self._arrived[0].questions)
-        patience = 1 if alone else _QUIET_TURNS
-        if arrived < self._largest and quiet < patience:
-            self._loop.call_soon(self._hand_over, arrived, quiet)
-            return
+    def _hand_over(self) -> None:
+        """Let the threads have what arrived in this turn of the event loop, all of it before one of them wakes."""
         for job in self._arrived:
             self._waiting.put(job)
         self._arrived.clear()
@@ -200,9 +211,7 @@ class Batcher(Generic[Question, Answer]):
         took_s = time.perf_counter() - started
         self._of_one = took_s / count
         self._meter.searched(count, took_s)
-        cost_s = (time.thread_time() - started_cpu) / count
-        self._least_cost_s = max(min(cost_s, _FORGETTING * self._least_cost_s), _BATCH_S / LARGEST_BATCH)
-        self._largest = max(_SMALLEST_BATCH, int(_BATCH_S / self._least_cost_s))
+        self._note_cost((time.thread_time() - started_cpu) / count)
         return late + searched
 
     def _search_jobs(

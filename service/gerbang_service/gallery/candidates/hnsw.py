@@ -92,7 +92,7 @@ class Hnsw:
                 # Fewer than k nodes could be reached from the entry point (issue 321): ask for fewer.
                 k //= 2
             else:
-                rows: NDArray[np.int64] = self._row_of_label[labels.astype(np.int64)]
+                rows: NDArray[np.int64] = self._row_of_label[labels.view(np.int64)]
                 return rows
         return np.full((len(probes), 0), -1, np.int64)
 

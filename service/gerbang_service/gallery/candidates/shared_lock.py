@@ -6,8 +6,7 @@ hnswlib is not safe when templates are added while others search (nmslib/hnswlib
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 
 class SharedLock:
@@ -24,9 +23,16 @@ class SharedLock:
         self._writers_waiting = 0
         self._readers_turn = False
 
-    @contextmanager
-    def shared(self) -> Iterator[None]:
-        """Hold the lock together with other readers."""
+    def shared(self) -> _Shared:
+        """Hold the lock together with other readers: `with lock.shared():`."""
+        return _Shared(self)
+
+    def exclusive(self) -> _Exclusive:
+        """Hold the lock alone: `with lock.exclusive():`."""
+        return _Exclusive(self)
+
+    def begin_reading(self) -> None:
+        """Wait for a reader's turn."""
         with self._changed:
             self._readers_queued += 1
             while self._writing or (self._writers_waiting and not self._readers_turn):
@@ -36,27 +42,59 @@ class SharedLock:
             if not self._readers_queued and self._readers_turn:
                 self._readers_turn = False
                 self._changed.notify_all()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._readers -= 1
-                if not self._readers:
-                    self._changed.notify_all()
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Hold the lock alone."""
+    def end_reading(self) -> None:
+        """Give it back."""
+        with self._changed:
+            self._readers -= 1
+            if not self._readers:
+                self._changed.notify_all()
+
+    def begin_writing(self) -> None:
+        """Wait for a writer's turn."""
         with self._changed:
             self._writers_waiting += 1
             while self._writing or self._readers or (self._readers_turn and self._readers_queued):
                 self._changed.wait()
             self._writers_waiting -= 1
             self._writing = True
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._writing = False
-                self._readers_turn = bool(self._readers_queued)
-                self._changed.notify_all()
+
+    def end_writing(self) -> None:
+        """Give it back."""
+        with self._changed:
+            self._writing = False
+            self._readers_turn = bool(self._readers_queued)
+            self._changed.notify_all()
+
+
+class _Held:
+    """A hold on the lock. A class: in every search, a generator's costs several times as much."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, lock: SharedLock) -> None:
+        self._lock = lock
+
+
+class _Shared(_Held):
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        self._lock.begin_reading()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.end_reading()
+
+
+class _Exclusive(_Held):
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        self._lock.begin_writing()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.end_writing()

@@ -11,7 +11,8 @@ in place, so a template can be scanned for as soon as it is stored, and no code 
 
 from __future__ import annotations
 
-from typing import Any, Final
+import threading
+from typing import Final
 
 import faiss
 import numpy as np
@@ -86,7 +87,32 @@ class Shard:
 
         `probes`: float32 (probes, bits), rotated, contiguous. `bits`: the rows that count, as Among.bits.
         """
-        selector = faiss.IDSelectorBitmap(bits)
-        parameters = faiss.SearchParametersIVF(nprobe=1, sel=selector)
-        found: tuple[Any, Any] = self._index.search(probes, count, params=parameters)
-        return found
+        scores = np.empty((len(probes), count), np.float32)
+        rows = np.empty((len(probes), count), np.int64)
+        # faiss's own checks and wrappers would cost half as much again as a scan of 10,000 rows.
+        self._index.search_c(
+            len(probes),
+            faiss.swig_ptr(probes),
+            count,
+            faiss.swig_ptr(scores),
+            faiss.swig_ptr(rows),
+            _filter.by(bits),
+        )
+        return scores, rows
+
+
+class _Filter(threading.local):
+    """faiss's parameters of a scan, one a thread: to make them anew costs a fifth of a scan of 10,000 rows."""
+
+    def __init__(self) -> None:
+        self._selector = faiss.IDSelectorBitmap(np.zeros(1, np.uint8))
+        self._parameters = faiss.SearchParametersIVF(nprobe=1, sel=self._selector)
+
+    def by(self, bits: NDArray[np.uint8]) -> faiss.SearchParametersIVF:
+        """Return the parameters of a scan for these rows, which holds `bits` meanwhile."""
+        self._selector.n = len(bits)
+        self._selector.bitmap = faiss.swig_ptr(bits)
+        return self._parameters
+
+
+_filter = _Filter()
