@@ -102,17 +102,23 @@ def candidate(found: Candidate) -> matching_pb.Candidate:
 def identification(outcome: Identification, sequence: int) -> matching_pb.IdentifyResponse:
     """Return the IdentifyResponse message."""
     answer = outcome.answer
-    return matching_pb.IdentifyResponse(
-        hit=bool(answer.candidates),
-        candidates=[candidate(each) for each in answer.candidates],
+    response = matching_pb.IdentifyResponse(
         threshold=answer.threshold,
-        probe_face=face(outcome.probe_face),
         plan=PLAN_NUMBERS[answer.plan],
         gallery_size=answer.size,
         revision=answer.revision,
-        sequence=sequence,
-        lacks=[_lack(each) for each in answer.lacks],
     )
+    # What is empty for most travellers is not even looked at by protobuf: it would cost as much as the rest.
+    if answer.candidates:
+        response.hit = True
+        response.candidates.extend(map(candidate, answer.candidates))
+    if (probe_face := face(outcome.probe_face)) is not None:
+        response.probe_face.CopyFrom(probe_face)
+    if sequence:
+        response.sequence = sequence
+    if answer.lacks:
+        response.lacks.extend(map(_lack, answer.lacks))
+    return response
 
 
 def _lack(lack: Lack) -> matching_pb.Lack:

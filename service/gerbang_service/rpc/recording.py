@@ -7,6 +7,7 @@ import json
 import logging
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang_service.access.calls import Call
+from gerbang_service.access.identity import Role
 from gerbang_service.audit.history import COMMITTED
 from gerbang_service.audit.log import AuditLog
 from gerbang_service.domain.errors import AuditUnavailable
@@ -53,20 +55,22 @@ class Recorder:
     async def answered(self, call: Call, request: Any, response: Any) -> None:  # noqa: ANN401 - protobuf messages
         """Record an answer; that of a change is durable when this returns. Raises AuditUnavailable."""
         if call.rpc == "IdentifyBatch":
+            opening = _opening(call)
             for number, (one, answer) in enumerate(zip(request.requests, response.responses, strict=True)):
-                self._audit.append(self._batched(call, number, one, answer))
+                self._audit.append(_joined(opening, self._batched(number, one, answer)))
                 if number % _RECORDS_AT_ONCE == _RECORDS_AT_ONCE - 1:
                     await asyncio.sleep(0)
             return
-        record = self._record(call, request)
-        record["answered"] = account.answered(response)
+        answered = account.answered(response)
         if call.rpc in _MATCHING:
-            record["answered"]["model"] = self._model
-        await self._put(call, record)
+            answered["model"] = self._model
+        await self._put(call, {"asked": account.asked(request), "answered": answered})
 
     async def failed(self, call: Call, request: Any, status: status_pb2.Status) -> None:  # noqa: ANN401
         """Record a failure. `request`: None when the call failed as a stream."""
-        record = self._record(call, request)
+        # Of what is asked by who was not let in, nothing is taken over.
+        let_in = request is not None and call.identity is not None
+        record: dict[str, Any] = {"asked": account.asked(request)} if let_in else {}
         if shown := claimed(status):
             record["claimed"] = shown
         record["failed"] = _failure(status)
@@ -74,38 +78,39 @@ class Recorder:
         with suppress(AuditUnavailable):
             await self._put(call, record)
 
-    def _record(self, call: Call, request: Any) -> dict[str, Any]:  # noqa: ANN401
-        identity = call.identity
-        record: dict[str, Any] = {
-            "request_id": call.request_id,
-            "identity": None if identity is None else identity.name,
-            "role": None if identity is None else identity.role.value,
-            "peer": call.peer,
-            "rpc": call.rpc,
-            "ms": round(call.seconds * 1000, 3),
-        }
-        if call.revision is not None:
-            record[COMMITTED] = call.revision
-        # Of what is asked by who was not let in, nothing is taken over.
-        if request is not None and identity is not None:
-            record["asked"] = account.asked(request)
-        return record
-
-    def _batched(self, call: Call, number: int, request: pb.IdentifyRequest, response: pb.IdentifyResponse) -> bytes:
-        record = self._record(call, request)
-        record["in_batch"] = number
+    def _batched(self, number: int, request: pb.IdentifyRequest, response: pb.IdentifyResponse) -> dict[str, Any]:
+        record = {"asked": account.asked(request), "in_batch": number}
         if response.HasField("error"):
-            record["failed"] = _failure(response.error)
-        else:
-            record["answered"] = {**account.answered(response), "model": self._model}
-        return _encode(record).encode()
+            return {**record, "failed": _failure(response.error)}
+        return {**record, "answered": {**account.answered(response), "model": self._model}}
 
     async def _put(self, call: Call, record: dict[str, Any]) -> None:
-        encoded = _encode(record).encode()
+        encoded = _joined(_opening(call), record)
         if call.revision is None and (call.rpc not in _CHANGING or "failed" in record):
             self._audit.append(encoded)
         else:
             await _durable(self._audit.write(encoded, call.revision))
+
+
+def _opening(call: Call) -> str:
+    """Return the beginning of a call's records: which, whose, how long; a JSON object without its last brace."""
+    identity = call.identity
+    name, role = (None, None) if identity is None else (identity.name, identity.role)
+    who = _who(name, role, call.peer, call.rpc)
+    committed = "" if call.revision is None else f',"{COMMITTED}":{call.revision}'
+    return f'{{"request_id":"{call.request_id}",{who},"ms":{call.seconds * 1000:.3f}{committed}'
+
+
+@lru_cache(maxsize=1024)
+def _who(name: str | None, role: Role | None, peer: str, rpc: str) -> str:
+    """Return what is the same in all records of a caller's calls: a JSON object without its braces."""
+    facts = {"identity": name, "role": None if role is None else role.value, "peer": peer, "rpc": rpc}
+    return _encode(facts)[1:-1]
+
+
+def _joined(opening: str, rest: dict[str, Any]) -> bytes:
+    """Return a record of its beginning and the rest, at least one fact."""
+    return f"{opening},{_encode(rest)[1:]}".encode()
 
 
 async def _durable(written: Future[None]) -> None:
