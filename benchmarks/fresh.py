@@ -22,7 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from gerbang import AsyncGateClient, AsyncWatchlistClient, GerbangError
-from running import RunningServer
+from running import FreshServer
 
 DIMENSION = 512
 LIST = "fresh"
@@ -140,7 +140,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         serve = ("--pack", "none", "--dimension", str(DIMENSION), "--threshold", "0.5")
-        with RunningServer(Path(folder) / "data", *serve) as server:
+        with FreshServer(Path(folder) / "data", *serve) as server:
             result = asyncio.run(
                 measure(server.address, options.templates, options.clients, options.idle, options.pause)
             )

@@ -15,7 +15,7 @@ from benchmarks.scale import fill
 from gerbang import WatchlistClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
-from running import RunningServer
+from running import FreshServer
 
 _GRAPH_S = 600.0
 
@@ -23,7 +23,7 @@ _GRAPH_S = 600.0
 @contextmanager
 def serving(
     data: Path, templates: Vectors | None, *options: str, credentials: grpc.ChannelCredentials | None = None
-) -> Iterator[RunningServer]:
+) -> Iterator[FreshServer]:
     """Run `gerbang serve` over a data folder, filled with templates if given, once its graph is built.
 
     `credentials`: of a client that may ask for it, where the options demand that.
@@ -31,7 +31,7 @@ def serving(
     if templates is not None:
         print(f"storing {len(templates):,} templates", flush=True)
         fill(data, templates, encrypted="--no-encryption" not in options)
-    with RunningServer(data, "--pack", "none", *options) as server:
+    with FreshServer(data, "--pack", "none", *options) as server:
         wait_for_graph(server.address, credentials)
         yield server
 
