@@ -26,6 +26,14 @@ def test_what_is_sealed_opens_as_it_was(value: bytes, text: str) -> None:
     assert CIPHER.open_text(printable, PLACE) == text
 
 
+def test_values_of_one_group_are_sealed_as_any_other_and_no_nonce_comes_twice() -> None:
+    """Also where more are sealed than nonces are drawn at once, and by groups that are under way together."""
+    groups = CIPHER.of_one_group(), CIPHER.of_one_group()
+    sealed = [group.seal(b"value", PLACE) for _ in range(300) for group in groups]
+    assert len({each[:12] for each in sealed}) == 600
+    assert {CIPHER.open(each, PLACE) for each in sealed} == {b"value"}
+
+
 @given(st.binary(max_size=100), st.data())
 def test_any_flipped_bit_is_found_and_the_row_named(value: bytes, data: st.DataObject) -> None:
     """Nonce, ciphertext or tag: a value with any bit changed does not open, and the message says whose it is."""

@@ -18,7 +18,7 @@ from gerbang_service.changing.subjects import check_lists
 from gerbang_service.domain.changes import SubjectPut
 from gerbang_service.domain.errors import FieldInvalid, SubjectExists, SubjectNotFound
 from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
-from gerbang_service.store.port import AnsweredRequest, Operation, Outcome, Reader, Transaction
+from gerbang_service.store.port import AboutSubject, AnsweredRequest, Operation, Outcome, Reader, Transaction
 
 MAX_TEMPLATES_PER_SUBJECT = 100
 
@@ -80,6 +80,7 @@ def earlier_answer(reader: Reader, request_id: str, same: Callable[[bytes], bool
 
 def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
     """Enrol a subject or add to one; answers the earlier answer when the request was answered before."""
+    name = new.subject.subject_id or str(uuid.uuid4())
 
     def operation(transaction: Transaction) -> Outcome[StoredOrBefore]:
         earlier = earlier_answer(transaction, new.request_id, partial(hmac.compare_digest, new.digest))
@@ -87,11 +88,8 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
             return Outcome(earlier)
         bounds.check_enrolment(caller, transaction, new.subject.subject_id)
         now = time.time_ns()
-        wanted = new.subject
-        if not wanted.subject_id:
-            wanted = dataclasses.replace(wanted, subject_id=str(uuid.uuid4()))
-        existing = transaction.subject(wanted.subject_id)
-        subject = _merged(existing, wanted, new.on_existing, now)
+        existing = transaction.subject(name)
+        subject = _merged(existing, new.subject, new.on_existing, name, now)
         check_lists(transaction, subject.watchlists)
         bounds.check_left(caller, subject)
         replaces = existing is not None and new.on_existing is OnExisting.REPLACE
@@ -113,7 +111,7 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
         vectors = {each: template.vector for each, template in added.items()}
         return Outcome(stored, SubjectPut(stored.revision, subject, vectors), erases=replaces)
 
-    return operation
+    return AboutSubject(name, operation)
 
 
 def _keep(transaction: Transaction, new: NewEnrolment, stored: Stored, now: int) -> None:
@@ -123,9 +121,9 @@ def _keep(transaction: Transaction, new: NewEnrolment, stored: Stored, now: int)
         )
 
 
-def _merged(existing: Subject | None, wanted: Subject, on_existing: OnExisting, now: int) -> Subject:
+def _merged(existing: Subject | None, wanted: Subject, on_existing: OnExisting, name: str, now: int) -> Subject:
     if existing is None:
-        return dataclasses.replace(wanted, create_time_ns=now, update_time_ns=now)
+        return dataclasses.replace(wanted, subject_id=name, create_time_ns=now, update_time_ns=now)
     if on_existing is OnExisting.REJECT:
         raise SubjectExists(f"subject {wanted.subject_id} is already enrolled", subject_id=wanted.subject_id)
     if on_existing is OnExisting.REPLACE:

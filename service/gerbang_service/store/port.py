@@ -133,6 +133,18 @@ Operation: TypeAlias = Callable[[Transaction], Outcome[T]]
 """What runs in a transaction. What it raises undoes it alone, and is its result; the others of its group go on."""
 
 
+@dataclass(frozen=True, slots=True)
+class AboutSubject(Generic[T]):
+    """An Operation that will look for a subject: the store may look for those of a whole group at once."""
+
+    subject_id: str
+    operation: Operation[T]
+
+    def __call__(self, transaction: Transaction) -> Outcome[T]:
+        """Run the operation."""
+        return self.operation(transaction)
+
+
 class Follower(Protocol):
     """A gallery that is told what others wrote."""
 

@@ -22,6 +22,7 @@ from gerbang_service.domain.errors import DataDamaged
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
+_NONCES_AT_ONCE = 64
 # Text that begins so is not JSON, so that who reads without the key sees what it is.
 _TEXT = "AES-256-GCM:"
 
@@ -43,8 +44,15 @@ class Cipher:
 
     def seal(self, value: bytes, place: bytes) -> bytes:
         """Return nonce, ciphertext and tag: 28 bytes more than the value."""
-        nonce = os.urandom(_NONCE_BYTES)
+        nonce = self._nonce()
         return nonce + self._aead.encrypt(nonce, value, place)
+
+    def _nonce(self) -> bytes:
+        return os.urandom(_NONCE_BYTES)
+
+    def of_one_group(self) -> Cipher:
+        """Return one for the values of one group of changes, in one thread. It must not outlive the group."""
+        return _GroupCipher(self._key)
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
         """Return what was sealed for this place; raise DataDamaged for anything else."""
@@ -68,6 +76,23 @@ class Cipher:
     def derive(self, purpose: bytes) -> bytes:
         """Return a key of 32 bytes for another purpose; who has it learns nothing of the data key (HKDF, RFC 5869)."""
         return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"gerbang " + purpose).derive(self._key)
+
+
+class _GroupCipher(Cipher):
+    """Draws nonces many at a time: whoever asks the kernel for random bytes gives the interpreter away meanwhile.
+
+    Used at once, as they must be: where a process or a machine is copied, each copy has to draw its own.
+    """
+
+    def __init__(self, data_key: bytes) -> None:
+        super().__init__(data_key)
+        self._drawn: list[bytes] = []
+
+    def _nonce(self) -> bytes:
+        if not self._drawn:
+            drawn = os.urandom(_NONCES_AT_ONCE * _NONCE_BYTES)
+            self._drawn = [drawn[i : i + _NONCE_BYTES] for i in range(0, len(drawn), _NONCE_BYTES)]
+        return self._drawn.pop()
 
 
 class NoCipher:
@@ -96,6 +121,10 @@ class NoCipher:
         if sealed.startswith(_TEXT):
             raise DataDamaged(f"{_named(place)} is encrypted")
         return sealed
+
+    def of_one_group(self) -> NoCipher:
+        """Return this."""
+        return self
 
     def derive(self, purpose: bytes) -> None:
         """Return None: there is nothing to derive a key from."""

@@ -19,14 +19,19 @@ log = logging.getLogger(__name__)
 ANSWER_COLUMNS = "request_id, digest, subject_id, samples, revision, create_time_ns"
 
 
-def insert_answer(connection: Connection, cipher: AnyCipher, answer: AnsweredRequest) -> None:
-    """Keep the answer to a request. Raises sqlite3.IntegrityError for a request_id that has one."""
+def answer_values(answer: AnsweredRequest, cipher: AnyCipher) -> tuple[Any, ...]:
+    """Return the values of ANSWER_COLUMNS."""
     samples = None if answer.erased else json.dumps(answer.samples)
     head = (answer.request_id, b"", answer.subject_id, samples, answer.revision, answer.create_time_ns)
     # It would tell who has a photo whether it was enrolled.
     digest = b"" if answer.erased else cipher.seal(answer.digest, answer_place(head))
+    return (head[0], digest, *head[2:])
+
+
+def insert_answer(connection: Connection, cipher: AnyCipher, answer: AnsweredRequest) -> None:
+    """Keep the answer to a request. Raises sqlite3.IntegrityError for a request_id that has one."""
     query = f"INSERT INTO requests ({ANSWER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - constant columns
-    connection.execute(query, (head[0], digest, *head[2:]))
+    connection.execute(query, answer_values(answer, cipher))
 
 
 def answer_from(row: tuple[Any, ...], cipher: AnyCipher) -> AnsweredRequest:

@@ -36,7 +36,15 @@ class SqliteReader:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._open = connection
+
+    @property
+    def _connection(self) -> Connection:
+        return self._open
+
+    def _connection_of(self, table: str, key: str) -> Connection:  # noqa: ARG002 - see SqliteTransaction
+        """Return the connection for queries of what is stored under one row of a table."""
+        return self._open
 
     def revision(self) -> int:
         """Return the revision of the last change."""
@@ -44,7 +52,7 @@ class SqliteReader:
 
     def watchlist(self, watchlist_id: str) -> Watchlist | None:
         """Return one watchlist, or None."""
-        row = self._connection.execute(
+        row = self._open.execute(
             f"SELECT {WATCHLIST_COLUMNS} FROM watchlists WHERE watchlist_id = ?",  # noqa: S608 - constant columns
             (watchlist_id,),
         ).fetchone()
@@ -62,7 +70,7 @@ class SqliteReader:
 
     def _watchlist(self, row: tuple[Any, ...]) -> Watchlist:
         with row_of(f"watchlist {row[0]}"):
-            return watchlist_from(row, self._connection.cipher)
+            return watchlist_from(row, self._open.cipher)
 
     def subject_count(self, watchlist_id: str) -> int:
         """Return how many subjects are on a watchlist."""
@@ -82,7 +90,7 @@ class SqliteReader:
 
     def _key(self, subject_id: str) -> int | None:
         query = "SELECT subject_key FROM subjects WHERE subject_id = ?"
-        row = self._connection.execute(query, (subject_id,)).fetchone()
+        row = self._open.execute(query, (subject_id,)).fetchone()
         return None if row is None else int(row[0])
 
     def lists_of(self, subject_id: str) -> tuple[str, ...] | None:
@@ -93,7 +101,7 @@ class SqliteReader:
             "SELECT watchlist_id FROM subjects LEFT JOIN memberships USING (subject_key) "
             "LEFT JOIN watchlists USING (list_key) WHERE subjects.subject_id = ? ORDER BY watchlist_id"
         )
-        rows = self._connection.execute(query, (subject_id,)).fetchall()
+        rows = self._connection_of("subjects", subject_id).execute(query, (subject_id,)).fetchall()
         return tuple(name for (name,) in rows if name is not None) if rows else None
 
     def subjects(self, *, after: str, limit: int, watchlists: Collection[str] | None = None) -> list[Subject]:
@@ -139,7 +147,7 @@ class SqliteReader:
     ) -> Subject:
         with row_of(f"subject {row[0]}"):
             infos: list[TemplateInfo] = [template_from(each) for each in templates]
-            return subject_from(row, watchlists, infos, self._connection.cipher)
+            return subject_from(row, watchlists, infos, self._open.cipher)
 
     def vector(self, template_id: int) -> bytes:
         """Return the vector of a stored template, little-endian float32."""
@@ -149,13 +157,13 @@ class SqliteReader:
         )
         with row_of(f"template {template_id}"):
             *row, sealed = self._connection.execute(query, (template_id,)).fetchone()
-        return self._connection.cipher.open(sealed, vector_place(template_id, *row))
+        return self._open.cipher.open(sealed, vector_place(template_id, *row))
 
     def answered(self, request_id: str) -> AnsweredRequest | None:
         """Return the answer to an earlier request, or None."""
         query = f"SELECT {ANSWER_COLUMNS} FROM requests WHERE request_id = ?"  # noqa: S608
-        row = self._connection.execute(query, (request_id,)).fetchone()
-        return None if row is None else answer_from(row, self._connection.cipher)
+        row = self._connection_of("requests", request_id).execute(query, (request_id,)).fetchone()
+        return None if row is None else answer_from(row, self._open.cipher)
 
     def changed_since(self, revision: int) -> list[Touched]:
         """Return what the changes after a revision were about, in order; those that are known."""

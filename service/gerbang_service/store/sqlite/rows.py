@@ -110,6 +110,8 @@ def quality_text(quality: Quality | None) -> str | None:
 
 def labels_text(labels: Any) -> str:  # noqa: ANN401 - any mapping of strings
     """Return labels as text, as it is sealed."""
+    if not labels:
+        return "{}"
     return json.dumps(dict(labels), ensure_ascii=False, sort_keys=True)
 
 

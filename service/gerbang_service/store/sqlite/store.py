@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
 from gerbang_service.store.following import changes_since
-from gerbang_service.store.port import Contents, Follower, Operation, Outcome
+from gerbang_service.store.port import AboutSubject, Contents, Follower, Operation, Outcome
 from gerbang_service.store.sealing.cipher import AnyCipher
 from gerbang_service.store.sealing.keys import OperatorKey
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, Connection
@@ -172,7 +172,9 @@ class SqliteStore:
     def _run(self, operations: Sequence[Operation[T]]) -> list[Outcome[T] | Exception]:
         begun = revision_of(self._writer)
         transaction = SqliteTransaction(self._writer, begun)
+        transaction.look_for([each.subject_id for each in operations if isinstance(each, AboutSubject)])
         results = [self._undone_alone(operation, transaction) for operation in operations]
+        transaction.finish()
         if transaction.revision() != begun:
             self._writer.execute("UPDATE meta SET value = ? WHERE key = 'revision'", (transaction.revision(),))
             seal_meta(self._writer)
@@ -180,9 +182,7 @@ class SqliteStore:
 
     def _undone_alone(self, operation: Operation[T], transaction: SqliteTransaction) -> Outcome[T] | Exception:
         """Run an operation; what it raises, except errors of the database, undoes it alone, and is returned."""
-        before = transaction.revision()
-        self._writer.execute("SAVEPOINT operation")
-        result: Outcome[T] | Exception
+        transaction.begin()
         try:
             result = operation(transaction)
             if self._followed and result.change is not None:
@@ -190,10 +190,9 @@ class SqliteStore:
         except sqlite3.Error:
             raise
         except Exception as error:  # noqa: BLE001 - handed to its caller; the others of the group go on
-            self._writer.execute("ROLLBACK TO operation")
-            transaction.back_to(before)
-            result = error
-        self._writer.execute("RELEASE operation")
+            transaction.undo()
+            return error
+        transaction.end()
         return result
 
     def follow(self, follower: Follower) -> None:

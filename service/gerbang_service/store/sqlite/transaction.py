@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from gerbang_service.domain.changes import Change
@@ -10,17 +11,17 @@ from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store.following import touched_by
 from gerbang_service.store.port import AnsweredRequest
-from gerbang_service.store.sqlite.answers import erase_answers, forget_answers, insert_answer
+from gerbang_service.store.sqlite.answers import answer_values, erase_answers, forget_answers
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.reading import SqliteReader
 from gerbang_service.store.sqlite.rows import (
-    SUBJECT_COLUMNS,
     WATCHLIST_COLUMNS,
     quality_text,
     subject_values,
     vector_place,
     watchlist_values,
 )
+from gerbang_service.store.sqlite.waiting_rows import NOTHING, WaitingRows
 
 # Changes that are remembered, at least: more than are made while a new process loads a large gallery (a million
 # templates take seconds, in each of which some thousands may be enrolled). Who is farther behind has to start anew.
@@ -34,12 +35,108 @@ _FORGOTTEN_EVERY = 1000
 class SqliteTransaction(SqliteReader):
     """A port.Transaction on the writer's connection; used by its thread only.
 
-    sqlite3.Error passes through: the store turns it into StoreUnavailable and undoes the whole group.
+    Rows of who is new, and new templates and answers, wait to be inserted with those of others: `finish` does it, and
+    whatever asks for the connection, so that it finds them there. sqlite3.Error passes through: the store turns it into
+    StoreUnavailable and undoes the whole group.
     """
 
     def __init__(self, connection: Connection, revision: int) -> None:
         super().__init__(connection)
         self._revision = revision
+        self._cipher = connection.cipher.of_one_group()
+        self._waiting = WaitingRows()
+        # As the operation found it; whether it has a savepoint: one that only adds rows needs none.
+        self._before = revision, NOTHING
+        self._saved = False
+        # What was read before in this transaction: ids that nobody has, and lists.
+        self._unknown: set[str] = set()
+        self._lists: dict[str, Watchlist] = {}
+        self._list_keys: dict[str, int] = {}
+        self._last: dict[str, int] = {}
+
+    @property
+    def _connection(self) -> Connection:
+        if not self._saved:
+            revision, mark = self._before
+            self._waiting.insert(self._open, mark)
+            self._before = revision, NOTHING
+            self._open.execute("SAVEPOINT operation")
+            self._saved = True
+        self._waiting.insert(self._open)
+        return self._open
+
+    def _connection_of(self, table: str, key: str) -> Connection:
+        return self._open if self._waiting.get(table, key) is None else self._connection
+
+    # --- operations -------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin an operation."""
+        self._before = self._revision, self._waiting.mark()
+
+    def end(self) -> None:
+        """End the operation; what it did is kept."""
+        if self._saved:
+            self._open.execute("RELEASE operation")
+            self._saved = False
+
+    def undo(self) -> None:
+        """End the operation, of which nothing is kept."""
+        self._revision, mark = self._before
+        self._waiting.forget_since(mark)
+        if self._saved:
+            self._open.execute("ROLLBACK TO operation")
+            for each in (self._unknown, self._lists, self._list_keys):
+                each.clear()
+        self.end()
+
+    def finish(self) -> None:
+        """Insert what waits, after the last operation."""
+        self._waiting.insert(self._open)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def look_for(self, subject_ids: Sequence[str]) -> None:
+        """Find out at once which of these ids nobody has: it will be asked one by one."""
+        if len(subject_ids) > 1:
+            query = "SELECT subject_id FROM subjects WHERE subject_id IN (SELECT value FROM json_each(?))"
+            found = self._open.execute(query, (json.dumps(list(subject_ids)),)).fetchall()
+            self._unknown.update(set(subject_ids).difference(each for (each,) in found))
+
+    def watchlist(self, watchlist_id: str) -> Watchlist | None:
+        """Return one watchlist, or None."""
+        found = self._lists.get(watchlist_id) or super().watchlist(watchlist_id)
+        if found is not None:
+            self._lists[watchlist_id] = found
+        return found
+
+    def _key(self, subject_id: str) -> int | None:
+        if subject_id in self._unknown:
+            return None
+        waiting = self._waiting.get("subjects", subject_id)
+        key = super()._key(subject_id) if waiting is None else int(waiting[0])
+        if key is None:
+            self._unknown.add(subject_id)
+        return key
+
+    def _list_key(self, watchlist_id: str) -> int:
+        if watchlist_id not in self._list_keys:
+            query = "SELECT list_key FROM watchlists WHERE watchlist_id = ?"
+            row = self._open.execute(query, (watchlist_id,)).fetchone()
+            if row is None:
+                raise WatchlistNotFound(f"no watchlist {watchlist_id}", watchlist_id=watchlist_id)
+            self._list_keys[watchlist_id] = int(row[0])
+        return self._list_keys[watchlist_id]
+
+    def _next(self, query: str) -> int:
+        """Return one more than the number that `query` finds, or than was returned for it last."""
+        if query not in self._last:
+            row = self._open.execute(query).fetchone()
+            self._last[query] = 0 if row is None or row[0] is None else int(row[0])
+        self._last[query] += 1
+        return self._last[query]
+
+    # --- changing ---------------------------------------------------------------------------------------------------
 
     def revision(self) -> int:
         """Return the revision of the last change, of this transaction's too."""
@@ -50,47 +147,49 @@ class SqliteTransaction(SqliteReader):
         self._revision += 1
         return self._revision
 
-    def back_to(self, revision: int) -> None:
-        """Count no changes after that revision: what made them was undone."""
-        self._revision = revision
-
     def put_watchlist(self, watchlist: Watchlist) -> None:
         """Insert a watchlist, or overwrite the one of its id."""
+        self._lists.clear()
         columns = WATCHLIST_COLUMNS.split(", ")
         updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
         self._connection.execute(
             f"INSERT INTO watchlists ({WATCHLIST_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
             f"ON CONFLICT (watchlist_id) DO UPDATE SET {updates}",
-            watchlist_values(watchlist, self._connection.cipher),
+            watchlist_values(watchlist, self._open.cipher),
         )
 
     def delete_watchlist(self, watchlist_id: str) -> None:
         """Delete a watchlist; its subjects leave it."""
+        self._lists.clear()
+        self._list_keys.clear()
         # The members of a long list leave it later, a few at a time: see `leave_gone_lists`.
         self._connection.execute("DELETE FROM watchlists WHERE watchlist_id = ?", (watchlist_id,))
         leave_gone_lists(self._connection)
 
     def put_subject(self, subject: Subject) -> None:
         """Insert a subject, or overwrite the one of its id; its templates are left as they are."""
+        if self._key(subject.subject_id) is None:
+            self._add_subject(subject)
+            return
         self._connection.execute(
-            f"INSERT INTO subjects ({SUBJECT_COLUMNS}) "  # noqa: S608 - constant columns
-            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (subject_id) DO UPDATE SET valid_from_ns = excluded.valid_from_ns, "
-            "expire_time_ns = excluded.expire_time_ns, labels = excluded.labels, "
-            "create_time_ns = excluded.create_time_ns, update_time_ns = excluded.update_time_ns",
-            subject_values(subject, self._connection.cipher),
+            "UPDATE subjects SET (valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns) = "
+            "(?2, ?3, ?4, ?5, ?6) WHERE subject_id = ?1",
+            subject_values(subject, self._open.cipher),
         )
         self._put_on(subject)
+
+    def _add_subject(self, subject: Subject) -> None:
+        name, lists = subject.subject_id, list(map(self._list_key, subject.watchlists))
+        key = self._next("SELECT max(subject_key) FROM subjects")
+        self._waiting.add("subjects", name, (key, *subject_values(subject, self._cipher)))
+        self._unknown.discard(name)
+        for each in lists:
+            self._waiting.add("memberships", (each, name), (each, name, key))
 
     def _put_on(self, subject: Subject) -> None:
         """Have a stored subject on its lists, and on no others."""
         key, name = self._key(subject.subject_id), subject.subject_id
-        query = "SELECT list_key FROM watchlists WHERE watchlist_id = ?"
-        wanted = set[int]()
-        for each in subject.watchlists:
-            row = self._connection.execute(query, (each,)).fetchone()
-            if row is None:
-                raise WatchlistNotFound(f"no watchlist {each}", watchlist_id=each)
-            wanted.add(row[0])
+        wanted = set(map(self._list_key, subject.watchlists))
         query = "SELECT list_key FROM memberships WHERE subject_key = ?"
         known = {each for (each,) in self._connection.execute(query, (key,))}
         left, joined = ((each, name) for each in known - wanted), ((each, name, key) for each in wanted - known)
@@ -104,26 +203,18 @@ class SqliteTransaction(SqliteReader):
         key = self._key(subject_id)
         if key is None:
             raise SubjectNotFound(f"no subject {subject_id}", subject_id=subject_id)
-        # Ids are known before the rows are, so that vectors can be sealed for them.
-        first = self._last_template_id() + 1
-        ids = list(range(first, first + len(templates)))
+        # Ids are known before the rows are, so that vectors can be sealed for them. It is SQLite's own count, of those
+        # deleted since as well; there is no row before the first template.
+        ids = [self._next("SELECT seq FROM sqlite_sequence WHERE name = 'templates'") for _ in templates]
         for template_id, template in zip(ids, templates, strict=True):
             quality = quality_text(template.quality)
-            vector = self._connection.cipher.seal(
-                template.vector.astype("<f4").tobytes(),
+            vector = self._cipher.seal(
+                template.vector.astype("<f4", copy=False).tobytes(),
                 vector_place(template_id, subject_id, model, quality, create_time_ns),
             )
-            self._connection.execute(
-                "INSERT INTO templates (template_id, subject_key, model, quality, create_time_ns, vector) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (template_id, key, model, quality, create_time_ns, vector),
-            )
+            row = (template_id, key, model, quality, create_time_ns, vector)
+            self._waiting.add("templates", template_id, row)
         return ids
-
-    def _last_template_id(self) -> int:
-        # SQLite's own count, of those deleted since as well; there is no row before the first template.
-        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'templates'").fetchone()
-        return 0 if row is None else int(row[0])
 
     def delete_template(self, template_id: int) -> None:
         """Delete one template."""
@@ -141,7 +232,7 @@ class SqliteTransaction(SqliteReader):
 
     def keep_answer(self, answer: AnsweredRequest) -> None:
         """Remember the answer to a request, for its repeats."""
-        insert_answer(self._connection, self._connection.cipher, answer)
+        self._waiting.add("requests", answer.request_id, answer_values(answer, self._cipher))
 
     def forget_answers(self, before_ns: int, most: int) -> int:
         """Forget up to `most` answers that are older, the oldest first, and return how many were forgotten."""
@@ -149,7 +240,7 @@ class SqliteTransaction(SqliteReader):
 
     def record(self, change: Change) -> None:
         """Remember what a change was about, for processes that follow this one's."""
-        self._connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?)", (change.revision, *touched_by(change)))
+        self._waiting.add("changes", change.revision, (change.revision, *touched_by(change)))
         if change.revision % _FORGOTTEN_EVERY == 0:
             self._connection.execute("DELETE FROM changes WHERE revision <= ?", (change.revision - _RECORDED,))
 
