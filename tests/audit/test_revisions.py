@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
+from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,18 @@ def unreadable(file: Path) -> None:
     """Have whoever reads a file fail."""
     file.unlink()
     file.mkdir()
+
+
+def test_who_waits_for_records_is_told_where_it_waits(tmp_path: Path) -> None:
+    """By one function for all that one sync made durable, and not before it did."""
+    tellings: queue.Queue[Callable[[], object]] = queue.Queue()
+    with open_log(tmp_path, tell=tellings.put) as audit:
+        durable = audit.write(b'{"rpc":"Enroll"}', 1)
+        telling = tellings.get(timeout=10)
+        assert entries(tmp_path)[-1]["rpc"] == "Enroll"
+        assert not durable.done()
+        telling()
+        assert durable.done()
 
 
 def test_a_file_says_of_which_revisions_records_may_be_before_it(tmp_path: Path) -> None:

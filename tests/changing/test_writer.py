@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -59,6 +60,20 @@ def test_a_change_is_written_and_told(store: MemoryStore, make: Callable[[], Wri
     assert writer.submit(put("a", "v", seeds=[1])).result(WAIT_S) == [1]
     with store.reading() as reader:
         assert reader.subject_counts() == {"v": 1}
+
+
+def test_a_group_is_told_where_it_is_waited_for(store: MemoryStore, make: Callable[[], Writer]) -> None:
+    """By one function for all of it, which whoever waits has run in a thread of its own choice."""
+    writer = make()
+    tellings: queue.Queue[Callable[[], object]] = queue.Queue()
+    writer.tell = tellings.put
+    change = writer.submit(put_list("v"))
+    telling = tellings.get(timeout=WAIT_S)
+    with store.reading() as reader:
+        assert reader.watchlist("v") is not None
+    assert not change.done()
+    telling()
+    assert change.done()
 
 
 def test_who_submits_just_as_the_writer_ends_is_told(

@@ -6,8 +6,10 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +56,14 @@ class AuditLog:
         unkeyed: Head = NOTHING,
         revision: int | None = None,
         anew: bool = False,
+        tell: Callable[[Callable[[], object]], object] = lambda telling: telling(),
     ) -> None:
         """Open the log in `folder`, or begin one; raise StartupError when that can't be.
 
         `key`: of 32 bytes, so that who lacks it can't make a record. `file_bytes`: size at which a new file is begun.
         `alone`: whether all changes of the gallery are this process's own. `unkeyed`: where what is of before
         encryption ends. `revision`: the database's, when it is known not to be older than the log. `anew`: begin a new
-        file.
+        file. `tell`: has a function run that completes the futures of many records, where these are waited for.
         """
         self.folder = folder
         self._journal = Journal(
@@ -68,6 +71,7 @@ class AuditLog:
         )
         noted = self._journal.noted
         self._recorded = Recorded(None if noted is None else noted.revision, advances=alone)
+        self._tell = tell
         self._lock = threading.Lock()
         self._waiting: list[_Entry] = []
         self._waiting_bytes = 0
@@ -227,9 +231,8 @@ class AuditLog:
         due = last or self._newly_checked or now - self._noted_at >= _SYNCED_EVERY_S
         if due and self._synced != self._noted:
             self._note_head(self._synced, now)
-        for each in changes:
-            if each.durable is not None and not each.durable.done():
-                each.durable.set_result(None)
+        if changes:
+            self._tell(partial(_complete, changes))
 
     def _note_head(self, head: Head, now: float) -> None:
         self._newly_checked = False
@@ -277,3 +280,9 @@ class AuditLog:
         event = {"event": "resumed", "after_s": round(seconds, 1), "why": self._why, "refused_calls": refused}
         self._journal.append(json.dumps(event, separators=(",", ":")).encode(), time.time_ns())
         self._why = ""
+
+
+def _complete(changes: Sequence[_Entry]) -> None:
+    for each in changes:
+        if each.durable is not None and not each.durable.done():
+            each.durable.set_result(None)

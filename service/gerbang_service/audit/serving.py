@@ -35,19 +35,19 @@ def worker_folder(settings: Settings, number: int) -> Path:
     return audit_folder(settings) / f"worker-{number}"
 
 
-def open_log(settings: Settings, cipher: AnyCipher, *, alone: bool) -> AuditLog | None:
+def open_log(settings: Settings, cipher: AnyCipher, *, alone: bool, **options: Any) -> AuditLog | None:  # noqa: ANN401
     """Open the log of who alone has the data folder; None when the settings want none.
 
-    `alone`: whether all changes of the gallery are this process's own, too. Raises StartupError when the log can't be
-    written or the database not be used.
+    `alone`: whether all changes of the gallery are this process's own, too; `options`: of AuditLog. Raises
+    StartupError when the log can't be written or the database not be used.
     """
-    return _open(settings, cipher, audit_folder(settings), alone=alone) if settings.audit_log else None
+    return _open(settings, cipher, audit_folder(settings), alone=alone, **options) if settings.audit_log else None
 
 
-def open_worker_log(settings: Settings, cipher: AnyCipher, revision: int) -> AuditLog | None:
+def open_worker_log(settings: Settings, cipher: AnyCipher, revision: int, **options: Any) -> AuditLog | None:  # noqa: ANN401
     """Open the log of a worker, whose supervisor has compared the logs with the database. As `open_log`."""
     folder = audit_folder(settings)
-    return _open(settings, cipher, folder, alone=False, revision=revision) if settings.audit_log else None
+    return _open(settings, cipher, folder, alone=False, revision=revision, **options) if settings.audit_log else None
 
 
 def _open(settings: Settings, cipher: AnyCipher, folder: Path, **options: Any) -> AuditLog:  # noqa: ANN401 - AuditLog's

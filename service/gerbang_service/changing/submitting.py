@@ -10,7 +10,8 @@ from typing import TypeVar
 from gerbang_service.access import calls
 from gerbang_service.access.calls import Call
 from gerbang_service.changing.writer import Writer
-from gerbang_service.store.port import Operation, Outcome, Transaction
+from gerbang_service.store.port import AboutSubject, Operation, Outcome, Transaction
+from gerbang_service.threads.told import done
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ class Writing:
     def __init__(self, writer: Writer, check: Callable[[], None]) -> None:
         """`check` raises AuditUnavailable when what would be changed could not be recorded."""
         self._writer = writer
+        writer.tell = asyncio.get_running_loop().call_soon_threadsafe
         self._check = check
         self._tasks: set[asyncio.Task[object]] = set()
 
@@ -50,23 +52,21 @@ async def seen_through(change: Future[T]) -> T:
     it goes on as if nobody had gone away, so that what was done is recorded like everything else. Cancelled once more,
     as the event loop does with all that is left in the end, it is given up: a disk that hangs must not keep a process.
     """
-    pending = asyncio.wrap_future(change)
     gone = False
-    while True:
+    while not change.done():
         try:
-            answer = await asyncio.shield(pending)
+            await done(change)
         except asyncio.CancelledError:
-            if gone or pending.cancelled() or change.cancel():
+            if gone or change.cancel():
                 raise
             gone = True
-        except Exception:
-            calls.current().revision = None
-            raise
-        else:
-            break
     if gone and (task := asyncio.current_task()) is not None:
         task.uncancel()
-    return answer
+    try:
+        return change.result()
+    except Exception:
+        calls.current().revision = None
+        raise
 
 
 def _noted(operation: Operation[T], call: Call) -> Operation[T]:
@@ -78,4 +78,4 @@ def _noted(operation: Operation[T], call: Call) -> Operation[T]:
             call.revision = outcome.change.revision
         return outcome
 
-    return run
+    return AboutSubject(operation.subject_id, run) if isinstance(operation, AboutSubject) else run

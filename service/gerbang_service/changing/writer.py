@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from gerbang_service.changing.erasing import Erasing
@@ -20,6 +21,7 @@ from gerbang_service.changing.forgetting import Forgetting
 from gerbang_service.domain.errors import GerbangError, Overloaded, ShuttingDown, StoreUnavailable
 from gerbang_service.store.port import Follower, Operation, Outcome, Store
 from gerbang_service.telemetry.meter import UNMETERED, Meter
+from gerbang_service.threads.told import Tell, at_once
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -65,6 +67,8 @@ class Writer:
         self._gallery = gallery
         self._on_revision = on_revision
         self._on_failure = on_failure
+        self.tell: Tell = at_once
+        """Has the futures of a group completed; to be set by who waits for them in an event loop."""
         # While changes can't be written: when the next small one is tried.
         self._try_at: float | None = None
         # While the thread is about something: since when.
@@ -247,7 +251,7 @@ class Writer:
         finally:
             # Whatever became of that: these changes are made, and who waits for them is told.
             self._on_revision(self._gallery.revision)
-            _tell(group, outcomes)
+            self.tell(partial(_complete, group, outcomes))
 
     @property
     def _forgets(self) -> bool:
@@ -279,7 +283,7 @@ class Writer:
                 self._note(kept=True)
 
 
-def _tell(group: Sequence[_Submitted], outcomes: Sequence[Outcome[object] | Exception]) -> None:
+def _complete(group: Sequence[_Submitted], outcomes: Sequence[Outcome[object] | Exception]) -> None:
     for (_, future), outcome in zip(group, outcomes, strict=False):
         if isinstance(outcome, Outcome):
             future.set_result(outcome.answer)

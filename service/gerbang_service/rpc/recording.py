@@ -22,6 +22,7 @@ from gerbang_service.audit.log import AuditLog
 from gerbang_service.domain.errors import AuditUnavailable
 from gerbang_service.rpc import records as account
 from gerbang_service.telemetry.statuses import claimed
+from gerbang_service.threads.told import done
 
 log = logging.getLogger(__name__)
 
@@ -118,13 +119,13 @@ async def _durable(written: Future[None]) -> None:
 
     Cancelled once more, as the event loop does with all that is left in the end, it is given up.
     """
-    pending = asyncio.wrap_future(written)
     try:
-        await asyncio.shield(pending)
+        await done(written)
     except asyncio.CancelledError:
         if (task := asyncio.current_task()) is not None:
             task.uncancel()
-        await asyncio.shield(pending)
+        await done(written)
+    written.result()
 
 
 def _failure(status: status_pb2.Status) -> dict[str, str]:

@@ -168,12 +168,13 @@ class Server:
 
     def _open_audit(self, parts: Parts) -> None:
         settings, cipher = self._settings, parts.store.cipher
+        tell = asyncio.get_running_loop().call_soon_threadsafe
         with parts.store.reading() as reader:
             revision = reader.revision()
         if settings.workers > 1:
-            self._audit = open_worker_log(settings, cipher, revision)
+            self._audit = open_worker_log(settings, cipher, revision, tell=tell)
         else:
-            self._audit = open_log(settings, cipher, alone=True)
+            self._audit = open_log(settings, cipher, alone=True, tell=tell)
             if self._audit is not None:
                 compare(self._audit, settings, cipher, revision)
 
