@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -53,15 +54,45 @@ def test_who_is_bound_is_told_of_its_own_lists_only() -> None:
 
 
 def test_all_that_are_on_their_way_within_a_search_are_seen() -> None:
-    """Those that were before it, those that come within it, and also those that are through when it ends."""
-    before, within, after, over = (submitted(name, 1.0) for name in ("before", "within", "after", "over"))
+    """Those that were before it, and those that come within it, also when they are through when it ends."""
+    before, within, over = (submitted(name, 1.0) for name in ("before", "within", "over"))
     in_flight = InFlight()
     with in_flight.put(over):
         pass
-    with in_flight.put(before):
-        with in_flight.others() as seen:
-            with in_flight.put(within):
-                pass
-        with in_flight.put(after):
+    with in_flight.put(before), in_flight.others() as since:
+        with in_flight.put(within):
             pass
-    assert seen == [before, within]
+        assert set(in_flight.near(FACE, since, THRESHOLD)) == {before, within}
+
+
+def test_a_search_that_began_later_does_not_see_who_was_through_before_it() -> None:
+    """The gallery has them, or had: who was deleted since must not be told of."""
+    early, late = submitted("early", 1.0), submitted("late", 1.0)
+    in_flight = InFlight()
+    with in_flight.others() as first:
+        with in_flight.put(early):
+            pass
+        with in_flight.others() as second, in_flight.put(late):
+            assert in_flight.near(FACE, second, THRESHOLD) == [late]
+            assert set(in_flight.near(FACE, first, THRESHOLD)) == {early, late}
+
+
+def test_only_those_with_a_similar_face_are_near() -> None:
+    """Once each, however many of their templates are similar, and however many there are."""
+    others = [submitted(f"far{number}", 0.3, 0.4) for number in range(100)]
+    twice = submitted("twice", 0.1, 0.6, 0.9)
+    in_flight = InFlight()
+    with ExitStack() as putting:
+        since = putting.enter_context(in_flight.others())
+        for each in (*others[:50], twice, *others[50:]):
+            putting.enter_context(in_flight.put(each))
+        assert in_flight.near(FACE, since, THRESHOLD) == [twice]
+        assert in_flight.near(np.array([[0, -1, 0], [1, 0, 0]], np.float32), since, THRESHOLD) == [twice]
+
+
+def test_of_who_is_through_no_face_stays_in_memory() -> None:
+    """They may be deleted later, and deleted means erased."""
+    in_flight = InFlight()
+    with in_flight.put(submitted("first", 1.0)), in_flight.others(), in_flight.put(submitted("second", 0.9, 0.8)):
+        assert in_flight._vectors.any()
+    assert not in_flight._vectors.any()

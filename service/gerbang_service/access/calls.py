@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import random
 import time
@@ -100,7 +99,8 @@ def caller() -> Identity:
 
 def begin_item() -> Call:
     """Make one item of a stream what this task works for. The task must be the item's own."""
-    item = dataclasses.replace(_CALL.get(), started=time.perf_counter(), revision=None)
+    stream = _CALL.get()
+    item = Call(stream.rpc, stream.request_id, stream.identity, peer=stream.peer)
     _CALL.set(item)
     return item
 

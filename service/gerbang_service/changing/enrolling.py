@@ -23,7 +23,7 @@ from gerbang_service.domain.decision import Candidate, as_float32
 from gerbang_service.domain.errors import FaceRejected, InputError, ModelMismatch, SubjectExists, SubjectNotFound
 from gerbang_service.domain.faces import DetectedFace
 from gerbang_service.domain.questions import Features
-from gerbang_service.domain.samples import Sample
+from gerbang_service.domain.samples import ImageSample, Sample
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.faces.quality import ENROLMENT
 from gerbang_service.store.port import AnsweredRequest, Store
@@ -133,12 +133,14 @@ class Enrolling:
             wanted.request_id,
             digest,
         )
-        with self.in_flight.others() as others:
+        faces = np.stack(vectors)
+        with self.in_flight.others() as since:
             visible = await self.asking.duplicates(vectors, wanted.subject.subject_id, deadline, caller.watchlists)
             if turn is not None:
                 await turn.comes()
             deadline.check()
-            submitted = Submitted(np.stack(vectors), self.writing.submit(store(caller, new)))
+            others = self.in_flight.near(faces, since, self.threshold)
+            submitted = Submitted(faces, self.writing.submit(store(caller, new)))
         with self.in_flight.put(submitted):
             if turn is not None:
                 turn.end()
@@ -178,7 +180,12 @@ class Enrolling:
     async def _features(
         self, wanted: Enrolment, deadline: Deadline, lane: asyncio.Semaphore
     ) -> list[Features | Rejection]:
-        samples = await asyncio.gather(*(self._one(each, deadline, lane) for each in wanted.samples))
+        each_one = (self._one(each, deadline, lane) for each in wanted.samples)
+        # A task a sample only where one may have to wait: for its image.
+        if any(isinstance(each, ImageSample) for each in wanted.samples):
+            samples = await asyncio.gather(*each_one)
+        else:
+            samples = [await each for each in each_one]
         rejections = [each for each in samples if not isinstance(each, Features)]
         if rejections and (not wanted.allow_partial or len(rejections) == len(samples)):
             first = rejections[0]

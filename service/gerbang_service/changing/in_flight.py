@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from gerbang_service.access.identity import Identity
 from gerbang_service.changing.storing import Stored, StoredOrBefore
 from gerbang_service.domain.decision import Candidate, as_float32
 
+# Rows to make room for at once.
+_FEWEST = 64
+_NOT_YET = np.iinfo(np.int64).max
 # float32 sums of products differ in the last bits with the order of summation; this is more than they can.
 _ROUNDING = 1e-5
 
@@ -33,29 +37,79 @@ class InFlight:
     """
 
     def __init__(self) -> None:
-        self._submitted: dict[Submitted, None] = {}
-        self._lent: list[list[Submitted]] = []
+        # A row a template, so that one product compares with all of them; float32 (rows, dimension). Free ones are 0.
+        self._vectors = np.empty((0, 0), np.float32)
+        self._of_row: list[Submitted | None] = []
+        # When a row's enrolment was through, on a clock that counts what happens here.
+        self._through = np.empty(0, np.int64)
+        self._free: list[int] = []
+        self._now = 0
+        # Open blocks, by when they began; and the rows of enrolments that are through, by when they were.
+        self._blocks: dict[int, None] = {}
+        self._kept: deque[tuple[int, list[int]]] = deque()
 
     @contextmanager
-    def others(self) -> Iterator[list[Submitted]]:
-        """Lend a list of all that are in flight at any time within the block."""
-        seen = list(self._submitted)
-        self._lent.append(seen)
+    def others(self) -> Iterator[int]:
+        """Begin a block, for `near`."""
+        self._now += 1
+        since = self._now
+        self._blocks[since] = None
         try:
-            yield seen
+            yield since
         finally:
-            self._lent = [each for each in self._lent if each is not seen]
+            del self._blocks[since]
+            self._erase()
+
+    def near(self, vectors: NDArray[np.float32], since: int, threshold: float) -> list[Submitted]:
+        """Return those that were in flight at any time within a block and may have a face of `vectors`, in no order.
+
+        `vectors`: float32 (templates, dimension); `since`: what `others` lent; `threshold`: a cosine.
+        """
+        if not self._of_row:
+            return []
+        scores = self._vectors @ vectors.T
+        least = threshold - _ROUNDING
+        if scores.max() < least:  # strangers, as most are
+            return []
+        rows = np.flatnonzero((scores >= least).any(axis=1) & (self._through > since)).tolist()
+        return list(dict.fromkeys(each for each in map(self._of_row.__getitem__, rows) if each is not None))
 
     @contextmanager
     def put(self, submitted: Submitted) -> Iterator[None]:
         """Count an enrolment as in flight until the block ends."""
-        self._submitted[submitted] = None
-        for each in self._lent:
-            each.append(submitted)
+        rows = self._take_rows(submitted.vectors)
+        # Row by row, as most are one: NumPy takes longer to look at a list of rows than to copy one.
+        for row, vector in zip(rows, submitted.vectors, strict=True):
+            self._vectors[row], self._through[row], self._of_row[row] = vector, _NOT_YET, submitted
         try:
             yield
         finally:
-            del self._submitted[submitted]
+            self._now += 1
+            for row in rows:
+                self._through[row] = self._now
+            self._kept.append((self._now, rows))
+            self._erase()
+
+    def _take_rows(self, vectors: NDArray[np.float32]) -> list[int]:
+        if (more := len(vectors) - len(self._free)) > 0:
+            before = len(self._of_row)
+            more = max(more, before, _FEWEST)
+            self._free += range(before, before + more)
+            self._of_row += [None] * more
+            self._through = np.concatenate([self._through, np.zeros(more, np.int64)])
+            larger = np.zeros((before + more, vectors.shape[1]), np.float32)
+            larger[:before] = self._vectors if before else 0.0
+            self._vectors = larger
+        return [self._free.pop() for _ in vectors]
+
+    def _erase(self) -> None:
+        """Overwrite what no block that is open may still ask for: the gallery has them, or they came to nothing."""
+        oldest = next(iter(self._blocks), self._now + 1)
+        while self._kept and self._kept[0][0] < oldest:
+            _, rows = self._kept.popleft()
+            for row in rows:
+                self._vectors[row], self._through[row], self._of_row[row] = 0.0, 0, None
+            self._free += rows
 
 
 def same_face(
