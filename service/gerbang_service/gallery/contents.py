@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Final
 
 import numpy as np
@@ -32,8 +32,11 @@ _CHECKED_EVERY: Final = 4096
 class _Touched:
     """Rows that a group of changes brought, changed or ended, and the combinations of lists they are and were on.
 
-    `left`: combinations, once for each subject that left one.
+    `newcomers`: who is new, by subject_id, and has no rows yet. `left`: combinations, once for each subject that left
+    one.
     """
+
+    newcomers: dict[str, tuple[Owner, SubjectPut]] = field(default_factory=dict)
 
     added: list[int] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
@@ -90,6 +93,7 @@ class GalleryContents:
         with self._consistency.held_off() if adds_only else self._consistency.taking_away():
             for change in changes:
                 self._apply(change, touched)
+            self._settle(touched)
             self._follow(touched)
             self._publish(revision)
         self._erase(touched)
@@ -105,6 +109,10 @@ class GalleryContents:
                 return False
 
     def _apply(self, change: Change, touched: _Touched) -> None:
+        if isinstance(change, SubjectPut) and change.added and self._is_new(change.subject.subject_id, touched):
+            touched.newcomers[change.subject.subject_id] = self._enter(change.subject, (), touched), change
+            return
+        self._settle(touched)
         match change:
             case SubjectPut():
                 self._put_subject(change, touched)
@@ -116,6 +124,33 @@ class GalleryContents:
                 self._watchlists = {**self._watchlists, change.watchlist.watchlist_id: change.watchlist}
             case WatchlistGone():
                 self._drop_watchlist(change.watchlist_id)
+
+    def _is_new(self, subject_id: str, touched: _Touched) -> bool:
+        return subject_id not in self._owners and subject_id not in touched.newcomers
+
+    def _settle(self, touched: _Touched) -> None:
+        """Give newcomers their rows, all at once: one by one, that costs several times as much."""
+        if not touched.newcomers:
+            return
+        each_row = [(owner, change.revision) for owner, change in touched.newcomers.values() for _ in change.added]
+        added = self._table.add(
+            [owner for owner, _ in each_row],
+            np.array([each for _, change in touched.newcomers.values() for each in change.added], np.int64),
+            np.stack([vector for _, change in touched.newcomers.values() for vector in change.added.values()]),
+            np.array([revision for _, revision in each_row], np.int64),
+        )
+        of_combination: dict[Combination, list[int]] = {}
+        rows = added.tolist()
+        touched.added += rows
+        taken = iter(rows)
+        for owner, change in touched.newcomers.values():
+            owner.rows = tuple(islice(taken, len(change.added)))
+            of_combination.setdefault(owner.combination, []).extend(owner.rows)
+            # Only now: who is found has rows.
+            self._owners[owner.subject_id] = owner
+        for combination, theirs in of_combination.items():
+            self._combinations.add(combination, np.array(theirs, np.int64))
+        touched.newcomers.clear()
 
     def _put_subject(self, change: SubjectPut, touched: _Touched) -> None:
         subject, known = change.subject, self._owners.get(change.subject.subject_id)
