@@ -50,9 +50,12 @@ class NewPeople:
     def requests(self, part: int) -> Iterator[Asked]:  # noqa: ARG002 - chance keeps the processes apart
         """Return one enrolment after the other."""
         spread = (np.arange(1, self.dimension + 1) ** -0.25).astype(np.float32)
+        # Nothing but the vector differs: to serialise each anew took a fifth of what the client had for a request.
+        blank = np.arange(1, self.dimension + 1, dtype="<f4")
+        head, _, tail = _enrolment(_template(blank), self.watchlists).partition(blank.tobytes())
         while True:
-            for vector in random_gallery(_FRESH, spread, random.SystemRandom().getrandbits(62)):
-                yield Asked(_enrolment(_template(vector), self.watchlists))
+            for vector in random_gallery(_FRESH, spread, random.SystemRandom().getrandbits(62)).astype("<f4"):
+                yield Asked(head + vector.tobytes() + tail)
 
 
 @dataclass(frozen=True)
