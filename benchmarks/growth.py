@@ -80,7 +80,7 @@ def loaded(templates: Vectors, lists_of: Callable[[int], tuple[str, ...]]) -> tu
 
     def subjects() -> Iterator[StoredSubject]:
         for each in range(len(templates)):
-            yield StoredSubject(each, f"s{each}", lists_of(each), None, None, {}, (each,))
+            yield StoredSubject(each, f"s{each}", lists_of(each), None, None, {})
 
     def batches() -> Iterator[list[tuple[int, int, bytes]]]:
         for start in range(0, len(templates), _BATCH):

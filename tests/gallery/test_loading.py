@@ -22,9 +22,7 @@ def contents(vectors: np.ndarray, **validity: int) -> Contents:
 
     def subjects() -> Iterator[StoredSubject]:
         for number in range(len(vectors)):
-            yield StoredSubject(
-                number, f"s{number}", ("a",), validity.get("begin"), validity.get("end"), {}, (number + 1,)
-            )
+            yield StoredSubject(number, f"s{number}", ("a",), validity.get("begin"), validity.get("end"), {})
 
     batches = [[(number + 1, number, each.tobytes()) for number, each in enumerate(vectors)]]
     return Contents(9, [Watchlist("a")], subjects(), iter(batches))

@@ -79,7 +79,9 @@ def read_all(file: Path) -> None:
         for (request_id,) in connection.execute("SELECT request_id FROM requests"):
             reader.answered(request_id)
         for (model,) in connection.execute("SELECT DISTINCT model FROM templates").fetchall():
-            for batch in contents(connection, model).templates:
+            everything = contents(connection, model)
+            assert all(isinstance(each.subject_id, str) for each in everything.subjects)
+            for batch in everything.templates:
                 assert all(isinstance(vector, bytes) for _, _, vector in batch)
 
 

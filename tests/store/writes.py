@@ -102,11 +102,11 @@ class Mirror:
             self.revision = contents.revision
             self.lists = {each.watchlist_id: each for each in contents.watchlists}
             self.subjects = {each.subject_key: each for each in contents.subjects}
-            vectors = {each: value for batch in contents.templates for each, _, value in batch}
+            rows = [row for batch in contents.templates for row in batch]
         self.on = {each.subject_id: each.watchlists for each in self.subjects.values()}
-        self.templates = {
-            each.subject_id: {key: vectors[key] for key in each.template_ids} for each in self.subjects.values()
-        }
+        self.templates: dict[str, dict[int, bytes]] = {each.subject_id: {} for each in self.subjects.values()}
+        for template_id, key, value in rows:
+            self.templates[self.subjects[key].subject_id][template_id] = value
 
     @property
     def watchlist_ids(self) -> Collection[str]:

@@ -11,21 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
-from gerbang_service.domain.subjects import StoredSubject, Subject
-from gerbang_service.domain.templates import stored_vectors
+from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.candidates.port import Added, Generator
 from gerbang_service.gallery.combinations import Combination, Combinations
 from gerbang_service.gallery.consistency import Consistency
 from gerbang_service.gallery.judge import State
+from gerbang_service.gallery.loading import Loading
 from gerbang_service.gallery.scopes import Scopes
 from gerbang_service.gallery.selection import Selections
 from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
 from gerbang_service.gallery.validity import Validity
 from gerbang_service.store.port import Contents
-
-# Subjects between two looks whether a loading is still wanted.
-_CHECKED_EVERY: Final = 4096
 
 
 @dataclass(slots=True)
@@ -258,38 +255,8 @@ class GalleryContents:
         Raises StartupError for a vector that can't be one: nobody is left out, or found in another's place, silently.
         """
         self._watchlists = {each.watchlist_id: each for each in contents.watchlists}
-        owners: dict[int, Owner] = {}
-        for stored in contents.subjects:
-            if not len(owners) % _CHECKED_EVERY:
-                check()
-            owners[stored.subject_key] = self._load_subject(stored)
-        for batch in contents.templates:
-            check()
-            self._load_batch(batch, owners)
+        self._owners = Loading(self._table, self._combinations, self._tell).load(contents, check)
         everything = np.arange(self._table.rows)
         self._combinations.fill(self._table.combination[: self._table.rows])
         self.validity.note(everything)
         self._publish(contents.revision)
-
-    def _load_subject(self, stored: StoredSubject) -> Owner:
-        combination, _ = self._combinations.of(stored.watchlists)
-        combination.subjects += 1
-        owner = self._owners[stored.subject_id] = Owner(
-            stored.subject_id,
-            combination,
-            stored.labels or NO_LABELS,
-            ALWAYS if stored.valid_from_ns is None else stored.valid_from_ns,
-            NEVER if stored.expire_time_ns is None else stored.expire_time_ns,
-            (),
-        )
-        return owner
-
-    def _load_batch(self, batch: Sequence[tuple[int, int, bytes]], owners: Mapping[int, Owner]) -> None:
-        ids = np.array([each for each, _, _ in batch], np.int64)
-        vectors = stored_vectors(ids, [vector for _, _, vector in batch], self._table.dimension)
-        theirs = [owners[key] for _, key, _ in batch]
-        rows = self._table.add(theirs, ids, vectors, 0)
-        for _, pairs in groupby(zip(theirs, rows.tolist(), strict=True), key=lambda each: id(each[0])):
-            (owner, first), *more = pairs
-            owner.rows += (first, *(row for _, row in more))
-        self._tell(rows)

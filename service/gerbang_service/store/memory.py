@@ -223,9 +223,7 @@ class MemoryStore:
     def contents(self, model: str) -> Iterator[Contents]:
         """Lend all that is stored, with the templates of a recogniser."""
         state = self._state
-        yield Contents(
-            state.revision, MemoryReader(state).watchlists(), _subjects(state, model), _templates(state, model)
-        )
+        yield Contents(state.revision, MemoryReader(state).watchlists(), _subjects(state), _templates(state, model))
 
     def write(
         self,
@@ -281,11 +279,10 @@ class MemoryStore:
         """Do nothing: there is nothing to end."""
 
 
-def _subjects(state: _State, model: str) -> Iterator[StoredSubject]:
+def _subjects(state: _State) -> Iterator[StoredSubject]:
     for name, each in state.subjects.items():
-        ids = tuple(template.template_id for template in each.templates if template.model == model)
         yield StoredSubject(
-            state.keys[name], name, each.watchlists, each.valid_from_ns, each.expire_time_ns, each.labels, ids
+            state.keys[name], name, each.watchlists, each.valid_from_ns, each.expire_time_ns, each.labels
         )
 
 

@@ -172,12 +172,14 @@ class Contents:
     """All that a gallery loads, of one state. The iterators are read once, in this order.
 
     `templates`: batches of (template_id, subject_key, little-endian float32 bytes); keys are those of `subjects`.
+    `template_count`: how many these are, for who makes room; 0 where that is not known.
     """
 
     revision: int
     watchlists: list[Watchlist]
     subjects: Iterator[StoredSubject]
     templates: Iterator[Sequence[tuple[int, int, bytes]]]
+    template_count: int = 0
 
 
 class Store(Protocol):

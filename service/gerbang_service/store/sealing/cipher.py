@@ -69,8 +69,9 @@ class Cipher:
     def open_text(self, sealed: str, place: bytes) -> str:
         """Return what `seal_text` was given; raise DataDamaged for anything else."""
         try:
-            return self.open(a2b_base64(sealed.removeprefix(_TEXT), strict_mode=True), place).decode()
-        except (Base64Error, ValueError, TypeError, AttributeError):
+            value = a2b_base64(sealed.removeprefix(_TEXT), strict_mode=True)
+            return self._aead.decrypt(value[:_NONCE_BYTES], value[_NONCE_BYTES:], place).decode()
+        except (InvalidTag, Base64Error, ValueError, TypeError, AttributeError):
             raise DataDamaged(f"{_named(place)} is damaged or tampered with") from None
 
     def derive(self, purpose: bytes) -> bytes:

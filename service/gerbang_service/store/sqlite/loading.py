@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from gerbang_service.domain.errors import DataDamaged
 from gerbang_service.domain.subjects import StoredSubject
 from gerbang_service.store.port import Contents
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.reading import SqliteReader
-from gerbang_service.store.sqlite.rows import SUBJECT_COLUMNS, subject_labels, vector_place
+from gerbang_service.store.sqlite.rows import labels_of, subject_place, vector_place
 
-_BATCH = 8192
+# Rows read at once: few enough that they stay in a core's cache until they were taken in.
+_BATCH = 1024
 
 
 def contents(connection: Connection, model: str) -> Contents:
     """Return all that is stored, with a recogniser's templates. The connection must be in a transaction."""
     reader = SqliteReader(connection)
-    return Contents(reader.revision(), reader.watchlists(), _subjects(connection, model), _templates(connection, model))
+    # Whose a template is: kept from the subjects for the templates, which a join would look up once more each.
+    names: dict[int, str] = {}
+    return Contents(
+        reader.revision(),
+        reader.watchlists(),
+        _subjects(connection, names),
+        _templates(connection, model, names),
+        template_count(connection, model),
+    )
 
 
 def template_count(connection: Connection, model: str) -> int:
@@ -32,27 +42,31 @@ def other_models(connection: Connection, model: str) -> dict[str, int]:
     return dict(connection.execute(query, (model,)).fetchall())
 
 
-def _subjects(connection: Connection, model: str) -> Iterator[StoredSubject]:
-    """Yield every subject by key, with its lists and the ids of its templates of a recogniser."""
+def _subjects(connection: Connection, names: dict[int, str]) -> Iterator[StoredSubject]:
+    """Yield every subject by key, with its lists, and note its name. Raises DataDamaged, naming the first that is."""
     lists = _InStep(connection.execute("SELECT subject_key, list_key FROM memberships ORDER BY subject_key, list_key"))
-    templates = _InStep(
-        connection.execute(
-            "SELECT subject_key, template_id FROM templates INDEXED BY templates_by_subject WHERE model = ? "
-            "ORDER BY subject_key, template_id",
-            (model,),
-        )
-    )
-    names = dict(connection.execute("SELECT list_key, watchlist_id FROM watchlists").fetchall())
+    lists_by_key = dict(connection.execute("SELECT list_key, watchlist_id FROM watchlists").fetchall())
     # One tuple for all subjects of the same lists.
     named: dict[tuple[int, ...], tuple[str, ...]] = {}
-    query = f"SELECT subject_key, {SUBJECT_COLUMNS} FROM subjects ORDER BY subject_key"  # noqa: S608
-    for key, *row in connection.execute(query):
-        on = lists.of(key)
-        if on not in named:
-            # What is left of deleted lists has no name.
-            named[on] = tuple(sorted(names[each] for each in on if each in names))
-        labels = subject_labels(tuple(row), connection.cipher)
-        yield StoredSubject(key, row[0], named[on], row[1], row[2], labels, templates.of(key))
+    open_text = connection.cipher.open_text
+    cursor = connection.execute(
+        "SELECT subject_key, CAST(subject_id AS BLOB), valid_from_ns, expire_time_ns, CAST(labels AS BLOB), "
+        "create_time_ns, update_time_ns FROM subjects ORDER BY subject_key"
+    )
+    while batch := cursor.fetchmany(_BATCH):
+        for key, name, begin, end, labels, created, updated in batch:
+            on = lists.of(key)
+            if on not in named:
+                # What is left of deleted lists has no name.
+                named[on] = tuple(sorted(lists_by_key[each] for each in on if each in lists_by_key))
+            names[key] = subject_id = _text(name)
+            text = open_text(_text(labels), subject_place((subject_id, begin, end, "", created, updated)))
+            yield StoredSubject(key, subject_id, named[on], begin, end, labels_of(text))
+
+
+def _text(stored: bytes | None) -> Any:  # noqa: ANN401 - None where a flipped bit has made it of a text
+    """Return a text that was read as bytes: SQLite would call a function for each that is not to be trusted."""
+    return None if stored is None else stored.decode(errors="replace")
 
 
 class _InStep:
@@ -64,28 +78,33 @@ class _InStep:
 
     def of(self, key: int) -> tuple[int, ...]:
         """Return the values of a key; keys are asked for in ascending order."""
-        values: list[int] = []
-        while self._next is not None and self._next[0] <= key:
-            if self._next[0] == key:
-                values.append(self._next[1])
-            self._next = next(self._rows, None)
-        return tuple(values)
+        values: tuple[int, ...] = ()
+        ahead, rows = self._next, self._rows
+        while ahead is not None and ahead[0] <= key:
+            if ahead[0] == key:
+                values += (ahead[1],)
+            ahead = next(rows, None)
+        self._next = ahead
+        return values
 
 
-def _templates(connection: Connection, model: str) -> Iterator[list[tuple[int, int, bytes]]]:
+def _templates(connection: Connection, model: str, names: Mapping[int, str]) -> Iterator[list[tuple[int, int, bytes]]]:
     """Yield batches of (template_id, subject_key, vector bytes) of a recogniser's templates, by template_id.
 
-    Raises DataDamaged, which names the first template that is.
+    `names`: of the subjects, by key. Raises DataDamaged, which names the first template that is.
     """
     # What is small is decrypted as fast by one thread as by several, which would only take turns.
     opened = connection.cipher.open
-    query = (
-        "SELECT template_id, subject_key, subject_id, quality, templates.create_time_ns, vector "
-        "FROM templates CROSS JOIN subjects USING (subject_key) WHERE model = ? ORDER BY template_id"
+    cursor = connection.execute(
+        "SELECT template_id, subject_key, CAST(quality AS BLOB), create_time_ns, vector "
+        "FROM templates WHERE model = ? ORDER BY template_id",
+        (model,),
     )
-    cursor = connection.execute(query, (model,))
-    while batch := list(islice(cursor, _BATCH)):
+    while batch := cursor.fetchmany(_BATCH):
+        for template_id, key, *_ in batch:
+            if key not in names:
+                raise DataDamaged(f"template {template_id}: belongs to a subject that is not there")
         yield [
-            (template_id, key, opened(vector, vector_place(template_id, subject_id, model, quality, created)))
-            for template_id, key, subject_id, quality, created, vector in batch
+            (template_id, key, opened(vector, vector_place(template_id, names[key], model, _text(quality), created)))
+            for template_id, key, quality, created, vector in batch
         ]
