@@ -21,6 +21,7 @@ from gerbang_service.store.sqlite.connection import DATABASE_FILE, LOCK_FILE, WR
 from gerbang_service.store.sqlite.encrypting import clear_remains, finish_clearing
 from gerbang_service.store.sqlite.epoch import begin_epoch
 from gerbang_service.store.sqlite.meta import check_settings, revision_of
+from gerbang_service.store.sqlite.read_ahead import reading_ahead
 from gerbang_service.store.sqlite.schema import migrate
 from gerbang_service.store.sqlite.scrub import scrub
 from gerbang_service.store.sqlite.vault import cipher_for, cipher_of
@@ -129,7 +130,8 @@ class DataFolder:
                 file = os.open(database, os.O_RDWR | os.O_CLOEXEC)
                 opened.callback(os.close, file)
                 connection = opened.enter_context(closing(self.connect()))
-                _check_pages(connection)
+                with reading_ahead(file):
+                    _check_pages(connection)
                 migrate(connection, lambda: cipher_of(connection, key))
                 # Who follows it starts anew with the server.
                 connection.execute("DELETE FROM changes")

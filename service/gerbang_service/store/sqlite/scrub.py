@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,10 @@ _LOG_HEADER, _FRAME_HEADER = 32, 24
 _INNER, _LEAF = (2, 5), (10, 13)
 # Of other pages the first bytes are a page's number, which below this can't be taken for one of those.
 _MOST_PAGES = 1 << 25
+# Kind, rows, and where the content begins.
+_PAGE_HEADER = struct.Struct(">B2xHH").unpack_from
+# Pages that are read by one call.
+_AT_ONCE = 512
 
 
 def logged_pages(log: Path) -> set[int]:
@@ -45,7 +50,10 @@ def scrub(connection: sqlite3.Connection, file: int, log: Path, pages: Iterable[
     try:
         if log.exists() and log.stat().st_size:
             return False
-        if sum(_overwrite(file, begin, end) for begin, end in _gaps(file, pages)):
+        gaps = list(_filled_gaps(file, pages))
+        for begin, end in gaps:
+            os.pwrite(file, bytes(end - begin), begin)
+        if gaps:
             os.fsync(file)
     finally:
         # An error may have ended it, which is then not hidden by another.
@@ -56,37 +64,45 @@ def scrub(connection: sqlite3.Connection, file: int, log: Path, pages: Iterable[
     return True
 
 
-def _gaps(file: int, pages: Iterable[int] | None) -> Iterator[tuple[int, int]]:
-    """Yield where in the file the gaps are."""
+def _filled_gaps(file: int, pages: Iterable[int] | None) -> Iterator[tuple[int, int]]:
+    """Yield where in the file gaps are that hold anything but zeros."""
     header = os.pread(file, 100, 0)
     size = int.from_bytes(header[16:18], "big")
     size = 65536 if size == 1 else size
     count = os.fstat(file).st_size // size if size else 0
     if count >= _MOST_PAGES:
         raise OSError(0, "the database is too large for what is deleted to be overwritten")
-    for number in range(1, count + 1) if pages is None else sorted(pages):
-        if 1 <= number <= count:
-            start = (number - 1) * size
-            gap = _gap(os.pread(file, 112, start), 100 if number == 1 else 0, size)
-            if gap is not None:
-                yield start + gap[0], start + gap[1]
+    zeros = bytes(size)
+    for first, after in _runs(count, pages):
+        # Many pages at once: a call for each takes longer than looking at it.
+        block = os.pread(file, (after - first) * size, (first - 1) * size)
+        for number in range(first, after):
+            start = (number - first) * size
+            gap = _gap(block, start, 100 if number == 1 else 0, size)
+            if gap is not None and not block.startswith(zeros[: gap[1] - gap[0]], start + gap[0]):
+                yield (number - 1) * size + gap[0], (number - 1) * size + gap[1]
 
 
-def _gap(head: bytes, at: int, size: int) -> tuple[int, int] | None:
-    """Return where in a page the gap is; None for a page of another kind. `at`: where the page's header is."""
-    kind = head[at]
-    if kind not in (*_INNER, *_LEAF):
+def _runs(count: int, pages: Iterable[int] | None) -> Iterator[tuple[int, int]]:
+    """Yield the first of some pages and the one after the last, in order. `pages`: None for all up to `count`."""
+    if pages is None:
+        for first in range(1, count + 1, _AT_ONCE):
+            yield first, min(first + _AT_ONCE, count + 1)
+    else:
+        for number in sorted(pages):
+            if 1 <= number <= count:
+                yield number, number + 1
+
+
+def _gap(block: bytes, start: int, at: int, size: int) -> tuple[int, int] | None:
+    """Return where in a page the gap is; None for a page of another kind, or one that is cut off.
+
+    `start`: where the page is in the block; `at`: where in the page its header is.
+    """
+    if len(block) < start + size:
         return None
-    rows = int.from_bytes(head[at + 3 : at + 5], "big")
-    content = int.from_bytes(head[at + 5 : at + 7], "big") or 65536
-    begin = at + (12 if kind in _INNER else 8) + 2 * rows
-    return (begin, content) if begin < content <= size else None
-
-
-def _overwrite(file: int, begin: int, end: int) -> bool:
-    """Make it zeros, and tell whether it was not."""
-    there = os.pread(file, end - begin, begin)
-    if there.count(0) == len(there):
-        return False
-    os.pwrite(file, bytes(end - begin), begin)
-    return True
+    kind, rows, content = _PAGE_HEADER(block, start + at)
+    if kind not in _INNER and kind not in _LEAF:
+        return None
+    begin, end = at + (12 if kind in _INNER else 8) + 2 * rows, content or 65536
+    return (begin, end) if begin < end <= size else None
