@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,13 @@ _GROUP = 20_000
 _WIRE_SEARCHES = 1000
 _ENROLMENTS = 2000
 _PROBES = 1000
+# What the server's log says of its start, before "in ... s".
+_PHASES = {
+    "pages_checked_s": "checked the pages of the database",
+    "remains_looked_for_s": "looked for remains of what was deleted",
+    "subjects_read_s": "read [0-9]+ subjects",
+    "loaded_s": "loaded [0-9]+ templates",
+}
 
 
 def main() -> None:
@@ -132,8 +140,10 @@ class Server:
     def measure(self, probes: Vectors, fresh: Vectors, graph_wait: float) -> dict[str, Any]:
         """Return what is measured of it, in this order."""
         address = self._line("listening on ")
+        listening_s = time.perf_counter() - self._started
         self._line("ready")
         result: dict[str, Any] = {"ready_s": round(time.perf_counter() - self._started, 1)}
+        result["start"] = {"listening_s": round(listening_s, 1), **self._phases()}
         result["ready_processor_s"] = self._processor_s()
         result["memory_ready_mib"] = self._memory()
         with GateClient(address) as gate, WatchlistClient(address) as office:
@@ -144,6 +154,12 @@ class Server:
             result["identify_us"] = identify(gate, probes)
             result["enrol_stream_per_s"] = enrol(office, fresh)
         return result
+
+    def _phases(self) -> dict[str, float]:
+        """Return the seconds that parts of the start took, by the server's own log; `listening_s` has the first two."""
+        said = Path(self._errors.name).read_text()
+        found = {name: re.search(rf"{words} in ([0-9.]+) s", said) for name, words in _PHASES.items()}
+        return {name: float(match[1]) for name, match in found.items() if match is not None}
 
     def _line(self, prefix: str) -> str:
         assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from itertools import count
 
 import numpy as np
 import pytest
@@ -26,6 +28,13 @@ def contents(vectors: np.ndarray, **validity: int) -> Contents:
 
     batches = [[(number + 1, number, each.tobytes()) for number, each in enumerate(vectors)]]
     return Contents(9, [Watchlist("a")], subjects(), iter(batches))
+
+
+def one_by_one(vectors: np.ndarray) -> Contents:
+    """Return the same, each template in a batch of its own."""
+    given = contents(vectors)
+    batches = ([row] for batch in given.templates for row in batch)
+    return Contents(9, given.watchlists, given.subjects, batches, len(vectors))
 
 
 def loaded(vectors: np.ndarray, **validity: int) -> Gallery:
@@ -87,3 +96,32 @@ def test_loading_can_be_given_up() -> None:
     with pytest.raises(NotWanted):
         gallery.load(contents(unit(np.random.default_rng(1), 5)), check)
     assert gallery.size == 0
+
+
+@pytest.mark.parametrize("damaged", [20, 89])
+def test_no_thread_is_left_when_a_template_is_damaged(damaged: int) -> None:
+    """It is found in a second thread, and told by the first: also the last of all."""
+    vectors = unit(np.random.default_rng(1), 90)
+    vectors[damaged, 2] = np.nan
+    before = threading.enumerate()
+    with pytest.raises(StartupError, match=f"template {damaged + 1} "):
+        Gallery(DIMENSION, 0, GalleryOptions()).load(one_by_one(vectors))
+    assert threading.enumerate() == before
+
+
+def test_no_thread_is_left_when_loading_is_given_up() -> None:
+    """Among the templates, when all subjects are read: workers may be forked from who loads."""
+
+    class NotWanted(Exception):
+        pass
+
+    calls = count()
+
+    def check() -> None:
+        if next(calls) == 30:
+            raise NotWanted
+
+    before = threading.enumerate()
+    with pytest.raises(NotWanted):
+        Gallery(DIMENSION, 0, GalleryOptions()).load(one_by_one(unit(np.random.default_rng(1), 90)), check)
+    assert threading.enumerate() == before

@@ -6,6 +6,8 @@ So the one is done in the thread that loads, the other in a second thread beside
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +22,8 @@ from gerbang_service.domain.templates import stored_vectors
 from gerbang_service.gallery.combinations import Combination, Combinations
 from gerbang_service.gallery.table import ALWAYS, NEVER, NO_LABELS, Owner, Table
 from gerbang_service.store.port import Contents
+
+log = logging.getLogger(__name__)
 
 # Subjects between two looks whether a loading is still wanted.
 _CHECKED_EVERY: Final = 4096
@@ -42,11 +46,13 @@ class Loading:
         `check` is called now and then, and may raise to give up. Raises StartupError for a vector that can't be one,
         and what reading raises. No thread is left behind.
         """
+        begun = time.monotonic()
         waiting: deque[Future[None]] = deque()
         with ThreadPoolExecutor(1, "load") as beside:
             try:
                 waiting.append(beside.submit(self._table.occupy, contents.template_count))
                 by_key = self._owners(contents.subjects, check)
+                log.info("read %d subjects in %.1f s", len(by_key), time.monotonic() - begun)
                 for batch in contents.templates:
                     check()
                     waiting.append(beside.submit(self._take_in, batch, by_key))

@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -130,8 +131,10 @@ class DataFolder:
                 file = os.open(database, os.O_RDWR | os.O_CLOEXEC)
                 opened.callback(os.close, file)
                 connection = opened.enter_context(closing(self.connect()))
+                begun = time.monotonic()
                 with reading_ahead(file):
                     _check_pages(connection)
+                log.info("checked the pages of the database in %.1f s", time.monotonic() - begun)
                 migrate(connection, lambda: cipher_of(connection, key))
                 # Who follows it starts anew with the server.
                 connection.execute("DELETE FROM changes")
@@ -211,9 +214,11 @@ def _erase_remains(connection: Connection, file: int, database: Path) -> None:
     if clear_remains(connection):
         log.warning("faces were being encrypted when that was interrupted: clearing away what was in the clear")
         finish_clearing(connection)
+    begun = time.monotonic()
     (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if not busy:
         scrub(connection, file, database.with_name(f"{DATABASE_FILE}-wal"))
+        log.info("looked for remains of what was deleted in %.1f s", time.monotonic() - begun)
 
 
 def _make_private(folder: Path) -> None:
