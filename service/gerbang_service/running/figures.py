@@ -38,6 +38,7 @@ class Probes:
     audit_waiting: Callable[[], int] | None = None
     audit_writable: Callable[[], bool] | None = None
     open_streams: Callable[[], int] | None = None
+    nursery_ready: Callable[[], bool | None] = lambda: None
 
 
 class ServerState(Collector):
@@ -91,6 +92,8 @@ class ServerState(Collector):
         connections = open_connections(probes.ports())
         if connections is not None:
             yield _gauge("gerbang_open_connections", "TCP connections of clients.", connections)
+        if (nursery := probes.nursery_ready()) is not None:
+            yield _gauge("gerbang_nursery_up", "1 when a worker that dies can be replaced at once.", nursery)
         if probes.open_streams is not None:
             yield _gauge("gerbang_open_streams", "Streams of clients that are open.", probes.open_streams())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import Callable
@@ -15,18 +14,16 @@ from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.writer import Writer
 from gerbang_service.configuration.settings import NO_PACK, Settings
-from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
+from gerbang_service.domain.errors import StartupError
 from gerbang_service.domain.questions import Defaults, Plan
-from gerbang_service.gallery.candidates.graph import GraphSettings
 from gerbang_service.gallery.candidates.one_thread import search_alone
 from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.gallery.options import GalleryOptions
+from gerbang_service.running.galleries import Inherited, fill, new_gallery, processors
 from gerbang_service.store.sqlite.store import SqliteStore
 from gerbang_service.store.sqlite.vault import key_for
 from gerbang_service.telemetry.meter import UNMETERED, Meter
 from gerbang_service.threads.admission import Admission
 from gerbang_service.threads.batcher import Batcher
-from gerbang_service.threads.cpu_quota import cpu_quota
 from gerbang_service.threads.pool import Pool
 
 if TYPE_CHECKING:
@@ -56,11 +53,12 @@ class Recogniser:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the rpc layer calls."""
+    """What the rpc layer calls. `filled`: the gallery holds already what was stored when this process was forked."""
 
     recogniser: Recogniser
     store: SqliteStore
     gallery: Gallery
+    filled: bool
     asking: Asking
     revisions: Revisions
     writer: Writer
@@ -71,30 +69,12 @@ class Parts:
     start_time_ns: int
 
     def load(self, check: Callable[[], None] = lambda: None) -> None:
-        """Fill the gallery from the store and start following it; blocks, for seconds with a large gallery.
-
-        `check` is called between batches, and ends the loading by raising. Raises StartupError when something stored is
-        damaged: nobody is left out without a word.
-        """
-        started = time.monotonic()
-        model = self.recogniser.model
-        # What is loaded stays: a garbage collector that walks millions of subjects again and again would double the
-        # time of loading and later stop the server for a second at a time.
-        gc.disable()
-        try:
-            with self.store.contents(model) as contents:
-                self.gallery.load(contents, check)
-        except (StoreUnavailable, DataDamaged) as error:
-            raise StartupError(f"{self.store.folder}: {error}; 'gerbang check' tells what else is") from error
-        else:
-            gc.freeze()
-        finally:
-            gc.enable()
-        check()
+        """Fill the gallery from the store, unless it was inherited, and start following it: see `fill`."""
+        if not self.filled:
+            fill(self.gallery, self.store, self.recogniser.model, check)
         # First: when it can't catch up with what others wrote meanwhile, no thread must be left behind.
         self.writer.start()
         self.gallery.start()
-        log.info("loaded %d templates in %.1f s", self.gallery.size, time.monotonic() - started)
 
     def stop(self, *, loaded: bool) -> None:
         """Write what was submitted, then end all threads and give the data folder back."""
@@ -106,10 +86,17 @@ class Parts:
         self.store.close()
 
 
-def build(settings: Settings, *, on_failure: Callable[[], None], meter: Meter = UNMETERED) -> Parts:
+def build(
+    settings: Settings,
+    inherited: Inherited | None = None,
+    *,
+    on_failure: Callable[[], None],
+    meter: Meter = UNMETERED,
+) -> Parts:
     """Make the parts. Must run in the event loop that will use them. Raises StartupError.
 
-    `on_failure` is called, in the event loop, when memory and disk differ and nothing may be answered any more.
+    `inherited`: the gallery that this process was forked with, if it was. `on_failure` is called, in the event loop,
+    when memory and disk differ and nothing may be answered any more.
     """
     start_time_ns = time.time_ns()
     key = key_for(settings.data, settings.key_file) if settings.encryption else None
@@ -117,7 +104,8 @@ def build(settings: Settings, *, on_failure: Callable[[], None], meter: Meter = 
     try:
         recogniser = _recogniser(settings, store, meter)
         store.bind_model(recogniser.model, recogniser.dimension, ignore_others=settings.other_models == "ignore")
-        return _assemble(settings, store, recogniser, on_failure, start_time_ns, meter)
+        gallery = _taken_over(inherited, recogniser)
+        return _assemble(settings, store, recogniser, gallery, on_failure, start_time_ns, meter)
     except BaseException:
         store.close()
         raise
@@ -138,7 +126,7 @@ def _recogniser(settings: Settings, store: SqliteStore, meter: Meter) -> Recogni
     from gerbang_service.faces.packs import open_pack  # noqa: PLC0415
     from gerbang_service.faces.pipeline import InsightFacePipeline  # noqa: PLC0415
 
-    pack = open_pack(settings.pack, settings.det_size, settings.device, max(1, cpu_quota() // settings.workers))
+    pack = open_pack(settings.pack, settings.det_size, settings.device, processors(settings))
     limits = ImageLimits(int(settings.max_image_mb * 1e6), int(settings.max_megapixels * 1e6))
     pipeline = InsightFacePipeline(pack, limits, meter)
     return Recogniser(pack.name, pack.fingerprint, pack.dimension, _defaults(settings, pack), pipeline)
@@ -151,26 +139,29 @@ def _defaults(settings: Settings, pack: FacePack | None) -> Defaults:
     return Defaults(identification, verification, Plan(settings.plan))
 
 
+def _taken_over(inherited: Inherited | None, recogniser: Recogniser) -> Gallery | None:
+    """Return the inherited gallery, if it holds this recogniser's templates."""
+    if inherited is None:
+        return None
+    if (inherited.model, inherited.dimension) != (recogniser.model, recogniser.dimension):
+        log.warning("this worker loads a gallery of its own: the one it was forked with is of %s", inherited.model)
+        return None
+    return inherited.gallery
+
+
 def _assemble(
     settings: Settings,
     store: SqliteStore,
     recogniser: Recogniser,
+    inherited: Gallery | None,
     on_failure: Callable[[], None],
     start_time_ns: int,
     meter: Meter,
 ) -> Parts:
     loop = asyncio.get_running_loop()
-    quota = max(1, cpu_quota() // settings.workers)
-    capacity = int(1.1 * store.template_count(recogniser.model))
-    options = GalleryOptions(
-        settings.sketch_bits,
-        settings.rescored,
-        GraphSettings(
-            settings.graph_m, settings.graph_ef_construction, settings.graph_ef, settings.graph_max_tombstones
-        ),
-        processors=quota,
-    )
-    gallery = Gallery(recogniser.dimension, capacity, options)
+    quota = processors(settings)
+    stored = store.template_count(recogniser.model)
+    gallery = new_gallery(settings, recogniser.dimension, stored) if inherited is None else inherited
     revisions = Revisions(0, on_wait=lambda: writer.look())  # noqa: PLW0108 - made below
     images = Pool(settings.image_workers or quota, Admission("images", settings.max_pending_images), "image")
     lanes = Lanes(
@@ -219,5 +210,16 @@ def _assemble(
     )
     queries = Pool(_QUERY_THREADS, Admission("queries", _MAX_PENDING_QUERIES), "query")
     return Parts(
-        recogniser, store, gallery, asking, revisions, writer, queries, images, lanes, recall_check, start_time_ns
+        recogniser,
+        store,
+        gallery,
+        inherited is not None,
+        asking,
+        revisions,
+        writer,
+        queries,
+        images,
+        lanes,
+        recall_check,
+        start_time_ns,
     )

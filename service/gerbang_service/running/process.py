@@ -7,16 +7,24 @@ import ctypes
 import logging
 import os
 import resource
+import select
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from gerbang_service.configuration.settings import Settings
+from gerbang_service.domain.errors import Failed, StartupError
+
+if TYPE_CHECKING:
+    from gerbang_service.running.galleries import Inherited
+    from gerbang_service.running.server import Server
 
 # The server refuses to start; it was started and had to give up.
 EXIT_REFUSED, EXIT_FAILED = 3, 4
-# What a worker says to its supervisor, and how often, seconds.
+# What a process says to its supervisor, and how often, seconds.
 ALIVE = "alive"
 BEATS_EVERY_S = 1.0
 
@@ -51,10 +59,40 @@ def log_as(settings: Settings) -> None:
     configure(settings.log_format, settings.log_level)
 
 
-async def serve(settings: Settings, stop_when: Callable[[Callable[[], None]], object] = lambda _: None) -> None:
-    """Run a server until SIGTERM, Ctrl-C, or whatever `stop_when` is given the server's `stop` for.
+@contextmanager
+def telling_why(settings: Settings, name: str, log: logging.Logger) -> Iterator[None]:
+    """End the process, with a message and its exit status, when it has to be refused or given up."""
+    try:
+        yield
+    except StartupError as error:
+        if settings.log_format == "json":
+            log.critical("%s", error)
+        else:
+            print(f"gerbang {name}: {error}", file=sys.stderr, flush=True)
+        sys.exit(EXIT_FAILED if isinstance(error, Failed) else EXIT_REFUSED)
 
-    Prints "listening on HOST:PORT" and "ready". Raises StartupError.
+
+def say(line: str) -> None:
+    """Say something to who began this process."""
+    print(line, flush=True)
+
+
+def say_alive() -> None:
+    """Tell the supervisor that this process is alive, unless it does not listen: that must not hold this one up."""
+    if select.select([], [sys.stdout], [], 0)[1]:
+        with suppress(ConnectionError):
+            say(ALIVE)
+
+
+async def serve(
+    settings: Settings,
+    attend: Callable[[Server], object] = lambda _: None,
+    inherited: Inherited | None = None,
+) -> None:
+    """Run a server until SIGTERM, Ctrl-C, or until it is stopped by whatever `attend` begins, which is given it.
+
+    `inherited`: the gallery that this process was forked with, if it was. Prints "listening on HOST:PORT" and "ready".
+    Raises StartupError.
     """
     # Imported here, so that `gerbang serve --help`, and a supervisor, need no neural network runtime.
     from gerbang_service.running.server import Server  # noqa: PLC0415
@@ -65,8 +103,8 @@ async def serve(settings: Settings, stop_when: Callable[[Callable[[], None]], ob
         "ignore", "`estimate` is deprecated", FutureWarning
     )  # insightface 2.1 with scikit-image 0.26
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    server = Server(settings)
+    server = Server(settings, inherited)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
-    stop_when(server.stop)
-    await server.run(lambda line: print(line, flush=True))
+    attend(server)
+    await server.run(say)

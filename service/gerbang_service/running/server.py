@@ -30,6 +30,7 @@ from gerbang_service.rpc.services import NAMES, adding
 from gerbang_service.rpc.streams import Drain, OpenStreams
 from gerbang_service.rpc.watchlist_servicer import ServerFacts, WatchlistServicer
 from gerbang_service.running.figures import Probes
+from gerbang_service.running.galleries import Inherited
 from gerbang_service.running.listener import Listener
 from gerbang_service.running.parts import Parts, build
 from gerbang_service.running.telemetry import Telemetry
@@ -49,8 +50,12 @@ class _NotWanted(Exception):
 class Server:
     """One server, from `start` to `stop`. Belongs to one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, inherited: Inherited | None = None) -> None:
+        """`inherited`: the gallery that this process was forked with, if it was."""
         self._settings = settings
+        self._inherited = inherited
+        self.nursery_ready: bool | None = None
+        """Whether this process could be replaced at once; None for one that is not forked."""
         self._ready = False
         self._failed = False
         self._stopping = asyncio.Event()
@@ -71,7 +76,7 @@ class Server:
         meter = self._telemetry.meter
         # First of all: it costs nothing to find out that a certificate can't be used.
         ports = Ports(self._settings, self._note)
-        parts = build(self._settings, on_failure=self._fail, meter=meter)
+        parts = build(self._settings, self._inherited, on_failure=self._fail, meter=meter)
         try:
             self._open_audit(parts)
             self._telemetry.start(parts, self._probes())
@@ -164,6 +169,7 @@ class Server:
             open_streams=lambda: self._open_streams.count,
             audit_waiting=lambda: 0 if self._audit is None else self._audit.waiting[0],
             audit_writable=self._recordable,
+            nursery_ready=lambda: self.nursery_ready,
         )
 
     def _open_audit(self, parts: Parts) -> None:

@@ -1,7 +1,8 @@
-"""One of several processes that serve a port: `python -m gerbang_service.running.worker`, begun by the supervisor.
+"""One of several processes that serve a port, forked from the nursery.
 
-The first line of its standard input is its settings as JSON. Its end means that the supervisor is gone. To standard
-output it writes what a server says, and a line each second from its event loop, as a sign that it turns.
+The first line of its standard input is its settings as JSON; then come bytes that tell whether the nursery is ready.
+Its end means that the supervisor is gone. To standard output it writes what a server says, and a line each second from
+its event loop, as a sign that it turns.
 """
 
 from __future__ import annotations
@@ -9,54 +10,53 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import select
 import sys
-from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import Failed, StartupError
 from gerbang_service.running import process
 
-log = logging.getLogger("gerbang_service.running.worker")  # not __main__, as which it is run
+if TYPE_CHECKING:
+    from gerbang_service.running.galleries import Inherited
+    from gerbang_service.running.server import Server
+
+log = logging.getLogger(__name__)
+
+NURSERY_READY, NURSERY_GONE = b"+", b"-"
 
 
-def main() -> None:
+def main(inherited: Inherited | None) -> None:
     """Serve until SIGTERM, or the end of standard input."""
-    process.prepare()
-    settings = Settings.from_json(sys.stdin.readline())
-    process.log_as(settings)
-    try:
-        asyncio.run(process.serve(settings, _with_supervisor))
-    except StartupError as error:
-        if settings.log_format == "json":
-            log.critical("%s", error)
-        else:
-            print(f"gerbang worker: {error}", file=sys.stderr, flush=True)
-        sys.exit(process.EXIT_FAILED if isinstance(error, Failed) else process.EXIT_REFUSED)
+    # Not a byte more than this line: the rest is read as it comes.
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as unbuffered:
+        told = unbuffered.readline()
+    if not told:
+        return
+    settings = Settings.from_json(told.decode())
+    with process.telling_why(settings, "worker", log):
+        asyncio.run(process.serve(settings, _with_supervisor, inherited))
 
 
-def _with_supervisor(stop: Callable[[], None]) -> None:
+def _with_supervisor(server: Server) -> None:
     """Stop with the supervisor, and tell it that this process is alive, from the event loop on."""
     loop = asyncio.get_running_loop()
 
-    def ended() -> None:
-        if not os.read(sys.stdin.fileno(), 1):
+    def told() -> None:
+        said = b""
+        with suppress(ConnectionError):
+            said = os.read(sys.stdin.fileno(), 64)
+        if said:
+            server.nursery_ready = said.endswith(NURSERY_READY)
+        else:
             loop.remove_reader(sys.stdin.fileno())
-            stop()
+            server.stop()
 
-    loop.add_reader(sys.stdin.fileno(), ended)
+    loop.add_reader(sys.stdin.fileno(), told)
 
     def beat() -> None:
-        # Only what the pipe takes at once: a supervisor that does not read must not hold this process up.
-        if select.select([], [sys.stdout], [], 0)[1]:
-            with suppress(BrokenPipeError):
-                print(process.ALIVE, flush=True)
+        process.say_alive()
         loop.call_later(process.BEATS_EVERY_S, beat)
 
     # Once the loop turns: the parts are made before, which takes as long as it takes.
     loop.call_soon(beat)
-
-
-if __name__ == "__main__":
-    main()
