@@ -28,7 +28,7 @@ from gerbang.v1.watchlist_service_pb2 import CreateWatchlistRequest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from running import RunningServer
-from workers.connections import DIMENSION, Connection, children, to_each_worker
+from workers.connections import DIMENSION, Connection, to_each_worker, workers_of
 
 RESULT = Path(__file__).resolve().parent / "results" / "workers.json"
 _ALLOWED_LAG_MS = 100.0
@@ -116,7 +116,7 @@ def kill(server: RunningServer, workers: int, round_number: int) -> dict[str, An
     for each in threads:
         each.start()
     time.sleep(_KILL_LOAD_S / 2)
-    victim = children(server.pid)[round_number % workers]
+    victim = workers_of(server.pid)[round_number % workers]
     os.kill(victim, signal.SIGKILL)
     killed = time.perf_counter()
     time.sleep(_KILL_LOAD_S / 2)
@@ -132,7 +132,7 @@ def kill(server: RunningServer, workers: int, round_number: int) -> dict[str, An
         "answered": answered,
         "connections that failed": len(failed),
         "calls of others that failed": sum(connections[which].worker in alive for which in failed),
-        "replaced": victim not in children(server.pid),
+        "replaced": victim not in workers_of(server.pid),
         "all reachable again within, s": round(reachable, 2),
     }
 

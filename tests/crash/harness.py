@@ -118,10 +118,10 @@ class Harness:
         load.start()
         time.sleep(self._chance.uniform(0.02, _LONGEST_S))
         load.expect_kill()
-        one_worker = self.workers > 1 and self._chance.random() < 0.5
-        if one_worker:
+        one_process = self.workers > 1 and self._chance.random() < 0.5
+        if one_process:
             kill(self._chance.choice(children(running.pid)))
-            self.counts["kills of one worker"] += 1
+            self.counts["kills of one process"] += 1
             time.sleep(0.2)
         else:
             self._kill_all(running)
@@ -130,8 +130,8 @@ class Harness:
         self._unanswered |= load.unanswered
         self.counts["answers"] += load.answers
         self.counts["looks"] += load.looks
-        if one_worker:
-            # The other one serves on, and has to agree.
+        if one_process:
+            # Whoever is left serves on, and has to agree.
             self._check(running.address)
 
     def _audit(self, auditor: Auditor) -> None:

@@ -24,13 +24,15 @@ def kill_family(process: subprocess.Popen[str] | subprocess.Popen[bytes] | Forke
     """Kill a server with its workers, and wait for their end."""
     if process.poll() is None:
         process.send_signal(signal.SIGSTOP)  # it must not start another meanwhile
-    workers = children(process.pid)
-    for pid in (*workers, process.pid):
-        kill(pid)
+    # Again, until there are none: one of them may be forking another.
+    while family := [each for each in children(process.pid) if _alive(each)]:
+        for pid in family:
+            kill(pid)
+        for pid in family:
+            while _alive(pid):
+                time.sleep(0.005)
+    kill(process.pid)
     process.wait()
-    for pid in workers:
-        while _alive(pid):
-            time.sleep(0.005)
 
 
 def kill(pid: int) -> None:

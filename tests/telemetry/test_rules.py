@@ -18,8 +18,9 @@ from gerbang import GateClient, GerbangError, WatchlistClient
 from gerbang_service.domain.errors import AccessRefused
 from gerbang_service.rpc.errors import STATUS
 from pictures import photo
+from running import RunningServer
 from telemetry import promql
-from telemetry.metered import TEMPLATES, MeteredServer, Samples
+from telemetry.metered import TEMPLATES, MeteredServer, Samples, addresses, scrape
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "gerbang.json"
@@ -37,7 +38,7 @@ SHOWN = re.compile(r"\{\{\s*(?:\$labels\.)?(\w+)\s*\}\}")
 
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    """What two servers expose after calls: one with photos, one with TLS, whose certificates expire."""
+    """What servers expose after calls: one with photos, one with TLS, whose certificates expire, and one of workers."""
     folder = tmp_path_factory.mktemp("rules")
     with MeteredServer(folder / "photos", "--pack", "stand-in", "--recall-check-every", "1") as server:
         with GateClient(server.address, timeout=30) as gate, WatchlistClient(server.address, timeout=30) as office:
@@ -55,6 +56,9 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     mutual = ("--client-ca", certificates / "ca.pem", "--policy", certificates / "policy.toml")
     with MeteredServer(folder / "tls", *TEMPLATES, *map(str, (*tls, *mutual))) as server:
         samples |= server.scrape()
+    workers = ("--workers", "2", "--metrics-listen", "127.0.0.1:0")
+    with RunningServer(folder / "workers", *TEMPLATES, *workers) as several:
+        samples |= scrape(addresses(several.stderr)[0])
     return samples
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,25 @@ def vector(seed: int) -> bytes:
     return drawn
 
 
-def children(pid: int) -> list[int]:
-    """Return the process ids of a process's children; none when it has ended."""
-    try:
-        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+def workers_of(pid: int) -> list[int]:
+    """Return the process ids of a server's workers; none when it has ended."""
+    return _named("gerbang-worker", pid)
+
+
+def nursery_of(pid: int) -> int | None:
+    """Return the process id of the nursery that a server's workers are forked from, if there is one."""
+    return next(iter(_named("gerbang-nursery", pid)), None)
+
+
+def _named(name: str, parent: int) -> list[int]:
+    found = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for child in map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split()):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if Path(f"/proc/{child}/comm").read_text().strip() == name and not _is_dead(child):
+                    found.append(child)
+    return found
+
+
+def _is_dead(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"

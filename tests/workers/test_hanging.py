@@ -16,7 +16,7 @@ from audit.logs import wait_for
 from gerbang import WatchlistClient
 from gerbang_service.store.sqlite.connection import WRITE_FILE
 from running import RunningServer
-from workers.connections import DIMENSION, Connection, children, to_each_worker
+from workers.connections import DIMENSION, Connection, to_each_worker, workers_of
 
 OPTIONS = ("--pack", "none", "--dimension", str(DIMENSION), "--threshold", "0.6", "--workers", "2")
 # Ten seconds without a sign, and the start of another.
@@ -56,7 +56,7 @@ def test_a_worker_stopped_with_the_turn_to_write_is_replaced_and_others_write_ag
         with WatchlistClient(server.address, timeout=10) as office:
             office.create_watchlist("w")
         one, other = to_each_worker(server.address)
-        workers, ended = children(server.pid), threading.Event()
+        workers, ended = workers_of(server.pid), threading.Event()
         writing = threading.Thread(target=keep_writing, args=(one, ended))
         writing.start()
         try:
@@ -66,7 +66,7 @@ def test_a_worker_stopped_with_the_turn_to_write_is_replaced_and_others_write_ag
         finally:
             ended.set()
             writing.join(30)
-        wait_for(lambda: len(children(server.pid)) == 2 and set(children(server.pid)) != set(workers), NOTICED_S)
+        wait_for(lambda: len(workers_of(server.pid)) == 2 and set(workers_of(server.pid)) != set(workers), NOTICED_S)
         assert "has not answered for 10 s and is killed" in server.stderr
         assert server.stop() == 0
 
@@ -86,10 +86,10 @@ def taken(connection: Connection, name: str, seed: int) -> Callable[[], bool]:
 
 def test_workers_live_on_while_their_supervisor_is_stopped(data: Path) -> None:
     with RunningServer(data, *OPTIONS) as server:
-        workers = children(server.pid)
+        workers = workers_of(server.pid)
         os.kill(server.pid, signal.SIGSTOP)
         time.sleep(12)
         os.kill(server.pid, signal.SIGCONT)
         time.sleep(3)
-        assert children(server.pid) == workers
+        assert workers_of(server.pid) == workers
         assert server.stop() == 0

@@ -16,7 +16,7 @@ from gerbang import GateClient, WatchlistClient
 from gerbang_service.cli.root import root
 from rpc.wire import template
 from running import RunningServer
-from workers.connections import children
+from workers.connections import to_each_worker, workers_of
 
 TEMPLATES = ("--pack", "none", "--dimension", "16", "--threshold", "0.5", "--workers", "2")
 
@@ -35,8 +35,8 @@ def test_on_a_full_disk_the_others_serve_on(tmp_path: Path) -> None:
         with WatchlistClient(server.address, timeout=10) as office:
             office.enroll("p-1", [template(1)])
         disk.set(write_error=errno.ENOSPC)
-        os.kill(children(server.pid)[0], signal.SIGKILL)
-        wait_for(lambda: len(children(server.pid)) == 2, 30)
+        os.kill(workers_of(server.pid)[0], signal.SIGKILL)
+        wait_for(lambda: len(workers_of(server.pid)) == 2, 30)
         for _ in range(40):
             assert _search(server.address) == 1
             time.sleep(0.1)
@@ -57,10 +57,11 @@ def test_a_worker_that_refuses_is_no_reason_to_stop_the_others(tmp_path: Path) -
             office.enroll("p-1", [template(1)])
         rotated = ["key", "rotate", "--data", str(data), "--key-file", str(old), "--new-key-file", str(new)]
         assert CliRunner().invoke(root, rotated).exit_code == 0
-        os.kill(children(server.pid)[0], signal.SIGKILL)
+        os.kill(workers_of(server.pid)[0], signal.SIGKILL)
         wait_for(lambda: "can't be started (status 3); the others serve on" in server.stderr, 30)
         for _ in range(10):
             assert _search(server.address) == 1
         new.replace(old)
-        wait_for(lambda: len(children(server.pid)) == 2 and "loaded 1 templates" in server.stderr, 30)
+        for each in to_each_worker(server.address):
+            each.channel.close()
         assert server.stop() == 0

@@ -29,7 +29,7 @@ from gerbang.v1.watchlist_service_pb2 import (
 )
 from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from running import RunningServer, StartRefused
-from workers.connections import OPTIONS, TIMEOUT_S, Connection, children, to_each_worker
+from workers.connections import OPTIONS, TIMEOUT_S, Connection, to_each_worker, workers_of
 
 # What the workers promise each other, seconds; see docs/workers.md.
 LAG_S = 0.1
@@ -137,7 +137,7 @@ def test_killed_worker_fails_its_own_calls_only_and_is_replaced(tmp_path: Path) 
         for each in threads:
             each.start()
         time.sleep(0.5)
-        victim = children(running.pid)[0]
+        victim = workers_of(running.pid)[0]
         os.kill(victim, signal.SIGKILL)
         time.sleep(1)
         before = list(answered)
@@ -149,10 +149,10 @@ def test_killed_worker_fails_its_own_calls_only_and_is_replaced(tmp_path: Path) 
         survivor = next(which for which in (0, 1) if not failures[which])
         assert answered[survivor] > before[survivor]
         deadline = time.monotonic() + 30
-        while len(children(running.pid)) < 2:
+        while len(workers_of(running.pid)) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert victim not in children(running.pid)
+        assert victim not in workers_of(running.pid)
         anew = to_each_worker(running.address)
         # First: among so many, some are similar to another by chance.
         assert [each.finds(n, revision)[0] for each in anew for n in range(20)] == [f"s{n}" for n in range(20)] * 2
@@ -168,11 +168,11 @@ def test_killed_worker_fails_its_own_calls_only_and_is_replaced(tmp_path: Path) 
 def test_worker_that_can_not_follow_is_replaced(tmp_path: Path) -> None:
     """A change without a record of it ends the workers, who would miss it, and new ones answer from what is stored."""
     with RunningServer(tmp_path / "data", *OPTIONS) as running:
-        before = children(running.pid)
+        before = workers_of(running.pid)
         with closing(sqlite3.connect(tmp_path / "data" / DATABASE_FILE, timeout=10)) as outsider, outsider:
             outsider.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
         deadline = time.monotonic() + 30
-        while len(now := children(running.pid)) < 2 or set(now) & set(before):
+        while len(now := workers_of(running.pid)) < 2 or set(now) & set(before):
             assert running.process.poll() is None, running.stderr
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -213,7 +213,7 @@ def left_of(folder: Path, wanted: bytes) -> bool:
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
     """Kill -9 of the supervisor: its workers drain, and the folder is free when the last one is gone."""
     running = RunningServer(tmp_path / "data", *OPTIONS)
-    workers = children(running.pid)
+    workers = workers_of(running.pid)
     assert len(workers) == 2
     running.kill()
     deadline = time.monotonic() + 20
@@ -232,7 +232,7 @@ def test_workers_that_keep_dying_end_the_server(tmp_path: Path) -> None:
         deadline = time.monotonic() + 30
         while running.process.poll() is None:
             assert time.monotonic() < deadline
-            for each in children(running.pid):
+            for each in workers_of(running.pid):
                 with suppress(ProcessLookupError):
                     os.kill(each, signal.SIGKILL)
             time.sleep(0.01)

@@ -53,7 +53,8 @@ class Settings:
     )
     reflection: bool = _setting(True, "Offer gRPC server reflection.")
     workers: int = _setting(
-        1, "Processes that serve the port. More than one pays on machines with many cores; each holds the gallery."
+        1,
+        "Processes that serve the port and share the gallery's memory. Several pay where gRPC's Python fills a core.",
     )
     drain_grace_s: float = _setting(30.0, "Seconds that calls in flight have to finish after SIGTERM.")
     max_message_mb: int = _setting(64, "Largest message taken, MiB: an Enroll of several photos must fit.")

@@ -22,9 +22,8 @@ _SHORT_LIFE_S = 10.0
 _SHORT_LIVES = 5
 # While others serve, one that refuses to start is tried again so often, seconds.
 _REFUSED_AGAIN_S = 10.0
-# One that has said nothing so often, at one look a beat, hangs. A worker would hold its connections for ever, and the
-# turn to write, if it has that, which the others wait for.
-_SILENT_BEATS = 10
+# One that is not ready yet is told of so often, seconds: a large gallery takes long, and a disk that hangs for ever.
+_LATE_S = 60.0
 # What it may need, beyond the grace for calls in flight, to end, seconds.
 _ENDING_S = 10.0
 
@@ -43,12 +42,14 @@ class Kept:
         stopping: asyncio.Event,
         *,
         others_serve: Callable[[], bool],
-        on_change: Callable[[], object] = lambda: None,
+        on_change: Callable[[], object],
+        silent_beats: int,
         grace_s: float,
     ) -> None:
         """`name`: in the log; `begin`: begins one, and raises NotBegun; `grace_s`: for calls in flight, at the end.
 
-        `others_serve`: whether the server is of use without it; `on_change`: told when it is ready, and when it died.
+        `others_serve`: whether the server is of use without it; `on_change`: told when one was begun, is ready or died.
+        `silent_beats`: looks, one a beat, at which it has said nothing, after which it hangs.
         """
         self.name = name
         self.listening = asyncio.Event()
@@ -59,6 +60,7 @@ class Kept:
         self._stopping = stopping
         self._others_serve = others_serve
         self._on_change = on_change
+        self._silent_beats = silent_beats
         self._grace_s = grace_s
         self._child: Child | None = None
         self._begun_at = 0.0
@@ -115,18 +117,27 @@ class Kept:
     async def _seen_through(self, child: Child, stopping: asyncio.Future[Any]) -> int:
         log.info("%s is process %d", self.name, child.pid)
         self._child = child
+        self._on_change()
         ended = asyncio.ensure_future(child.wait())
-        heard = asyncio.ensure_future(self._hear(child))
+        others = [asyncio.ensure_future(each) for each in (self._hear(child), self._say_when_late())]
         try:
             await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
                 await self._end(child)
             return await ended
         finally:
-            heard.cancel()
+            for each in others:
+                each.cancel()
             self._child = None
             if not child.ended:  # a sibling's failure ends all
                 await self._end(child)
+
+    async def _say_when_late(self) -> None:
+        while not self.ready.is_set():
+            try:
+                await asyncio.wait_for(self.ready.wait(), _LATE_S)
+            except TimeoutError:
+                log.warning("%s is not ready after %.0f s", self.name, time.monotonic() - self._begun_at)
 
     async def _hear(self, child: Child) -> None:
         looked_after: asyncio.Future[None] | None = None
@@ -149,10 +160,10 @@ class Kept:
 
         Looks are counted, not seconds: when this process itself was stopped, the others have lost nothing.
         """
-        while self._silent < _SILENT_BEATS:
+        while self._silent < self._silent_beats:
             await asyncio.sleep(BEATS_EVERY_S)
             self._silent += 1
-        silent_s = _SILENT_BEATS * BEATS_EVERY_S
+        silent_s = self._silent_beats * BEATS_EVERY_S
         log.critical("%s, process %d, has not answered for %.0f s and is killed", self.name, child.pid, silent_s)
         child.signal(signal.SIGKILL)
 

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gerbang_service.running.nursery")  # not __main__, as which it is run
 
-# How often it looks for what was written, seconds. A worker catches up by itself; but what was deleted has to go.
-_FOLLOWED_EVERY_S = 0.05
+# How long it rests between two looks for what was written, at least and at most, seconds: what was deleted has to go
+# from its memory too. In between, so many times as long as a look took: workers catch up by themselves, and need the
+# processors more while people are enrolled in bulk.
+_REST_S, _LONGEST_REST_S = 0.05, 1.0
+_RESTS = 4
 
 
 def main() -> None:
@@ -51,12 +54,11 @@ def _tend(brood: Brood, control: socket.socket) -> bool:
     """Follow and fork until the supervisor is gone; returns False then, and True in each worker."""
     brood.look()
     process.say("ready")
-    beat_at = 0.0
+    beat_at = rest_s = 0.0
     while True:
-        asked, _, _ = select.select([sys.stdin, control], [], [], _FOLLOWED_EVERY_S)
+        asked, _, _ = select.select([sys.stdin, control], [], [], rest_s)
         if sys.stdin in asked:  # its end: nothing more is said there
             return False
-        brood.look()
         if control in asked:
             brood.let_go()
             try:
@@ -64,8 +66,11 @@ def _tend(brood: Brood, control: socket.socket) -> bool:
                     return True
             except EOFError:
                 return False
-        if time.monotonic() - beat_at >= process.BEATS_EVERY_S:
-            beat_at = time.monotonic()
+        began = time.monotonic()
+        brood.look()
+        rest_s = min(max(_REST_S, _RESTS * (time.monotonic() - began)), _LONGEST_REST_S)
+        if began - beat_at >= process.BEATS_EVERY_S:
+            beat_at = began
             process.say_alive()
 
 

@@ -29,6 +29,11 @@ from gerbang_service.store.sqlite.vault import key_for
 log = logging.getLogger(__name__)
 
 
+# One that has said nothing so often, at one look a beat, hangs. A worker would hold its connections for ever, and the
+# turn to write, if it has that, which the others wait for. The nursery may be long about what others wrote in bulk.
+_SILENT_WORKER, _SILENT_NURSERY = 10, 30
+
+
 class Supervisor:
     """Runs `settings.workers` workers. Belongs to one event loop."""
 
@@ -81,9 +86,10 @@ class Supervisor:
 
     async def _run_workers(self, folder: DataFolder, settings: Settings) -> None:
         forking = Forking(settings, folder.lock)
-        nursery = self._kept("nursery", forking.nursery, lambda: self._note_nursery(nursery, forking))
-        told = [_for_worker(settings, number) for number in range(settings.workers)]
-        self._workers = [self._worker(number, forking, each) for number, each in enumerate(told)]
+        nursery = self._kept("nursery", forking.nursery, lambda: self._note_nursery(nursery, forking), _SILENT_NURSERY)
+        self._workers = [
+            self._worker(number, forking, nursery, _for_worker(settings, number)) for number in range(settings.workers)
+        ]
         try:
             async with asyncio.TaskGroup() as tasks:
                 announcing = tasks.create_task(self._announce(settings))
@@ -94,11 +100,17 @@ class Supervisor:
         except* StartupError as errors:
             raise errors.exceptions[0] from None
 
-    def _worker(self, number: int, forking: Forking, settings: Settings) -> Kept:
-        return self._kept(f"worker {number}", lambda: forking.worker(settings))
+    def _worker(self, number: int, forking: Forking, nursery: Kept, settings: Settings) -> Kept:
+        worker = self._kept(
+            f"worker {number}",
+            lambda: forking.worker(settings),
+            lambda: _tell_of_nursery(worker, nursery),
+            _SILENT_WORKER,
+        )
+        return worker
 
     def _kept(
-        self, name: str, begin: Callable[[], Awaitable[Child]], on_change: Callable[[], object] = lambda: None
+        self, name: str, begin: Callable[[], Awaitable[Child]], on_change: Callable[[], object], silent_beats: int
     ) -> Kept:
         return Kept(
             name,
@@ -106,15 +118,15 @@ class Supervisor:
             self._stopping,
             others_serve=lambda: any(each.ready.is_set() for each in self._workers),
             on_change=on_change,
+            silent_beats=silent_beats,
             grace_s=self._settings.drain_grace_s,
         )
 
     def _note_nursery(self, nursery: Kept, forking: Forking) -> None:
         """Have workers forked when there is a nursery, and tell those that there are, for their metrics."""
-        ready = nursery.ready.is_set()
-        forking.note(ready=ready)
+        forking.note(ready=nursery.ready.is_set())
         for each in self._workers:
-            each.tell(NURSERY_READY if ready else NURSERY_GONE)
+            _tell_of_nursery(each, nursery)
 
     async def _announce(self, settings: Settings) -> None:
         bound = f"listening on {settings.listen}"
@@ -124,6 +136,10 @@ class Supervisor:
             for each in self._workers:
                 await event(each).wait()
             print(line, flush=True)
+
+
+def _tell_of_nursery(worker: Kept, nursery: Kept) -> None:
+    worker.tell(NURSERY_READY if nursery.ready.is_set() else NURSERY_GONE)
 
 
 def _for_worker(settings: Settings, number: int) -> Settings:

@@ -28,6 +28,7 @@ NURSERY_READY, NURSERY_GONE = b"+", b"-"
 
 def main(inherited: Inherited | None) -> None:
     """Serve until SIGTERM, or the end of standard input."""
+    process.keep_private()
     # Not a byte more than this line: the rest is read as it comes.
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as unbuffered:
         told = unbuffered.readline()
