@@ -35,7 +35,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
-    """Measure both, print, and write benchmarks/results/sharing.json."""
+    """Measure both, print, and write benchmarks/results/sharing.json, by the number of templates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--count", type=int, default=100_000, help="templates")
@@ -53,10 +53,10 @@ def main() -> int:
             fill(source, facelike(wanted.count))
         result = measure(source, Path(temporary), wanted)
     result["machine"] = describe()
-    text = json.dumps(result, indent=1)
-    print(text)
-    wanted.json.write_text(text + "\n")
-    return 0
+    print(json.dumps(result, indent=1))
+    kept = json.loads(wanted.json.read_text()) if wanted.json.exists() else {}
+    wanted.json.write_text(json.dumps({**kept, str(wanted.count): result}, indent=1) + "\n")
+    return int(result["failed"] > 0)
 
 
 def measure(source: Path, temporary: Path, wanted: argparse.Namespace) -> dict[str, Any]:

@@ -15,7 +15,10 @@ _HEAD = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p ")
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """Where a process has them. `pss`: bytes, each page divided by the number of processes that share it."""
+    """Where a process has them.
+
+    `pss`: of them and the other columns, bytes, each page divided by the number of processes that share it.
+    """
 
     pid: int
     begin: int
@@ -34,11 +37,12 @@ def vectors_of(pid: int, dimension: int) -> Vectors:
         lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
     except PermissionError:
         pytest.skip("the memory of other processes may not be looked at here (CAP_SYS_PTRACE)")
-    begin = None
+    begin, reserved = None, MOST_ROWS * dimension * 4
     for line in lines:
         if head := _HEAD.match(line):
             first, last = (int(each, 16) for each in head.groups())
-            begin = first if last - first == MOST_ROWS * dimension * 4 else None
+            # The kernel joins it with the columns that are reserved next, which come to lie before it.
+            begin = last - reserved if last - first >= reserved else None
         elif begin is not None and line.startswith("Pss:"):
             return Vectors(pid, begin, int(line.split()[1]) * 1024)
     raise AssertionError(f"process {pid} has no such mapping")

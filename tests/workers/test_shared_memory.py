@@ -70,7 +70,7 @@ def test_the_gallery_is_in_memory_once(tmp_path: Path) -> None:
                 assert finds(each, drawn[number]) == [f"s{number}"]
         both[0].office.DeleteSubject(DeleteSubjectRequest(subject_id="s7"))
         copies = sum(vectors_of(pid, DIMENSION).pss for pid in family(running)) / drawn.nbytes
-        assert 0.9 < copies < 1.1
+        assert 1 <= copies < 1.5
         assert running.stop() == 0
 
 

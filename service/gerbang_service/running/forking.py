@@ -34,9 +34,11 @@ class Forking:
             self._ready.clear()
 
     async def nursery(self) -> Child:
-        """Begin a nursery."""
+        """Begin a nursery, in the place of the last one, which has ended. Raises OSError."""
         if self._control is not None:
-            self._control.close()
+            # Who still waits for an answer of the last one has none. Not closed: it may be just about to read that.
+            with suppress(OSError):
+                self._control.shutdown(socket.SHUT_RDWR)
         self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
         ours, stream = socket.socketpair()
@@ -61,7 +63,7 @@ class Forking:
         return process.pid
 
     async def worker(self, settings: Settings) -> Child:
-        """Have a worker forked, as soon as there is a nursery for that. Raises NotBegun."""
+        """Have a worker forked, as soon as there is a nursery for that. Raises NotBegun, OSError."""
         async with self._turn:
             ours, stream = socket.socketpair()
             with stream:
@@ -84,5 +86,5 @@ class Forking:
                 return int(answer)
             if answer:
                 raise NotBegun(answer.decode(errors="replace"))
-            # Until its death is noted, it seems to be ready.
+            # It died; until that is noted, it seems to be ready.
             self._ready.clear()

@@ -46,7 +46,7 @@ class Kept:
         silent_beats: int,
         grace_s: float,
     ) -> None:
-        """`name`: in the log; `begin`: begins one, and raises NotBegun; `grace_s`: for calls in flight, at the end.
+        """`begin`: begins one, raises NotBegun or OSError; `name`: for logs; `grace_s`: for its calls in flight.
 
         `others_serve`: whether the server is of use without it; `on_change`: told when one was begun, is ready or died.
         `silent_beats`: looks, one a beat, at which it has said nothing, after which it hangs.
@@ -106,10 +106,14 @@ class Kept:
         try:
             await asyncio.wait((beginning, stopping), return_when=asyncio.FIRST_COMPLETED)
             self._begun_at = time.monotonic()
-            return await self._seen_through(beginning.result(), stopping) if beginning.done() else 0
-        except NotBegun as error:
-            log.error("%s can't be begun: %s", self.name, error)  # noqa: TRY400 - the text says it all
-            return EXIT_FAILED
+            if not beginning.done():
+                return 0
+            try:
+                child = beginning.result()
+            except (NotBegun, OSError) as error:
+                log.error("%s can't be begun: %s", self.name, error)  # noqa: TRY400 - the text says it all
+                return EXIT_FAILED
+            return await self._seen_through(child, stopping)
         finally:
             beginning.cancel()
             stopping.cancel()

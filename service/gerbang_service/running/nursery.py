@@ -37,7 +37,10 @@ def main() -> None:
     """Hold the gallery and fork workers, until the supervisor is gone; in each of these, serve."""
     process.prepare()
     name_process("gerbang-nursery")
-    settings = Settings.from_json(sys.stdin.readline())
+    told = sys.stdin.readline()
+    if not told:
+        return
+    settings = Settings.from_json(told)
     process.log_as(settings)
     with process.telling_why(settings, "nursery", log), socket.socket(fileno=int(sys.argv[1])) as control:
         # Imported here: `prepare` goes before. The server, so that workers need not import it, and share it.

@@ -16,9 +16,10 @@ from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from gerbang_service.threads.cpu_quota import cpu_quota
 
 _MACHINE, _MEMORY, _CLOCK = "machine", "memory", "clock"
-# Of a template beyond its vector: sketch, owner and numbers (750 bytes of 2,800 at 512 dimensions, measured) and its
-# place in the graph (660), see the README; of a process before anybody is enrolled.
-_BESIDE_VECTOR = 750 + 660
+# Of a template beyond its vector: sketch, owner and numbers (750 bytes of 2,800 at 512 dimensions, measured), which
+# workers share as they do the vector, and its place in the graph (660), which they do not, see the README; of a process
+# before anybody is enrolled.
+_BESIDE_VECTOR, _IN_GRAPH = 750, 660
 _PROCESS = 400 * 2**20
 # What is free beyond the gallery serves calls, images and the file cache.
 _COMFORTABLE = 0.7
@@ -40,7 +41,7 @@ def check_machine(settings: Settings, templates: int, dimension: int) -> Iterato
 
 
 def _memory(workers: int, templates: int, dimension: int) -> Iterator[Finding]:
-    needed = workers * (_PROCESS + templates * (4 * dimension + _BESIDE_VECTOR))
+    needed = templates * (4 * dimension + _BESIDE_VECTOR) + workers * (_PROCESS + templates * _IN_GRAPH)
     limit = memory_limit()
     if math.isinf(limit):
         yield Finding.warning(_MEMORY, "how much there is can't be read", "compare it with the README yourself")
