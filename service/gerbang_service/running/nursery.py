@@ -63,6 +63,8 @@ def _tend(brood: Brood, control: socket.socket) -> bool:
         if sys.stdin in asked:  # its end: nothing more is said there
             return False
         if control in asked:
+            # First: from one that can't follow any more nobody is to be forked.
+            brood.look()
             brood.let_go()
             try:
                 if fork_worker(control):
