@@ -11,6 +11,8 @@ import pytest
 from audit.logs import wait_for
 from gerbang.v1.watchlist_pb2 import Watchlist
 from gerbang.v1.watchlist_service_pb2 import CreateWatchlistRequest, DeleteSubjectRequest
+from gerbang_service.domain.errors import StartupError
+from gerbang_service.running import child
 from running import RunningServer
 from telemetry.metered import addresses, scrape, value
 from workers.connections import OPTIONS, Connection, nursery_of, to_each_worker, workers_of
@@ -118,3 +120,10 @@ def test_metrics_tell_whether_a_worker_could_be_replaced(enrolled: Path) -> None
         wait_for(lambda: told() == [0, 0], REPLACED_S)
         wait_for(lambda: told() == [1, 1], REPLACED_S)
         assert running.stop() == 0
+
+
+def test_several_workers_are_refused_where_they_can_not_be_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loudly, rather than served by one, or from as many galleries."""
+    monkeypatch.setattr(child.sys, "platform", "darwin")
+    with pytest.raises(StartupError, match="setting workers: several need Linux"):
+        child.adopt_descendants()
