@@ -3,7 +3,7 @@
     python -m benchmarks.workers --count 10000
 
 With `min_revision` no answer may be from before the enrolment. Without it, answers may lag: how long is measured. Then
-a worker is killed under load: only its own calls may fail. Exits 1 when a demand is not met. What workers take of memory
+a worker is killed under load: only its own calls may fail. Exits 1 when a demand is not met. What they take of memory
 and bring in rate: sharing.py.
 """
 
