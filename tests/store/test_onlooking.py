@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gerbang_service.changing.storing import OnExisting
 from gerbang_service.changing.watchlists import create_watchlist
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.domain.watchlists import Watchlist
@@ -17,7 +18,7 @@ from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from gerbang_service.store.sqlite.onlooking import Onlooker
 from gerbang_service.store.sqlite.store import SqliteStore
 from running import operator_key
-from workers.test_following import DIMENSION, MODEL, OnExisting, content, enrolment, loaded, opened, write
+from workers.test_following import DIMENSION, MODEL, content, enrolment, loaded, opened, write
 
 
 @pytest.fixture

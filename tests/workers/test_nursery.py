@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,6 @@ def test_metrics_tell_whether_a_worker_could_be_replaced(enrolled: Path) -> None
 
 def test_several_workers_are_refused_where_they_can_not_be_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loudly, rather than served by one, or from as many galleries."""
-    monkeypatch.setattr(child.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(StartupError, match="setting workers: several need Linux"):
         child.adopt_descendants()
