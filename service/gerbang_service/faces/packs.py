@@ -28,6 +28,9 @@ DETECTION_THRESHOLD = 0.5
 # is alone is given several. Two were measured (docs/images.md); more than 4 were not tried.
 _MOST_THREADS = 4
 
+# Microseconds: longer than what one thread has to do alone between two operations of a network.
+_SPIN_US = 50
+
 # Those of InsightFace's model zoo that have a detector and a recogniser of faces, and where it keeps them.
 _FETCHED = ("antelopev2", "buffalo_l", "buffalo_m", "buffalo_s", "buffalo_sc", "raccoon_l", "raccoon_s")
 _MODELS = Path("~/.insightface/models")
@@ -149,8 +152,11 @@ def _models(name: str, source: str, det_size: int, device: str, threads: int) ->
 def _session_options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # Threads that wait for work in a loop would take the processors from everything else.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that wait for work in a loop take the processors from everything else. Those of an image that is alone do
+    # so from one operation to the next, as waking them costs more than most operations, and no longer (docs/images.md).
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_US))
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3
     return options
 
