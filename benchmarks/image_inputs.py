@@ -53,11 +53,10 @@ class RawNetworks:
         return cls(pack.detector.session, pack.embedder.session)
 
     @classmethod
-    def wide(cls, folder: Path, side: int, threads: int, *, spinning: bool) -> RawNetworks:
-        """Return sessions of several threads each, made by InsightFace as it makes the pack's."""
+    def wide(cls, folder: Path, side: int, threads: int) -> RawNetworks:
+        """Return sessions of several threads each, which wait as ONNX Runtime has it by default: in a loop."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
         models = FaceAnalysis(
             str(folder),
             allowed_modules=["detection", "recognition"],

@@ -1,8 +1,9 @@
 """What a photograph costs beyond its two networks: raw ONNX Runtime, the pipeline, and the service, in turns.
 
-Contenders take turns of a quarter of a second, at the same few photographs, with all cores busy and then one at a time,
-so that whatever else the machine does meets all alike; ratios are medians over turns. Rates are by the wall's clock;
-processor time is given too, because the client of the service shares the machine with it, and other programs may.
+Contenders take turns of a fraction of a second, at the same few photographs, with all cores busy and then one at a
+time, so that whatever else the machine does meets all alike; ratios are medians over turns, with the least and the
+most. Rates are by the wall's clock; processor time is given too, because the client of the service shares the machine
+with it, and other programs may.
 
     python -m benchmarks.images --json benchmarks/results/images.json
 """
@@ -40,11 +41,12 @@ from running import RunningServer
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 # Photographs of a turn, and those of them that are then worked on one at a time, for the latency.
-_TURN = 25
-_SINGLES = 5
+_TURN = 50
+_SINGLES = 10
 # After the crowd of a turn, until the service takes an image for alone, seconds.
 _PAUSE_S = 0.2
 _CALLS_PER_CORE = 8
+_IDENTIFY = "/gerbang.v1.MatchingService/Identify"
 _TICKS_PER_S = 100  # of /proc/PID/stat: USER_HZ is 100 on every Linux architecture in use
 
 
@@ -58,7 +60,7 @@ class Contender:
     cpu_s: Callable[[], float] = time.process_time
     rates: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
-    alone_ms: list[float] = field(default_factory=list)
+    alone_ms: list[list[float]] = field(default_factory=list)
 
     def take_turn(self, photos: Sequence[Photo]) -> None:
         """Process all photographs at once, then a few one by one."""
@@ -67,14 +69,21 @@ class Contender:
         self.rates.append(len(photos) / (time.perf_counter() - wall))
         self.cpu_ms.append((self.cpu_s() - cpu) / len(photos) * 1e3)
         time.sleep(_PAUSE_S)
+        alone_ms = []
         for photo in photos[:_SINGLES]:
             wall = time.perf_counter()
             self.single(photo)
-            self.alone_ms.append((time.perf_counter() - wall) * 1e3)
+            alone_ms.append((time.perf_counter() - wall) * 1e3)
+        self.alone_ms.append(alone_ms)
+
+    @property
+    def alone(self) -> list[float]:
+        """Median latency of each turn, ms."""
+        return [statistics.median(each) for each in self.alone_ms]
 
     def summary(self) -> dict[str, Any]:
         """Return the median rate, mean processor time and percentiles of the latency."""
-        p10, p50, p90 = (round(float(each), 2) for each in np.percentile(self.alone_ms, [10, 50, 90]))
+        p10, p50, p90 = (round(float(each), 2) for each in np.percentile(np.concatenate(self.alone_ms), [10, 50, 90]))
         return {
             "images per second": round(statistics.median(self.rates), 1),
             "processor ms per image": round(statistics.mean(self.cpu_ms), 2),
@@ -103,14 +112,15 @@ def one_by_one(work: Callable[[Photo], Any]) -> Callable[[Sequence[Photo]], None
 
 
 class Service:
-    """The service over the wire, closed loop: as soon as a call is answered, the next is sent."""
+    """The service over the wire, closed loop: as soon as a call is answered, the next is sent. Gates stay connected."""
 
     def __init__(self, server: RunningServer, calls: int) -> None:
         self._pid = server.pid
-        self._address = server.address
         self._calls = calls
         self._channel = grpc.insecure_channel(server.address)
-        self._identify = self._channel.unary_unary("/gerbang.v1.MatchingService/Identify")
+        self._identify = self._channel.unary_unary(_IDENTIFY)
+        self._runner = asyncio.Runner()
+        self._crowd_channel = self._runner.run(_channel(server.address))
 
     def single(self, photo: Photo) -> bytes:
         """Identify one photograph."""
@@ -118,18 +128,17 @@ class Service:
 
     def crowd(self, photos: Sequence[Photo]) -> None:
         """Identify all."""
-        asyncio.run(self._crowd([_request(photo) for photo in photos]))
+        self._runner.run(self._crowd([_request(photo) for photo in photos]))
 
     async def _crowd(self, requests: list[bytes]) -> None:
         waiting = iter(requests)
-        async with grpc.aio.insecure_channel(self._address) as channel:
-            identify = channel.unary_unary("/gerbang.v1.MatchingService/Identify")
+        identify = self._crowd_channel.unary_unary(_IDENTIFY)
 
-            async def caller() -> None:
-                for request in waiting:
-                    await identify(request, timeout=60)
+        async def caller() -> None:
+            for request in waiting:
+                await identify(request, timeout=60)
 
-            await asyncio.gather(*(caller() for _ in range(self._calls)))
+        await asyncio.gather(*(caller() for _ in range(self._calls)))
 
     def cpu_s(self) -> float:
         """Return the server's processor time, seconds."""
@@ -137,8 +146,14 @@ class Service:
         return (int(after_name[11]) + int(after_name[12])) / _TICKS_PER_S
 
     def close(self) -> None:
-        """Close the channel."""
+        """Close the channels."""
         self._channel.close()
+        self._runner.run(self._crowd_channel.close())
+        self._runner.close()
+
+
+async def _channel(address: str) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(address)
 
 
 def _request(photo: Photo) -> bytes:
@@ -161,12 +176,12 @@ def race(
     ):
         service = Service(server, _CALLS_PER_CORE * cores)
         narrow = RawNetworks.of(pack)
-        wide = RawNetworks.wide(folder, pack.detector.width, cores, spinning=True)
-        calm = RawNetworks.wide(folder, pack.detector.width, cores, spinning=False)
+        wide = RawNetworks.wide(folder, pack.detector.width, cores)
+        brief = RawNetworks(pack.detector.wide_session, pack.embedder.wide_session)
         contenders = [
             Contender("raw, one thread a session", by_threads(pool, narrow.run), narrow.run),
             Contender("raw, all cores one session", one_by_one(wide.run), wide.run),
-            Contender("raw, all cores one session, not spinning", one_by_one(calm.run), calm.run),
+            Contender("raw, the same, spinning briefly", one_by_one(brief.run), brief.run),
             Contender("pipeline", by_threads(pool, extract), extract),
             Contender("service", service.crowd, service.single, service.cpu_s),
         ]
@@ -186,39 +201,28 @@ def race(
 def figures(contenders: Sequence[Contender], client_ms: float) -> dict[str, Any]:
     """Return all figures, without the first turn, which warms up."""
     for each in contenders:
-        del each.rates[0], each.cpu_ms[0], each.alone_ms[:_SINGLES]
-    raw, wide, calm, pipeline, service = contenders
-
-    def of_raw(values: Sequence[float]) -> float:
-        return round(statistics.median(a / b for a, b in zip(values, raw.rates, strict=True)), 3)
-
-    def cpu_of_raw(values: Sequence[float]) -> float:
-        return round(statistics.mean(raw.cpu_ms) / statistics.mean(values), 3)
-
-    best_alone = min((raw, wide, calm), key=lambda each: statistics.median(each.alone_ms))
-
-    def alone_to_best(values: Sequence[float]) -> float:
-        return round(statistics.median(values) / statistics.median(best_alone.alone_ms), 2)
-
+        del each.rates[0], each.cpu_ms[0], each.alone_ms[0]
+    raw, wide, brief, pipeline, service = contenders
+    best = min((raw, wide, brief), key=lambda each: statistics.median(each.alone))
+    ratios = {}
+    for each in (pipeline, service):
+        ratios[f"{each.name}'s rate to raw"] = ratio(each.rates, raw.rates)
+        ratios[f"raw processor time to the {each.name}'s"] = ratio(raw.cpu_ms, each.cpu_ms)
+        ratios[f"{each.name} alone to best raw alone"] = ratio(each.alone, best.alone)
+        ratios[f"{each.name} alone to single-threaded raw alone"] = ratio(each.alone, raw.alone)
     return {
         **{each.name: each.summary() for each in contenders},
         "client's processor ms per image": round(client_ms, 2),
-        "ratios": {
-            "pipeline's rate to raw": of_raw(pipeline.rates),
-            "service's rate to raw": of_raw(service.rates),
-            "raw processor time to the pipeline's": cpu_of_raw(pipeline.cpu_ms),
-            "raw processor time to the service's": cpu_of_raw(service.cpu_ms),
-            "best raw alone": best_alone.name,
-            "pipeline alone to best raw alone": alone_to_best(pipeline.alone_ms),
-            "service alone to best raw alone": alone_to_best(service.alone_ms),
-            "pipeline alone to single-threaded raw alone": round(
-                statistics.median(pipeline.alone_ms) / statistics.median(raw.alone_ms), 2
-            ),
-            "service alone to single-threaded raw alone": round(
-                statistics.median(service.alone_ms) / statistics.median(raw.alone_ms), 2
-            ),
-        },
+        "best raw alone": best.name,
+        "ratios": ratios,
     }
+
+
+def ratio(values: Sequence[float], others: Sequence[float]) -> dict[str, float]:
+    """Return the median, least and most of the turns' ratios."""
+    ratios = [value / other for value, other in zip(values, others, strict=True)]
+    of = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
+    return {name: round(each, 2) for name, each in of.items()}
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from gerbang_service.domain.errors import FaceRejected
 from gerbang_service.domain.faces import FaceChoice
 from gerbang_service.faces.alignment import align
 from gerbang_service.faces.decode import ImageLimits, decode
+from gerbang_service.faces.networks import Split
 from gerbang_service.faces.packs import FacePack, open_pack
 from gerbang_service.faces.pipeline import InsightFacePipeline
 from gerbang_service.faces.quality import PROBE
@@ -58,6 +59,12 @@ def test_detections_are_those_of_insightface_to_the_bit(real_pack: Path, files: 
         assert np.array_equal(landmarks, expected_landmarks)
         found += len(boxes)
     assert found >= 24
+
+
+def test_boxes_are_worked_out_only_where_faces_are(pack: FacePack) -> None:
+    """The network of a real pack can be cut, so that what is equal above is not the whole network with itself."""
+    assert isinstance(pack.detector.network, Split)
+    assert isinstance(pack.detector.wide_network, Split)
 
 
 def test_templates_are_those_of_insightface(pack: FacePack, files: list[bytes]) -> None:

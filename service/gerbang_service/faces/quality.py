@@ -64,7 +64,7 @@ def measure(landmarks: NDArray[np.float32], aligned: NDArray[np.uint8]) -> Quali
         grey = cv2.resize(grey, (112, 112), interpolation=cv2.INTER_AREA)
     return Quality(
         inter_eye_px=inter_eye,
-        sharpness=float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_64F))[1][0, 0] ** 2),
+        sharpness=float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))[1][0, 0] ** 2),
         brightness=cv2.mean(grey)[0],
         yaw=math.degrees(math.atan(offset / _NOSE_DEPTH)),
         roll=math.degrees(math.atan2(across[1], across[0])),
