@@ -145,7 +145,8 @@ def test_killed_worker_fails_its_own_calls_only_and_is_replaced(tmp_path: Path) 
         stop.set()
         for each in threads:
             each.join()
-        assert sorted(map(len, failures.values())) == [0, 1]
+        # None, where it was killed between two calls: gRPC has connected anew by the next one.
+        assert sorted(map(len, failures.values())) in ([0, 1], [0, 0])
         survivor = next(which for which in (0, 1) if not failures[which])
         assert answered[survivor] > before[survivor]
         deadline = time.monotonic() + 30

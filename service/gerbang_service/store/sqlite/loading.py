@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -44,7 +45,8 @@ def other_models(connection: Connection, model: str) -> dict[str, int]:
 
 def _subjects(connection: Connection, names: dict[int, str]) -> Iterator[StoredSubject]:
     """Yield every subject by key, with its lists, and note its name. Raises DataDamaged, naming the first that is."""
-    lists = _InStep(connection.execute("SELECT subject_key, list_key FROM memberships ORDER BY subject_key, list_key"))
+    memberships = "SELECT subject_key, list_key FROM memberships ORDER BY subject_key, list_key"
+    lists = _InStep(ascending(connection.execute(memberships)))
     lists_by_key = dict(connection.execute("SELECT list_key, watchlist_id FROM watchlists").fetchall())
     # One tuple for all subjects of the same lists.
     named: dict[tuple[int, ...], tuple[str, ...]] = {}
@@ -69,8 +71,21 @@ def _text(stored: bytes | None) -> Any:  # noqa: ANN401 - None where a flipped b
     return None if stored is None else stored.decode(errors="replace")
 
 
+def ascending(rows: Iterator[tuple[Any, Any]]) -> Iterator[tuple[int, int]]:
+    """Yield rows of two keys, each greater than the one before. Raises DataDamaged at one that is not.
+
+    Read in step with others, one key that a flipped bit has made greater would hide all that come after it.
+    """
+    before = (-math.inf, -math.inf)
+    for row in rows:
+        if not (isinstance(row[0], int) and isinstance(row[1], int) and row > before):
+            raise DataDamaged(f"who is on which list: the row of subject {row[0]!r} and list {row[1]!r} can't be one")
+        before = row
+        yield row
+
+
 class _InStep:
-    """Rows (key, value), ordered by key, read along with other rows that are ordered so."""
+    """Rows (key, value), ascending, read along with other rows that are ordered by key."""
 
     def __init__(self, rows: Iterator[tuple[int, int]]) -> None:
         self._rows = rows
