@@ -206,7 +206,10 @@ async def test_what_becomes_dear_goes_back_to_the_threads() -> None:
 
     async with batcher(Recorder(), at_once=dear) as searches:
         await searches.run([0], FOREVER)
-        answers = [(await searches.run([number], FOREVER))[0] for number in range(2000)]
+        answers = []
+        for number in range(2000):
+            answers += await searches.run([number], FOREVER)
+            await asyncio.sleep(0)
     assert answers[0] == "at once 0"
     assert any(each.isdecimal() for each in answers)
 
@@ -225,3 +228,16 @@ async def test_a_call_of_many_queries_is_never_answered_in_the_event_loop() -> N
     async with batcher(search, at_once=lambda number: f"at once {number}") as searches:
         await searches.run([1], FOREVER)
         assert await searches.run([2, 3], FOREVER) == ["2", "3"]
+
+
+async def test_of_what_arrives_together_one_is_answered_in_the_event_loop() -> None:
+    """The others are for threads, which search them together on another processor."""
+    search = Recorder()
+    async with batcher(search, at_once=lambda number: f"at once {number}") as searches:
+        await searches.run([1], FOREVER)
+        assert await asyncio.gather(*(searches.run([number], FOREVER) for number in (2, 3, 4))) == [
+            ["at once 2"],
+            ["3"],
+            ["4"],
+        ]
+    assert search.batches == [[1], [3, 4]]

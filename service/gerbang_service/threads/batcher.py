@@ -1,7 +1,8 @@
 """Where questions are answered: in the event loop itself, or by threads that take many at a time.
 
-What costs less than to hand it to a thread is answered at once. The rest queues: whoever searches next takes all that
-wait, up to a cap, and nobody waits for company.
+What costs less than to hand it to a thread is answered at once, one question in a turn of the loop; what else arrives in
+that turn is work for another processor. It queues: whoever searches next takes all that wait, up to a cap, and nobody
+waits for company.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Batcher(Generic[Question, Answer]):
         """
         self._search = search
         self._at_once = at_once
+        self._free_this_turn = True
         self._on_start = on_start
         self._meter = meter
         self._admission = admission
@@ -129,8 +131,10 @@ class Batcher(Generic[Question, Answer]):
             return [each for part in answers for each in part]
 
     def _answer_at_once(self, question: Question) -> Answer | None:
-        if self._at_once is None or self._least_cost_s > _AT_ONCE_S:
+        if self._at_once is None or self._least_cost_s > _AT_ONCE_S or not self._free_this_turn:
             return None
+        self._free_this_turn = False
+        self._loop.call_soon(self._begin_turn)
         started = time.perf_counter()
         answer = self._at_once(question)
         if answer is not None:
@@ -138,6 +142,9 @@ class Batcher(Generic[Question, Answer]):
             self._meter.searched(1, took_s)
             self._note_cost(took_s)
         return answer
+
+    def _begin_turn(self) -> None:
+        self._free_this_turn = True
 
     def _note_cost(self, of_one_s: float) -> None:
         self._least_cost_s = max(min(of_one_s, _FORGETTING * self._least_cost_s), _BATCH_S / LARGEST_BATCH)
