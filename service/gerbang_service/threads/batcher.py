@@ -1,8 +1,8 @@
 """Where questions are answered: in the event loop itself, or by threads that take many at a time.
 
-What costs less than to hand it to a thread is answered at once, one question in a turn of the loop; what else arrives in
-that turn is work for another processor. It queues: whoever searches next takes all that wait, up to a cap, and nobody
-waits for company.
+What costs less than to hand it to a thread is answered at once, one question in a turn of the loop; what else arrives
+in that turn is work for another processor. It queues: whoever searches next takes all that wait, up to a cap, and
+nobody waits for company.
 """
 
 from __future__ import annotations
