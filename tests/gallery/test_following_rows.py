@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 import weakref
 from typing import Any
 
@@ -202,3 +203,20 @@ class BacklogMachine(RuleBasedStateMachine):
 
 TestBacklog = BacklogMachine.TestCase
 TestBacklog.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+
+
+def test_rows_that_nobody_takes_need_no_more_memory_as_they_come_and_go() -> None:
+    """Who only follows, and searches nothing, never takes them."""
+    backlog = Backlog()
+    row = np.array([7])
+    backlog.put(row)
+    tracemalloc.start()
+    try:
+        for _ in range(20_000):
+            backlog.drop(7)
+            backlog.put(row.copy())
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert backlog.rows().tolist() == [7]
+    assert grown < 100_000

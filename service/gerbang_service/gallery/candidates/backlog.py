@@ -37,6 +37,14 @@ class Backlog:
         self._state[rows] = _WAITS
         self._queue.append(rows)
         self.count += len(rows)
+        self._merge()
+
+    def _merge(self) -> None:
+        """Keep each part twice as long as the next: who takes nothing has few, without rows dropped or put again."""
+        queue = self._queue
+        while len(queue) > 1 and len(queue[-2]) < 2 * len(queue[-1]):
+            rows = np.unique(np.concatenate([queue.pop(), queue.pop()]))
+            queue.append(rows[self._state[rows] == _WAITS])
 
     def drop(self, row: int) -> bool:
         """Forget a row; tell whether it was in here."""
