@@ -77,6 +77,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.tables
+	$(BIN)/python -m benchmarks.unary
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.images --json benchmarks/results/images.json
 	$(BIN)/python -m benchmarks.workers
