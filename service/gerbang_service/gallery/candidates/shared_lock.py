@@ -6,7 +6,7 @@ hnswlib is not safe when templates are added while others search (nmslib/hnswlib
 from __future__ import annotations
 
 import threading
-from types import TracebackType
+from collections.abc import Callable
 
 
 class SharedLock:
@@ -23,15 +23,15 @@ class SharedLock:
         self._writers_waiting = 0
         self._readers_turn = False
 
-    def shared(self) -> _Shared:
+    def shared(self) -> _Held:
         """Hold the lock together with other readers: `with lock.shared():`."""
-        return _Shared(self)
+        return _Held(self._begin_reading, self._end_reading)
 
-    def exclusive(self) -> _Exclusive:
+    def exclusive(self) -> _Held:
         """Hold the lock alone: `with lock.exclusive():`."""
-        return _Exclusive(self)
+        return _Held(self._begin_writing, self._end_writing)
 
-    def begin_reading(self) -> None:
+    def _begin_reading(self) -> None:
         """Wait for a reader's turn."""
         with self._changed:
             self._readers_queued += 1
@@ -43,14 +43,14 @@ class SharedLock:
                 self._readers_turn = False
                 self._changed.notify_all()
 
-    def end_reading(self) -> None:
+    def _end_reading(self) -> None:
         """Give it back."""
         with self._changed:
             self._readers -= 1
             if not self._readers:
                 self._changed.notify_all()
 
-    def begin_writing(self) -> None:
+    def _begin_writing(self) -> None:
         """Wait for a writer's turn."""
         with self._changed:
             self._writers_waiting += 1
@@ -59,7 +59,7 @@ class SharedLock:
             self._writers_waiting -= 1
             self._writing = True
 
-    def end_writing(self) -> None:
+    def _end_writing(self) -> None:
         """Give it back."""
         with self._changed:
             self._writing = False
@@ -70,31 +70,13 @@ class SharedLock:
 class _Held:
     """A hold on the lock. A class: in every search, a generator's costs several times as much."""
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_begin", "_end")
 
-    def __init__(self, lock: SharedLock) -> None:
-        self._lock = lock
-
-
-class _Shared(_Held):
-    __slots__ = ()
+    def __init__(self, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        self._begin, self._end = begin, end
 
     def __enter__(self) -> None:
-        self._lock.begin_reading()
+        self._begin()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lock.end_reading()
-
-
-class _Exclusive(_Held):
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        self._lock.begin_writing()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lock.end_writing()
+    def __exit__(self, *_: object) -> None:
+        self._end()
