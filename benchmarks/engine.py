@@ -85,7 +85,7 @@ def all_on_one_list(templates: Vectors) -> Contents:
 
     def subjects() -> Iterator[StoredSubject]:
         for each in range(len(templates)):
-            yield StoredSubject(each, f"s{each}", ("all",), None, None, {}, (each,))
+            yield StoredSubject(each, f"s{each}", ("all",), None, None, {})
 
     def batches() -> Iterator[list[tuple[int, int, bytes]]]:
         for start in range(0, len(templates), _BATCH):
