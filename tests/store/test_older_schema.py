@@ -10,12 +10,11 @@ import pytest
 
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store.port import AnsweredRequest
 from gerbang_service.store.sealing.cipher import NO_CIPHER, AnyCipher, place
 from gerbang_service.store.sqlite.checking import check
 from gerbang_service.store.sqlite.connection import connect, look
-from gerbang_service.store.sqlite.rows import WATCHLIST_COLUMNS, watchlist_values
+from gerbang_service.store.sqlite.earlier_rows import EARLIER_WATCHLIST, earlier_watchlist_place
 from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from gerbang_service.store.sqlite.store import SqliteStore
 from gerbang_service.store.sqlite.vault import make_data_key, seal_meta
@@ -50,9 +49,11 @@ def older(data: Path, *, encrypted: bool) -> None:
         connection.cipher = cipher
         connection.execute("UPDATE meta SET value = 9 WHERE key = 'revision'")
         for name in ("w", "v"):
-            values = watchlist_values(Watchlist(name, f"the list {name}", labels={"warrant": name}), cipher)
+            row = (name, f"the list {name}", "both", 1, None, "", 1, 1)
+            labels = cipher.seal_text(f'{{"warrant": "{name}"}}', earlier_watchlist_place(row))
+            values = (*row[:5], labels, *row[6:])
             marks = ", ".join("?" * len(values))
-            connection.execute(f"INSERT INTO watchlists ({WATCHLIST_COLUMNS}) VALUES ({marks})", values)  # noqa: S608
+            connection.execute(f"INSERT INTO watchlists ({EARLIER_WATCHLIST}) VALUES ({marks})", values)  # noqa: S608
         for seed in range(4):
             name = f"person-{seed}"
             labels = cipher.seal_text("{}", place("subjects.labels", name, None, None, 1, 1))
