@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from gerbang_service.access.identity import Role
-from gerbang_service.access.tokens import id_of, is_token, new_token
-from gerbang_service.cli.folder import key_file_option
+from gerbang_service.access.tokens import id_of, is_token, is_token_id, new_token
+from gerbang_service.cli.folder import audit_folder_option, command_log, key_file_option
 from gerbang_service.cli.moments import Moment, zone_option
 from gerbang_service.cli.options import InOrder, watchlists_option
 from gerbang_service.cli.output import NONE, Cell, Output, listed
@@ -57,10 +57,12 @@ def token() -> None:
 )
 @zone_option
 @_key_file
+@audit_folder_option
 @_json
 def create(
     data: Path,
     key_file: Path | None,
+    audit_folder: Path | None,
     role: str,
     name: str,
     watchlists: tuple[str, ...],
@@ -77,7 +79,9 @@ def create(
         raise click.UsageError(f"--expires: {expires.isoformat()} is past")
     expire_time_ns = None if expires is None else int(expires.timestamp() * 1e6) * 1000
     made = new_token(name, Role(role), frozenset(watchlists) or None, expire_time_ns)
-    with _tokens(data, key_file, writing=True) as table:
+    facts = {"token_id": made.stored.token_id, "name": made.stored.name, "role": role, "watchlists": watchlists}
+    recorded = _recorded(data, key_file, audit_folder, "token create", **facts)
+    with recorded, _tokens(data, key_file, writing=True) as table:
         notes = [*_notes(table, made.stored)]
         table.add(made.stored)
     output = Output(as_json=as_json)
@@ -120,13 +124,18 @@ def list_all(data: Path, key_file: Path | None, as_json: bool) -> None:  # noqa:
 @click.argument("token_id", metavar="ID")
 @_data
 @_key_file
-def revoke(token_id: str, data: Path, key_file: Path | None) -> None:
+@audit_folder_option
+def revoke(token_id: str, data: Path, key_file: Path | None, audit_folder: Path | None) -> None:
     """Revoke the token ID, as 'gerbang token list' shows it. Within a second it lets nobody in, for good."""
     if is_token(token_id):
         token_id = id_of(token_id)
-    with _tokens(data, key_file, writing=True) as table:
-        done = table.revoke(token_id, time.time_ns())
-        known = {each.token_id: each for each in table.tokens()}
+    # What is no id may be anything, such as most of a token.
+    shown = token_id if is_token_id(token_id) else "(no id)"
+    with _recorded(data, key_file, audit_folder, "token revoke", token_id=shown) as recorded:
+        with _tokens(data, key_file, writing=True) as table:
+            done = table.revoke(token_id, time.time_ns())
+            known = {each.token_id: each for each in table.tokens()}
+        recorded["revoked"] = done
     if not done and token_id in known:
         raise click.ClickException(f"token {token_id} was revoked already, at {_time(known[token_id].revoke_time_ns)}")
     if not done:
@@ -135,11 +144,34 @@ def revoke(token_id: str, data: Path, key_file: Path | None) -> None:
 
 
 @contextmanager
+def _recorded(
+    folder: Path,
+    key_file: Path | None,
+    audit_folder: Path | None,
+    command: str,
+    **facts: Any,  # noqa: ANN401 - what JSON takes
+) -> Iterator[dict[str, Any]]:
+    """Record a command, whatever becomes of it. Lends what is recorded at its end."""
+    # First, whether there is such a folder, and of this version: it must not get an audit log otherwise.
+    with _tokens(folder, key_file):
+        pass
+    with _told():
+        log = command_log(folder, find_key(key_file), audit_folder)
+    with _told(), log.recorded(command, **facts) as done:
+        yield done
+
+
+@contextmanager
 def _tokens(folder: Path, key_file: Path | None, *, writing: bool = False) -> Iterator[TokenTable]:
     keep_private()
+    with _told(), token_table(folder, find_key(key_file), writing=writing) as table:
+        yield table
+
+
+@contextmanager
+def _told() -> Iterator[None]:
     try:
-        with token_table(folder, find_key(key_file), writing=writing) as table:
-            yield table
+        yield
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from error
     except (StartupError, StoreUnavailable, DataDamaged) as error:

@@ -59,7 +59,10 @@ class Settings:
     drain_grace_s: float = _setting(30.0, "Seconds that calls in flight have to finish after SIGTERM.")
     max_message_mb: int = _setting(64, "Largest message taken, MiB: an Enroll of several photos must fit.")
 
-    encryption: bool = _setting(True, "Keep vectors and labels encrypted on disk. --no-encryption: in the clear.")
+    encryption: bool = _setting(
+        True,
+        "Keep vectors and labels encrypted on disk, and rows sealed. --no-encryption: in the clear, nothing sealed.",
+    )
     key_file: Path | None = _setting(
         None, "File with the key that wraps the data key (gerbang key create). Else GERBANG_KEY holds it."
     )

@@ -14,13 +14,13 @@ from gerbang_service.access.identity import Identity
 from gerbang_service.access.tcp_ports import Opened, Ports
 from gerbang_service.asking.office import OfficeReads
 from gerbang_service.audit.log import AuditLog
-from gerbang_service.audit.serving import compare, note_start, open_log, open_worker_log
+from gerbang_service.audit.serving import compare, note_others, note_start, open_log, open_worker_log
 from gerbang_service.changing.enrolling import Enrolling
 from gerbang_service.changing.office import OfficeChanges
 from gerbang_service.changing.submitting import Writing
 from gerbang_service.configuration.addresses import split_address
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import Failed
+from gerbang_service.domain.errors import Failed, GerbangError
 from gerbang_service.rpc.guard import Context, Guard
 from gerbang_service.rpc.health import NOT_SERVING, SERVING, WRITES, Health
 from gerbang_service.rpc.matching_servicer import MatchingServicer
@@ -183,6 +183,7 @@ class Server:
             self._audit = open_log(settings, cipher, alone=True, tell=tell)
             if self._audit is not None:
                 compare(self._audit, settings, cipher, revision)
+                note_others(self._audit)
 
     def _note(self, event: dict[str, Any]) -> None:
         if self._audit is not None:
@@ -207,6 +208,11 @@ class Server:
             return
         if self._writing is not None:
             await self._writing.finished(_LAST_RECORDS_S)
+        if self._settings.workers == 1:
+            try:
+                note_others(self._audit)
+            except GerbangError as error:
+                log.error("the audit log is closed without the end of that of commands: %s", error)  # noqa: TRY400
         self._audit.note({"event": "stop", "gave_up": self._failed})
         await asyncio.to_thread(self._audit.stop)
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 
 from gerbang_service.audit.log import AuditLog
-from gerbang_service.audit.serving import close_log, compare, note_start, note_workers, open_log, worker_folder
+from gerbang_service.audit.serving import close_log, compare, note_others, note_start, open_log, worker_folder
 from gerbang_service.configuration.addresses import check_host, split_address
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
@@ -77,7 +77,7 @@ class Supervisor:
             return None
         try:
             compare(audit, self._settings, folder.cipher, folder.revision())
-            note_workers(audit)
+            note_others(audit)
         except BaseException:
             audit.stop()
             raise

@@ -181,9 +181,7 @@ def _problem(read: Callable[..., object], where: str) -> Iterator[str]:
         yield f"{where}: is not what Gerbang writes"
 
 
-def templates(
-    connection: Connection, progress: Callable[[int, int], object], *, sealed: bool = True
-) -> Iterator[str]:
+def templates(connection: Connection, progress: Callable[[int, int], object], *, sealed: bool = True) -> Iterator[str]:
     """Yield what is wrong with templates; `progress` is told how many are done, of how many.
 
     `sealed`: whether the database has a tally of them.

@@ -134,7 +134,7 @@ def encrypt(folder: Path, key: OperatorKey, progress: Progress) -> None:
             opened.close()
 
 
-def derived_key(folder: Path, key: OperatorKey, purpose: bytes) -> tuple[bytes | None, str | None]:
+def derived_key(folder: Path, key: OperatorKey | None, purpose: bytes) -> tuple[bytes | None, str | None]:
     """Return a key derived from a folder's data key, None in the clear, and what `keep_unkeyed_audit` was given."""
     with told(), closing(look(existing(folder))) as connection:
         # Of one moment: the seal changes with every change.
@@ -191,8 +191,8 @@ class TokenTable:
 def token_table(folder: Path, key: OperatorKey | None = None, *, writing: bool = False) -> Iterator[TokenTable]:
     """Lend the table of tokens; `writing`: while nobody else writes to the folder.
 
-    Raises WrongKey where the folder needs a key to be written to, and `key` is not it. Who only reads without it is told
-    what may have been tampered with.
+    Raises WrongKey where the folder needs a key to be written to, and `key` is not it. Who only reads
+    without it is told what may have been tampered with.
     """
     database = folder / DATABASE_FILE
     if not database.is_file():

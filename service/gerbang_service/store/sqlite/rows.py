@@ -16,7 +16,7 @@ from gerbang_service.store.sealing.cipher import AnyCipher, place
 WATCHLIST_COLUMNS = "watchlist_id, title, direction, action, threshold, labels, create_time_ns, update_time_ns"
 SUBJECT_COLUMNS = "subject_id, valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns"
 TEMPLATE_COLUMNS = "template_id, model, quality, create_time_ns"
-# Whole rows. lists: the keys of the lists that a subject is on, as table memberships has them, for the row to be sealed.
+# Whole rows. lists: the keys of the lists that a subject is on, which table memberships has too: so they are sealed.
 WATCHLIST_ROW = f"list_key, {WATCHLIST_COLUMNS}"
 SUBJECT_ROW = f"subject_key, lists, {SUBJECT_COLUMNS}"
 

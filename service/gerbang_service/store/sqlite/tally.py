@@ -101,7 +101,7 @@ class Counting:
     """The rows of one table, counted while they are read, to be compared with the tally. Nothing without a key."""
 
     def __init__(self, connection: Connection, table: str) -> None:
-        """`connection`: with the cipher of the database, in a transaction."""
+        """Begin. `connection`: with the cipher of the database, in a transaction."""
         cipher = connection.cipher
         self._table = table
         self._due = read_tally(connection).tables[table] if isinstance(cipher, Cipher) else None

@@ -13,8 +13,8 @@ from gerbang_service.store.sqlite.rows import NOT_OURS, row_place
 from gerbang_service.store.sqlite.tally import Counting, Turnover
 from gerbang_service.store.sqlite.vault import seal_meta
 
-TOKEN_COLUMNS = "token_id, digest, name, role, watchlists, create_time_ns, expire_time_ns, revoke_time_ns"
-_MARKS = ", ".join("?" * len(TOKEN_COLUMNS.split(", ")))
+_COLUMNS = "token_id, digest, name, role, watchlists, create_time_ns, expire_time_ns, revoke_time_ns"
+_MARKS = ", ".join("?" * len(_COLUMNS.split(", ")))
 
 
 def add(connection: Connection, token: StoredToken) -> None:
@@ -30,29 +30,29 @@ def add(connection: Connection, token: StoredToken) -> None:
         token.revoke_time_ns,
     )
     seal = _sealed(connection, values)
-    connection.execute(f"INSERT INTO tokens ({TOKEN_COLUMNS}, seal) VALUES ({_MARKS}, ?)", (*values, seal))  # noqa: S608
+    connection.execute(f"INSERT INTO tokens ({_COLUMNS}, seal) VALUES ({_MARKS}, ?)", (*values, seal))  # noqa: S608
     _settle(connection, [], [seal])
 
 
 def revoke(connection: Connection, token_id: str, now_ns: int) -> bool:
     """Revoke a token, in the transaction that is open; tell whether there was one that was not revoked before."""
-    query = f"SELECT {TOKEN_COLUMNS}, seal FROM tokens WHERE token_id = ? AND revoke_time_ns IS NULL"  # noqa: S608
+    query = f"SELECT {_COLUMNS}, seal FROM tokens WHERE token_id = ? AND revoke_time_ns IS NULL"  # noqa: S608
     row = connection.execute(query, (token_id,)).fetchone()
     if row is None:
         return False
     *values, before = row
     seal = _sealed(connection, (*values[:-1], now_ns))
-    connection.execute(
-        "UPDATE tokens SET revoke_time_ns = ?, seal = ? WHERE token_id = ?", (now_ns, seal, token_id)
-    )
+    connection.execute("UPDATE tokens SET revoke_time_ns = ?, seal = ? WHERE token_id = ?", (now_ns, seal, token_id))
     _settle(connection, [before], [seal])
     return True
 
 
 def seal_all(connection: Connection) -> None:
     """Seal the tokens that there are, which nothing has vouched for so far."""
-    for *values, token_id in connection.execute(f"SELECT {TOKEN_COLUMNS}, token_id FROM tokens").fetchall():  # noqa: S608
-        connection.execute("UPDATE tokens SET seal = ? WHERE token_id = ?", (_sealed(connection, tuple(values)), token_id))
+    for *values, token_id in connection.execute(f"SELECT {_COLUMNS}, token_id FROM tokens").fetchall():  # noqa: S608
+        connection.execute(
+            "UPDATE tokens SET seal = ? WHERE token_id = ?", (_sealed(connection, tuple(values)), token_id)
+        )
 
 
 def _sealed(connection: Connection, values: tuple[Any, ...]) -> bytes | None:
@@ -84,7 +84,7 @@ def all_tokens(connection: Connection) -> list[StoredToken]:
 
 def token_rows(connection: Connection) -> list[tuple[Any, ...]]:
     """Return the rows of all tokens, with their seals, in the order of their creation."""
-    query = f"SELECT {TOKEN_COLUMNS}, seal FROM tokens ORDER BY create_time_ns, token_id"  # noqa: S608
+    query = f"SELECT {_COLUMNS}, seal FROM tokens ORDER BY create_time_ns, token_id"  # noqa: S608
     return connection.execute(query).fetchall()
 
 

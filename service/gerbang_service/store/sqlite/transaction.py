@@ -186,10 +186,11 @@ class SqliteTransaction(SqliteReader):
 
     def put_subject(self, subject: Subject) -> None:
         """Insert a subject, or overwrite the one of its id; its templates are left as they are."""
-        if self._key(subject.subject_id) is None:
+        key = self._key(subject.subject_id)
+        if key is None:
             self._add_subject(subject)
             return
-        key, lists = self._key(subject.subject_id), set(map(self._list_key, subject.watchlists))
+        lists = set(map(self._list_key, subject.watchlists))
         self._take_out("subjects", "labels", "subject_key", key)
         values = subject_values(key, lists, subject, self._cipher)
         marks = ", ".join("?" * len(values))

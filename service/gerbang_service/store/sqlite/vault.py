@@ -88,12 +88,11 @@ def _unwrapped(connection: sqlite3.Connection, key: OperatorKey) -> bytes:
     return data_key
 
 
-def cipher_for(
-    connection: Connection, key: OperatorKey | None, seal_rows: Callable[[Connection], object]
-) -> AnyCipher:
+def cipher_for(connection: Connection, key: OperatorKey | None, seal_rows: Callable[[Connection], object]) -> AnyCipher:
     """Return what a folder's values are sealed and opened with, after making its data key if the folder is new.
 
-    `seal_rows`: see `sealing_rows`. `key`: None to keep it in the clear, which a folder that is encrypted refuses, as one in the clear refuses a key.
+    `key`: None to keep it in the clear, which a folder that is encrypted refuses, as one in the clear refuses a key.
+    `seal_rows`: see `sealing_rows`.
     Raises StartupError, and sqlite3.Error.
     """
     if wrapped_by(connection) is not None:
