@@ -29,6 +29,7 @@ from gerbang_service.rpc.recording import Recorder
 from gerbang_service.rpc.services import NAMES, adding
 from gerbang_service.rpc.streams import Drain, OpenStreams
 from gerbang_service.rpc.watchlist_servicer import ServerFacts, WatchlistServicer
+from gerbang_service.running.erasing_expired import expiring
 from gerbang_service.running.figures import Probes
 from gerbang_service.running.galleries import Inherited
 from gerbang_service.running.listener import Listener
@@ -115,17 +116,23 @@ class Server:
         following = asyncio.ensure_future(
             self._health.follow_writes(lambda: self._ready and parts.writer.writable and self._recordable())
         )
+        erasing: asyncio.Future[None] | None = None
         try:
             if not self._ready:
                 await self._load(parts)
             if not self._stopping.is_set():
                 say("ready")
+                if self._settings.expired_kept_days is not None:
+                    expired = expiring(parts, self._audit, self._settings.expired_kept_days)
+                    erasing = asyncio.ensure_future(expired.run(self._stopping))
             await serving
         finally:
             following.cancel()
             self.stop()
             await self._drain_and_stop(self._listener)
             await serving
+            if erasing is not None:
+                await asyncio.wait((erasing,), timeout=_LAST_RECORDS_S)
 
     def _recordable(self) -> bool:
         return self._audit is None or not self._audit.failing

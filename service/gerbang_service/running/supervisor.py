@@ -145,6 +145,9 @@ def _tell_of_nursery(worker: Kept, nursery: Kept) -> None:
 def _for_worker(settings: Settings, number: int) -> Settings:
     """Return the settings of one worker: each has an audit log of its own, and a port for its metrics."""
     settings = dataclasses.replace(settings, audit_folder=worker_folder(settings, number))
+    if number:
+        # One is enough to erase who has expired.
+        settings = dataclasses.replace(settings, expired_kept_days=None)
     if not settings.metrics_listen:
         return settings
     host, port = split_address(settings.metrics_listen)

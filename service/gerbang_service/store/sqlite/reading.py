@@ -16,7 +16,7 @@ from gerbang_service.store.port import AnsweredRequest, StoredToken
 from gerbang_service.store.sqlite import tokens
 from gerbang_service.store.sqlite.answers import ANSWER_COLUMNS, answer_from
 from gerbang_service.store.sqlite.connection import Connection
-from gerbang_service.store.sqlite.meta import revision_of
+from gerbang_service.store.sqlite.meta import revision_of, seen_time_of
 from gerbang_service.store.sqlite.rows import (
     SUBJECT_ROW,
     TEMPLATE_COLUMNS,
@@ -160,6 +160,15 @@ class SqliteReader:
         with row_of(f"template {template_id}"):
             *row, sealed = self._connection.execute(query, (template_id,)).fetchone()
         return self._open.cipher.open(sealed, vector_place(template_id, *row))
+
+    def expired(self, before_ns: int, limit: int) -> list[str]:
+        """Return the ids of up to `limit` subjects whose expire time is then, ns since 1970, or earlier."""
+        query = "SELECT subject_id FROM subjects WHERE expire_time_ns <= ? LIMIT ?"
+        return [name for (name,) in self._connection.execute(query, (before_ns, limit))]
+
+    def seen_time(self) -> int:
+        """Return the time that was noted last, ns since 1970; before any was, that of a subject's latest change."""
+        return seen_time_of(self._connection)
 
     def answered(self, request_id: str) -> AnsweredRequest | None:
         """Return the answer to an earlier request, or None."""

@@ -14,6 +14,7 @@ from gerbang_service.store.port import AnsweredRequest
 from gerbang_service.store.sqlite.answers import answer_values, erase_answers, forget_answers
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.gone_lists import leave_gone_lists
+from gerbang_service.store.sqlite.meta import note_seen_time
 from gerbang_service.store.sqlite.reading import SqliteReader
 from gerbang_service.store.sqlite.rows import (
     SUBJECT_ROW,
@@ -266,6 +267,10 @@ class SqliteTransaction(SqliteReader):
     def keep_answer(self, answer: AnsweredRequest) -> None:
         """Remember the answer to a request, for its repeats."""
         self._waiting.add("requests", answer.request_id, answer_values(answer, self._cipher))
+
+    def note_seen_time(self, now_ns: int) -> None:
+        """Note a time, ns since 1970: see `seen_time`."""
+        note_seen_time(self._connection, now_ns)
 
     def forget_answers(self, before_ns: int, most: int) -> int:
         """Forget up to `most` answers that are older, the oldest first, and return how many were forgotten."""
