@@ -50,7 +50,7 @@ class Expiring:
         *,
         check: Callable[[], None],
         record: Callable[[Erased], Awaitable[None]],
-        seen_time: Callable[[int], SeenTime] = SeenTime,
+        seen_time: Callable[[int | None], SeenTime] = SeenTime,
     ) -> None:
         """`kept_s`: how long after they have expired they are kept, seconds.
 
@@ -96,7 +96,7 @@ class Expiring:
         if erased:
             log.info("erased %d subjects who had expired", erased)
 
-    def _last_time(self) -> int:
+    def _last_time(self) -> int | None:
         with self._store.reading() as reader:
             return reader.seen_time()
 

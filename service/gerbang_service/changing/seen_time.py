@@ -26,12 +26,15 @@ class SeenTime:
     """A clock for what is erased for good. Belongs to one thread."""
 
     def __init__(
-        self, begun_ns: int, clock_ns: Callable[[], int] = time.time_ns, seen_ns: Callable[[], int] = _seen_ns
+        self, begun_ns: int | None, clock_ns: Callable[[], int] = time.time_ns, seen_ns: Callable[[], int] = _seen_ns
     ) -> None:
-        """Begin where it was last, ns since 1970. `clock_ns`: may jump; `seen_ns`: grows as time passes."""
+        """Begin where it was last, ns since 1970; None: where the clock is.
+
+        `clock_ns`: may jump; `seen_ns`: grows as time passes.
+        """
         self._clock_ns, self._seen_ns = clock_ns, seen_ns
         self._looked_ns = seen_ns()
-        self._now_ns = min(begun_ns, clock_ns())
+        self._now_ns = clock_ns() if begun_ns is None else min(begun_ns, clock_ns())
 
     def now_ns(self) -> int:
         """Return the time, ns since 1970."""

@@ -72,9 +72,9 @@ class MemoryReader:
         ends = {name: each.expire_time_ns for name, each in self._state.subjects.items()}
         return [name for name, end in ends.items() if end is not None and end <= before_ns][:limit]
 
-    def seen_time(self) -> int:
-        """Return the time that was noted last; before any was, that of the latest change of a subject."""
-        latest = max((each.update_time_ns for each in self._state.subjects.values()), default=0)
+    def seen_time(self) -> int | None:
+        """Return the time that was noted last; before any was, that of a subject's latest change, or None."""
+        latest = max((each.update_time_ns for each in self._state.subjects.values()), default=None)
         return latest if self._state.seen_time_ns is None else self._state.seen_time_ns
 
     def answered(self, request_id: str) -> AnsweredRequest | None:

@@ -77,8 +77,11 @@ class Reader(Protocol):
     def expired(self, before_ns: int, limit: int) -> list[str]:
         """Return the ids of up to `limit` subjects whose expire time is then, ns since 1970, or earlier. Reads all."""
 
-    def seen_time(self) -> int:
-        """Return the time that was noted last, ns since 1970; before any was, that of a subject's latest change."""
+    def seen_time(self) -> int | None:
+        """Return the time that was noted last, ns since 1970; before any was, that of a subject's latest change.
+
+        None where there is neither.
+        """
 
     def answered(self, request_id: str) -> AnsweredRequest | None:
         """Return the answer to an earlier request, or None."""

@@ -14,14 +14,15 @@ def revision_of(connection: sqlite3.Connection) -> int:
         return int(connection.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0])
 
 
-def seen_time_of(connection: sqlite3.Connection) -> int:
-    """Return the time that was noted last, ns since 1970; before any was, that of the latest change of a subject."""
-    query = (
-        "SELECT value FROM meta WHERE key = 'seen_time' "
-        "UNION ALL SELECT coalesce(max(update_time_ns), 0) FROM subjects LIMIT 1"
-    )
+def seen_time_of(connection: sqlite3.Connection) -> int | None:
+    """Return the time that was noted last, ns since 1970; before any was, that of a subject's latest change.
+
+    None where there is neither. Raises DataDamaged.
+    """
+    query = "SELECT value FROM meta WHERE key = 'seen_time' UNION ALL SELECT max(update_time_ns) FROM subjects LIMIT 1"
     with row_of("table meta: the time that was seen"):
-        return int(connection.execute(query).fetchone()[0])
+        (noted,) = connection.execute(query).fetchone()
+        return None if noted is None else int(noted)
 
 
 def note_seen_time(connection: sqlite3.Connection, now_ns: int) -> None:

@@ -166,8 +166,11 @@ class SqliteReader:
         query = "SELECT subject_id FROM subjects WHERE expire_time_ns <= ? LIMIT ?"
         return [name for (name,) in self._connection.execute(query, (before_ns, limit))]
 
-    def seen_time(self) -> int:
-        """Return the time that was noted last, ns since 1970; before any was, that of a subject's latest change."""
+    def seen_time(self) -> int | None:
+        """Return the time that was noted last, ns since 1970; before any was, that of a subject's latest change.
+
+        None where there is neither.
+        """
         return seen_time_of(self._connection)
 
     def answered(self, request_id: str) -> AnsweredRequest | None:
