@@ -13,12 +13,13 @@ from gerbang_service.audit.events import STORE_BEHIND, WORKERS
 from gerbang_service.audit.files import chain_folders, is_worker, last_line, log_files, log_name
 from gerbang_service.audit.history import history
 from gerbang_service.audit.log import AuditLog
+from gerbang_service.audit.times import rfc3339
 from gerbang_service.audit.unkeyed import from_text, to_text, unkeyed_heads
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import DataDamaged, GerbangError, StartupError, StoreUnavailable
 from gerbang_service.store.sealing.cipher import AnyCipher
 from gerbang_service.store.sqlite.data_folder import DataFolder
-from gerbang_service.store.sqlite.vault import kept_unkeyed_audit
+from gerbang_service.store.sqlite.vault import kept_unkeyed_audit, sealed_since
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +156,7 @@ def _stopped(folder: Path) -> bool:
 def note_start(audit: AuditLog, settings: Settings, **facts: Any) -> None:  # noqa: ANN401 - what JSON takes
     """Record that the server starts, with what matters of its settings; `facts`: what else is known of it."""
     tls = settings.tls_certificate is not None
+    sealed = sealed_since(settings.data)
     audit.note(
         {
             "event": "start",
@@ -167,6 +169,8 @@ def note_start(audit: AuditLog, settings: Settings, **facts: Any) -> None:  # no
             "tls": tls,
             "callers": _callers(settings),
             "encryption": settings.encryption,
+            "sealed_since": None if sealed is None else rfc3339(sealed),
+            "expired_kept_days": settings.expired_kept_days,
             "accept_older_database": settings.accept_older_database,
             "pack": settings.pack,
             "plan": settings.plan,

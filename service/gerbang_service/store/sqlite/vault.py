@@ -208,9 +208,16 @@ def check_meta(connection: Connection) -> None:
         connection.cipher.open(row[0] if row and isinstance(row[0], bytes) else b"", _meta(connection))
 
 
-def sealed_since(connection: sqlite3.Connection) -> int | None:
-    """Return since when who is on which list, and tokens, are sealed, ns; None for what is in the clear."""
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (SEALED_SINCE,)).fetchone()
+def sealed_since(folder: Path) -> int | None:
+    """Return since when a folder's rows are sealed, ns since 1970; None for what is in the clear.
+
+    Raises StoreUnavailable.
+    """
+    try:
+        with closing(look(folder / DATABASE_FILE)) as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = ?", (SEALED_SINCE,)).fetchone()
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"the database can't be read: {error}") from error
     return None if row is None else int(row[0])
 
 
