@@ -85,6 +85,12 @@ def test_every_command_is_recorded_before_and_after(worked_on: Path) -> None:
     assert not records[-1]["revoked"]
 
 
+def test_a_start_says_since_when_rows_are_sealed(worked_on: Path) -> None:
+    """A time that moves is a folder that was made anew."""
+    (start,) = shown(worked_on, "start")
+    assert start["sealed_since"] < start["time"]
+
+
 def test_a_restore_is_recorded_in_the_folder_that_it_makes(worked_on: Path) -> None:
     """That is all that its log has, until its server begins one."""
     restored = worked_on.parent / "restored"

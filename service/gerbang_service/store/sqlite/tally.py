@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from binascii import a2b_base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -41,11 +41,10 @@ _BATCH = 4096
 class TableTally:
     """The tally of one table."""
 
-    def __init__(self, cipher: Cipher) -> None:
+    def __init__(self, encipher: Callable[[bytes], bytes]) -> None:
+        """Make one of no rows. `encipher`: each 16 bytes by themselves, see `_enciphering`."""
         self.count, self.total = 0, 0
-        key = cipher.derive(_PURPOSE)
-        # Of single blocks that never repeat but for the same row; what comes of it is never shown.
-        self._enciphered = BlockCipher(AES256(key), ECB()).encryptor()  # noqa: S305
+        self._encipher = encipher
 
     def add(self, sealed: Sequence[Any]) -> None:
         """Count rows, given what is sealed for each: bytes, or text. Raises DataDamaged for what is neither."""
@@ -58,9 +57,14 @@ class TableTally:
         self.count -= len(sealed)
 
     def _toggle(self, sealed: Sequence[Any]) -> None:
-        blocks = self._enciphered.update(b"".join([_tag(each) for each in sealed]))
+        blocks = self._encipher(b"".join([_tag(each) for each in sealed]))
         words = np.bitwise_xor.reduce(np.frombuffer(blocks, "<u8").reshape(-1, 2), axis=0)
         self.total ^= int.from_bytes(words.tobytes(), "little")
+
+
+def _enciphering(cipher: Cipher) -> Callable[[bytes], bytes]:
+    # Of single blocks that never repeat but for the same row; what comes of it is never shown.
+    return BlockCipher(AES256(cipher.derive(_PURPOSE)), ECB()).encryptor().update  # noqa: S305
 
 
 def _tag(sealed: Any) -> bytes:  # noqa: ANN401 - whatever a damaged row holds
@@ -81,7 +85,8 @@ class Tally:
     def __init__(self, cipher: Cipher) -> None:
         """Make one of no rows."""
         self._cipher = cipher
-        self.tables = {table: TableTally(cipher) for table in SEALED}
+        encipher = _enciphering(cipher)
+        self.tables = {table: TableTally(encipher) for table in SEALED}
 
     def pack(self) -> bytes:
         """Return it in the form in which it is kept."""
@@ -105,7 +110,7 @@ class Counting:
         cipher = connection.cipher
         self._table = table
         self._due = read_tally(connection).tables[table] if isinstance(cipher, Cipher) else None
-        self._found = TableTally(cipher) if isinstance(cipher, Cipher) else None
+        self._found = TableTally(_enciphering(cipher)) if isinstance(cipher, Cipher) else None
 
     def add(self, sealed: Sequence[Any]) -> None:
         """Count rows that were opened, given what is sealed for each."""
