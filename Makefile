@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 
-.PHONY: setup demo test check format lint types protos protos-check protos-breaking docs bench bench-peers soak fuzz crashes evaluation lock clean
+.PHONY: setup demo test check format lint types protos protos-check protos-breaking docs bench bench-peers soak fuzz crashes tampering evaluation lock clean
 
 setup: $(VENV)/.ready
 
@@ -111,6 +111,11 @@ KILLS ?= 300
 crashes: setup
 	PYTHONPATH=.:tests $(BIN)/python -m crash.harness --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 	PYTHONPATH=.:tests $(BIN)/python -m crash.harness --kills $$(($(KILLS) / 5)) --workers 2 $(if $(SEED),--seed $(SEED))
+
+# A byte of a membership, a threshold or a token changed in the database, by hand or by SQL: each has to be found.
+PLACES ?= 200
+tampering: setup
+	PYTHONPATH=.:tests $(BIN)/python -m store.tampering --places $(PLACES) $(if $(SEED),--seed $(SEED))
 
 lock:
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \

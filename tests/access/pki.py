@@ -18,7 +18,7 @@ from gerbang.v1.watchlist_service_pb2_grpc import WatchlistServiceStub
 from gerbang_service.access.certificate_authority import Authority
 from gerbang_service.cli.root import root
 from rpc.wire import PLAIN, TIMEOUT_S, of_error
-from running import RunningServer
+from running import KEY, RunningServer
 
 TEMPLATES = ("--pack", "none", "--dimension", "16", "--threshold", "0.5")
 ROLES = ("gate", "counter", "enrolment", "auditor", "admin")
@@ -113,7 +113,7 @@ class SecureWire:
 
 def gerbang_command(*arguments: str) -> str:
     """Run a `gerbang` command that must succeed; return what it printed on stdout."""
-    done = CliRunner().invoke(root, arguments, prog_name="gerbang")
+    done = CliRunner().invoke(root, arguments, prog_name="gerbang", env={"GERBANG_KEY": KEY})
     assert done.exit_code == 0, (arguments, done.output, done.exception)
     return done.stdout
 

@@ -10,15 +10,14 @@ import pytest
 
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang_service.domain.errors import StartupError
-from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store.port import AnsweredRequest
 from gerbang_service.store.sealing.cipher import NO_CIPHER, AnyCipher, place
 from gerbang_service.store.sqlite.checking import check
 from gerbang_service.store.sqlite.connection import connect, look
-from gerbang_service.store.sqlite.rows import WATCHLIST_COLUMNS, watchlist_values
+from gerbang_service.store.sqlite.earlier_rows import EARLIER_WATCHLIST, earlier_watchlist_place
 from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from gerbang_service.store.sqlite.store import SqliteStore
-from gerbang_service.store.sqlite.vault import make_data_key, seal_meta
+from gerbang_service.store.sqlite.vault import make_data_key, seal_meta, sealed_since
 from running import operator_key
 from store.people import DATABASE, secret, traces
 
@@ -50,9 +49,11 @@ def older(data: Path, *, encrypted: bool) -> None:
         connection.cipher = cipher
         connection.execute("UPDATE meta SET value = 9 WHERE key = 'revision'")
         for name in ("w", "v"):
-            values = watchlist_values(Watchlist(name, f"the list {name}", labels={"warrant": name}), cipher)
+            row = (name, f"the list {name}", "both", 1, None, "", 1, 1)
+            labels = cipher.seal_text(f'{{"warrant": "{name}"}}', earlier_watchlist_place(row))
+            values = (*row[:5], labels, *row[6:])
             marks = ", ".join("?" * len(values))
-            connection.execute(f"INSERT INTO watchlists ({WATCHLIST_COLUMNS}) VALUES ({marks})", values)  # noqa: S608
+            connection.execute(f"INSERT INTO watchlists ({EARLIER_WATCHLIST}) VALUES ({marks})", values)  # noqa: S608
         for seed in range(4):
             name = f"person-{seed}"
             labels = cipher.seal_text("{}", place("subjects.labels", name, None, None, 1, 1))
@@ -75,6 +76,7 @@ def older(data: Path, *, encrypted: bool) -> None:
             digest = b"" if content is None else cipher.seal(b"digest", place("requests.digest", *where))
             kept = None if content is None else cipher.seal(content, place("requests.answer", *where))
             connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?)", (where[0], digest, where[1], kept))
+        connection.execute("INSERT INTO tokens VALUES ('0123456789ab', x'07', 'kiosk', 'gate', NULL, 1, NULL, 5)")
         seal_meta(connection)
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -101,7 +103,9 @@ def test_an_older_database_is_brought_to_the_newest_schema(data: Path, encrypted
             "person-1",
         ]
         kept = [reader.answered(f"r{seed}") for seed in range(5)]
+        assert [(each.token_id, each.revoke_time_ns) for each in reader.tokens()] == [("0123456789ab", 5)]
     store.close()
+    assert (sealed_since(data) is not None) == encrypted
     assert kept[2] is kept[4] is None
     created = {each.create_time_ns for each in kept if each is not None}
     assert len(created) == 1
@@ -112,6 +116,25 @@ def test_an_older_database_is_brought_to_the_newest_schema(data: Path, encrypted
     assert not traces(data, secret(0).encode(), secret(1).encode(), b"somebody-deleted-since")
     with closing(look(data / DATABASE)) as connection:
         assert check(connection, key).sound
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM memberships WHERE subject_id = 'person-1'",
+        "UPDATE watchlists SET action = 2 WHERE watchlist_id = 'w'",
+        "UPDATE tokens SET revoke_time_ns = NULL",
+        "DELETE FROM subjects WHERE subject_id = 'person-3'",
+    ],
+)
+def test_an_older_database_is_sealed_at_its_first_start(data: Path, change: str) -> None:
+    """As it is then; what is changed later without the key is found."""
+    older(data, encrypted=True)
+    SqliteStore(data, operator_key()).close()
+    with closing(sqlite3.connect(data / DATABASE)) as connection, connection:
+        connection.execute(change)
+    with closing(look(data / DATABASE)) as connection:
+        assert check(connection, operator_key()).damaged
 
 
 def test_an_older_database_is_left_as_it_is_without_its_key(data: Path) -> None:

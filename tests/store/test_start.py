@@ -17,7 +17,7 @@ from gerbang_service.store.sealing.cipher import place
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, connect
 from gerbang_service.store.sqlite.data_folder import DataFolder
 from gerbang_service.store.sqlite.read_ahead import reading_ahead
-from gerbang_service.store.sqlite.rows import subject_place, vector_place
+from gerbang_service.store.sqlite.rows import subject_place, vector_place, watchlist_place
 from gerbang_service.store.sqlite.store import SqliteStore
 from running import operator_key
 
@@ -99,7 +99,11 @@ def test_a_template_of_nobody_is_refused(tmp_path: Path, many: bytes) -> None:
         connection.execute("DELETE FROM subjects WHERE subject_id = 's7'")
     store = SqliteStore(folder, operator_key())
     with store.contents("m") as contents:
-        assert sum(1 for _ in contents.subjects) == PEOPLE - 1
+        subjects = contents.subjects
+        names = [next(subjects).subject_id for _ in range(PEOPLE - 1)]
+        assert "s7" not in names
+        with pytest.raises(DataDamaged, match="table subjects: 2999 rows, and 3000 are due: rows were deleted"):
+            next(subjects)
         with pytest.raises(DataDamaged, match="template 8: belongs to a subject that is not there"):
             list(contents.templates)
     store.close()
@@ -107,7 +111,11 @@ def test_a_template_of_nobody_is_refused(tmp_path: Path, many: bytes) -> None:
 
 def test_what_values_are_bound_to_is_as_ever() -> None:
     """Another text of a row's place, and nothing that is stored could be opened any more."""
-    assert subject_place(("s:1", None, 5, "labels", 1, 2)) == place("subjects.labels", "s:1", None, 5, 1, 2)
+    row = (7, "3,4", "s:1", None, 5, "labels", 1, 2)
+    assert subject_place(row) == b"subjects.row\0s:1\0" + b"(7, '3,4', 's:1', None, 5)(1, 2)"
+    assert watchlist_place((1, "w", "t\xe9", "BOTH", 2, -0.0, "labels", 1, 2)) == (
+        b"watchlists.row\0w\0" + rb"(1, 'w', 't\xe9', 'BOTH', 2, 0.0, 1, 2)"
+    )
     assert vector_place(3, "s:1", "m", None, 4) == place("templates.vector", 3, "s:1", "m", 4, None)
     assert vector_place(3, "s:1", "m", "[1.5]", 4) == b"templates.vector\0" + b"3\0s:1\0m\0" + b"4\0[1.5]"
 

@@ -155,7 +155,7 @@ def test_for_people_it_is_a_line_each(data: Path) -> None:
     assert ended.returncode in (0, 1)
     lines = ended.stdout.splitlines()
     assert (
-        "warning configuration: vectors and labels lie on disk in the clear  -> say encryption, with a key_file"
-        in lines
+        "warning configuration: vectors and labels lie on disk in the clear, and who can write the folder can change "
+        "who is on which list, a threshold or a token unseen  -> say encryption, with a key_file" in lines
     )
     assert lines[-1].endswith("failed")

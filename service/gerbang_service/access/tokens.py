@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 # gbt_ID_SECRET: an id of 48 bits that may be shown and logged, and 256 random bits.
 _FORM = re.compile(r"gbt_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+_ID = re.compile(r"[0-9a-f]{12}")
 _ID_BYTES, _SECRET_BYTES = 6, 32
 # How often the book looks for tokens that were made or revoked, seconds: revoked means within a second.
 _LOOK_EVERY_S = 0.25
@@ -49,6 +50,11 @@ def new_token(
 def is_token(text: str) -> bool:
     """Tell whether a text has the form of a token."""
     return _FORM.fullmatch(text) is not None
+
+
+def is_token_id(text: str) -> bool:
+    """Tell whether a text has the form of a token's id."""
+    return _ID.fullmatch(text) is not None
 
 
 def id_of(text: str) -> str:

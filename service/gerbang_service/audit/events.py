@@ -7,7 +7,11 @@ from typing import Final
 FILE: Final = "file"
 """The first record of each file: of which log it is, which number it has, and how the file before ends."""
 WORKERS: Final = "workers"
-"""Where the logs of all workers end, in that of their supervisor: `heads`, SEQUENCE:HASH by name."""
+"""Where the logs of all workers, and that of commands, end, in that of the server: `heads`, SEQUENCE:HASH by name."""
+EXPIRED_ERASED: Final = "expired_erased"
+"""A subject was erased, so long after it had expired as the settings say."""
+COMMAND: Final = "command"
+"""In the log of commands: one was begun, or done, or has failed."""
 STORE_BEHIND: Final = "store_behind"
 """The database was older than the log: the revisions above its own are given once more."""
 

@@ -18,9 +18,15 @@ from gerbang_service.store.folders import sync_file, sync_folder
 LOCK_FILE = "LOCK"
 HEAD_FILE = "head"
 _NAME = re.compile(r"(\d{6,})\.jsonl")
+COMMANDS = "commands"
+"""The log of what commands did with the data folder, in a folder of this name beside the server's files."""
 _WORKER = re.compile(r"worker-\d+")
 # The end of a file is looked for in pieces of this size: longer than any record.
 _PIECE = 1 << 20
+
+
+class InUse(StartupError):
+    """Another process has the log."""
 
 
 def name_of(number: int) -> str:
@@ -40,12 +46,17 @@ def log_files(folder: Path) -> list[Path]:
 
 
 def log_name(folder: Path) -> str:
-    """Return the name of the log that a folder is for: the folder's own for a worker's, else nothing."""
-    return folder.name if _WORKER.fullmatch(folder.name) else ""
+    """Return the name of the log that a folder is for: the folder's own for a worker's or commands', else nothing."""
+    return folder.name if is_worker(folder) or folder.name == COMMANDS else ""
+
+
+def is_worker(folder: Path) -> bool:
+    """Tell whether a folder is for the log of a worker."""
+    return _WORKER.fullmatch(folder.name) is not None
 
 
 def chain_folders(folder: Path) -> list[Path]:
-    """Return the folders of all logs in a folder: its own, then one for each worker. Raises OSError."""
+    """Return the folders of all logs in a folder: its own, then those of workers and of commands. Raises OSError."""
     workers = sorted(
         (each for each in folder.iterdir() if each.is_dir() and _has_log(each)), key=lambda each: each.name
     )
@@ -71,7 +82,7 @@ def lock(folder: Path) -> int:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(held)
-        raise StartupError(f"audit folder {folder} is in use by another process: give each server its own") from None
+        raise InUse(f"audit folder {folder} is in use by another process: give each server its own") from None
     return held
 
 

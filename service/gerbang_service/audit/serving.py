@@ -10,15 +10,16 @@ from typing import Any
 
 from gerbang_service.audit.chain import NOTHING, PURPOSE, Head
 from gerbang_service.audit.events import STORE_BEHIND, WORKERS
-from gerbang_service.audit.files import chain_folders, last_line, log_files, log_name
+from gerbang_service.audit.files import chain_folders, is_worker, last_line, log_files, log_name
 from gerbang_service.audit.history import history
 from gerbang_service.audit.log import AuditLog
+from gerbang_service.audit.times import rfc3339
 from gerbang_service.audit.unkeyed import from_text, to_text, unkeyed_heads
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import DataDamaged, GerbangError, StartupError, StoreUnavailable
 from gerbang_service.store.sealing.cipher import AnyCipher
 from gerbang_service.store.sqlite.data_folder import DataFolder
-from gerbang_service.store.sqlite.vault import kept_unkeyed_audit
+from gerbang_service.store.sqlite.vault import kept_unkeyed_audit, sealed_since
 
 log = logging.getLogger(__name__)
 
@@ -111,11 +112,15 @@ def _accept_older(audit: AuditLog, settings: Settings, cipher: AnyCipher, revisi
         _open(settings, cipher, each, alone=False, revision=revision, anew=True).stop()
 
 
-def note_workers(audit: AuditLog) -> None:
-    """Record in the supervisor's log where those of all workers end. While none runs. Raises StartupError."""
+def note_others(audit: AuditLog) -> None:
+    """Record in the server's log where those of workers and of commands end. While no worker runs.
+
+    Raises StartupError.
+    """
     try:
         # On disk first: what is said to be there must not be lost with the power.
-        ends = {each.name: last_line(log_files(each), sync=True) for each in _workers(audit.folder)}
+        others = [each for each in chain_folders(audit.folder) if each != audit.folder and log_name(each)]
+        ends = {each.name: last_line(log_files(each), sync=True) for each in others}
     except OSError as error:
         raise StartupError(f"audit folder {audit.folder}: {error.strerror}") from error
     heads = {name: str(line.head) for name, line in ends.items() if line is not None}
@@ -129,7 +134,7 @@ def close_log(audit: AuditLog, settings: Settings, folder: DataFolder, *, orderl
     `orderly`: whether none of them has died. Then all changes have records, and the next start need not look for them.
     """
     try:
-        note_workers(audit)
+        note_others(audit)
         if orderly and all(_stopped(worker_folder(settings, number)) for number in range(settings.workers)):
             audit.checked(folder.revision())
     except (GerbangError, OSError) as error:
@@ -139,7 +144,7 @@ def close_log(audit: AuditLog, settings: Settings, folder: DataFolder, *, orderl
 
 
 def _workers(folder: Path) -> list[Path]:
-    return [each for each in chain_folders(folder) if each != folder and log_name(each)]
+    return [each for each in chain_folders(folder) if each != folder and is_worker(each)]
 
 
 def _stopped(folder: Path) -> bool:
@@ -151,6 +156,7 @@ def _stopped(folder: Path) -> bool:
 def note_start(audit: AuditLog, settings: Settings, **facts: Any) -> None:  # noqa: ANN401 - what JSON takes
     """Record that the server starts, with what matters of its settings; `facts`: what else is known of it."""
     tls = settings.tls_certificate is not None
+    sealed = sealed_since(settings.data)
     audit.note(
         {
             "event": "start",
@@ -163,6 +169,8 @@ def note_start(audit: AuditLog, settings: Settings, **facts: Any) -> None:  # no
             "tls": tls,
             "callers": _callers(settings),
             "encryption": settings.encryption,
+            "sealed_since": None if sealed is None else rfc3339(sealed),
+            "expired_kept_days": settings.expired_kept_days,
             "accept_older_database": settings.accept_older_database,
             "pack": settings.pack,
             "plan": settings.plan,

@@ -9,7 +9,7 @@ from typing import Any
 
 from gerbang_service.audit.chain import GENESIS, NOTHING, Head, Line, Seal, link, take_apart
 from gerbang_service.audit.events import FILE, FOUND_AT_START, TOLD, WORKERS
-from gerbang_service.audit.files import chain_folders, log_files, log_name, name_of, number_of
+from gerbang_service.audit.files import COMMANDS, chain_folders, is_worker, log_files, log_name, name_of, number_of
 from gerbang_service.audit.head import HeadInvalid, Noted, read_head
 from gerbang_service.audit.history import COMMITTED
 from gerbang_service.audit.verdict import (
@@ -30,14 +30,17 @@ Unkeyed = Mapping[str, Head]
 
 
 def verify_logs(folder: Path, seal: Seal, heads: Sequence[Head] = (), unkeyed: Unkeyed | None = None) -> list[Verdict]:
-    """Verify all logs of a folder: its own, and those of workers up to where that says that they go.
+    """Verify all logs of a folder: its own, and those of workers and commands up to where that says that they go.
 
     They may be written meanwhile. `unkeyed`: None when that is not known. Raises OSError.
     """
     workers = {each.name: each for each in chain_folders(folder) if each != folder}
+    if workers.keys() == {COMMANDS} and chain_folders(folder) == [folder / COMMANDS] and not heads:
+        # No server has begun a log there.
+        return [verify_folder(folder / COMMANDS, seal, (), unkeyed)]
     walk = _walked(folder, seal, heads, unkeyed)
     verdicts = [walk.verdict]
-    if not walk.verdict.files and any(log_name(each) for each in workers.values()):
+    if not walk.verdict.files and any(map(is_worker, workers.values())):
         missing = "there are logs of workers, and that of their supervisor is missing"
         walk.verdict.breaks[:] = [Break(str(folder), 0, CUT, missing)]
     for name in sorted(workers.keys() | walk.workers.keys()):
@@ -45,7 +48,8 @@ def verify_logs(folder: Path, seal: Seal, heads: Sequence[Head] = (), unkeyed: U
         if name in workers:
             verdicts.append(verify_folder(workers[name], seal, known, unkeyed))
         else:
-            text = f"it is missing: there was a log of a worker, up to record {max(each.sequence for each in known)}"
+            whose = "of commands" if name == COMMANDS else "of a worker"
+            text = f"it is missing: there was a log {whose}, up to record {max(each.sequence for each in known)}"
             verdicts.append(Verdict(str(folder / name), breaks=[Break(str(folder / name), 0, CUT, text)]))
     return verdicts
 
@@ -220,7 +224,7 @@ class _Walk:
         facts = {k: v for k, v in record.items() if k not in ("sequence", "time", "event", COMMITTED)}
         shown = ", ".join(f"{key} {value}" for key, value in facts.items())
         if event == FILE and record.get("log", self._name) != self._name:
-            of, due = (f"worker log {each}" if each else "the server's own log" for each in (record["log"], self._name))
+            of, due = (f"log {each}" if each else "the server's own log" for each in (record["log"], self._name))
             self._break(file, number, MISPLACED, f"it is a file of {of}, in the place of {due}")
         elif event == WORKERS and not (self._seal.keyed and not self._seal.vouches(line)):
             self._take_heads(record)

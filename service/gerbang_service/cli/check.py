@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from gerbang_service.cli.exits import ExitCode
-from gerbang_service.cli.folder import data_option, key_file_option, progress, works_on_files
+from gerbang_service.cli.folder import (
+    audit_folder_option,
+    data_option,
+    key_file_option,
+    progress,
+    recorded_if_possible,
+    works_on_files,
+)
 from gerbang_service.cli.output import Output
 from gerbang_service.store.sealing.keys import find_key
 from gerbang_service.store.sqlite.checking import Report
@@ -19,8 +26,9 @@ from gerbang_service.store.sqlite.commands import existing
 @click.command(short_help="Check that what is stored is whole.")
 @data_option
 @key_file_option("File with the key that the folder needs. Else GERBANG_KEY holds it.")
+@audit_folder_option
 @works_on_files
-def check(output: Output, data: Path, key_file: Path | None) -> ExitCode:
+def check(output: Output, data: Path, key_file: Path | None, audit_folder: Path | None) -> ExitCode:
     """Check a data folder's database from end to end: pages, tables, and that every value is what was written.
 
     First its write-ahead log, of which SQLite would pass over what follows a damaged place.
@@ -33,8 +41,9 @@ def check(output: Output, data: Path, key_file: Path | None) -> ExitCode:
     """
     existing(data)
     key = find_key(key_file)
-    with progress(output, "checking") as told:
+    with recorded_if_possible(output, data, key, audit_folder, "check") as done, progress(output, "checking") as told:
         report = check_folder(data, key, told)
+        done |= {"damaged": report.damaged, "revision": report.revision}
     show(output, report)
     if report.damaged:
         return ExitCode.NO

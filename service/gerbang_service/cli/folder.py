@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -12,10 +12,16 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gerbang import GerbangError
+from gerbang_service.audit.chain import PURPOSE
+from gerbang_service.audit.commands import CommandLog
+from gerbang_service.audit.serving import AUDIT_FOLDER
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
 from gerbang_service.running.process import keep_private
+from gerbang_service.store.sealing.keys import OperatorKey
+from gerbang_service.store.sqlite.commands import derived_key
+from gerbang_service.store.sqlite.vault import WrongKey
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,6 +70,40 @@ def works_on_files(command: Callable[Concatenate[Output, P], ExitCode]) -> Calla
         click.get_current_context().exit(code)
 
     return run
+
+
+audit_folder_option = click.option(
+    "--audit-folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="GERBANG_AUDIT_FOLDER",
+    show_envvar=True,
+    help="The server's audit_folder, where this is recorded. Default: 'audit' in the data folder.",
+)
+
+
+def command_log(data: Path, key: OperatorKey | None, audit_folder: Path | None) -> CommandLog:
+    """Return the log that commands on a folder are recorded in. Raises WrongKey, without the key that it needs too."""
+    derived, unkeyed = derived_key(data, key, PURPOSE)
+    return CommandLog(audit_folder or data / AUDIT_FOLDER, derived, unkeyed)
+
+
+@contextmanager
+def recorded_if_possible(
+    output: Output, data: Path, key: OperatorKey | None, audit_folder: Path | None, command: str, **facts: str
+) -> Iterator[dict[str, Any]]:
+    """Record a command that only reads, or say why it is not: without the key, say. Lends what is recorded of it."""
+    try:
+        recording = command_log(data, key, audit_folder).recorded(command, **facts)
+        done = recording.__enter__()
+    except (StartupError, StoreUnavailable, DataDamaged) as error:
+        if isinstance(error, WrongKey) and key is not None:
+            raise
+        output.note(f"not recorded in the audit log: {error}")
+        yield {}
+        return
+    with ExitStack() as stack:
+        stack.push(recording.__exit__)
+        yield done
 
 
 @contextmanager

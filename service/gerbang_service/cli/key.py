@@ -7,7 +7,14 @@ from pathlib import Path
 import click
 
 from gerbang_service.cli.exits import ExitCode
-from gerbang_service.cli.folder import data_option, key_file_option, progress, works_on_files
+from gerbang_service.cli.folder import (
+    audit_folder_option,
+    command_log,
+    data_option,
+    key_file_option,
+    progress,
+    works_on_files,
+)
 from gerbang_service.cli.options import InOrder
 from gerbang_service.cli.output import Output
 from gerbang_service.domain.errors import StartupError
@@ -56,8 +63,11 @@ def show(output: Output, file: Path) -> ExitCode:
 @data_option
 @key_file_option("File with the key that the folder needs now. Else GERBANG_KEY holds it.")
 @click.option("--new-key-file", type=_FILE, required=True, help="File with the key that it shall need from now on.")
+@audit_folder_option
 @works_on_files
-def rotate(output: Output, data: Path, key_file: Path | None, new_key_file: Path) -> ExitCode:
+def rotate(
+    output: Output, data: Path, key_file: Path | None, new_key_file: Path, audit_folder: Path | None
+) -> ExitCode:
     """Wrap a folder's data key with another key.
 
     At once, whole or not at all, and while a server runs: it goes on, and needs the new key from its next start on.
@@ -68,7 +78,8 @@ def rotate(output: Output, data: Path, key_file: Path | None, new_key_file: Path
     existing(data)
     if old.id == new.id:
         raise StartupError(f"{new_key_file} holds the key that the folder has: 'gerbang key create' makes another")
-    erased = rotate_key(data, old, new)
+    with command_log(data, old, audit_folder).recorded("key rotate", key=old.id, new_key=new.id):
+        erased = rotate_key(data, old, new)
     output.line(f"{data} needs key {new.id} from now on, no longer {old.id}")
     output.line(f"backups made before still need key {old.id}")
     if not erased:
@@ -81,8 +92,9 @@ def rotate(output: Output, data: Path, key_file: Path | None, new_key_file: Path
 @key.command()
 @data_option
 @key_file_option("File with the key to encrypt with. Else GERBANG_KEY holds it.")
+@audit_folder_option
 @works_on_files
-def encrypt(output: Output, data: Path, key_file: Path | None) -> ExitCode:
+def encrypt(output: Output, data: Path, key_file: Path | None, audit_folder: Path | None) -> ExitCode:
     """Encrypt a folder that was in the clear, and clear away what was.
 
     The server must be stopped. Takes up to three times the database's size on the disk meanwhile. Interrupted, it has
@@ -90,8 +102,12 @@ def encrypt(output: Output, data: Path, key_file: Path | None) -> ExitCode:
     first start with the key records how far the audit log was written without it: let it have the same audit folder.
     """
     needed = _needed(key_file)
+    existing(data)
+    # Begun in the clear, or finished after an interruption; and done with the key that there is then.
+    command_log(data, needed, audit_folder).note("key encrypt", "begun", key=needed.id)
     with progress(output, "encrypting") as told:
         encrypt_folder(data, needed, told)
+    command_log(data, needed, audit_folder).note("key encrypt", "done", key=needed.id)
     output.line(f"{data} is encrypted and needs key {needed.id}; backups made before it was are in the clear")
     if output.as_json:
         output.document({"data": str(data), "key_id": needed.id})

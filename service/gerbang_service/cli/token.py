@@ -12,13 +12,16 @@ from typing import Any
 import click
 
 from gerbang_service.access.identity import Role
-from gerbang_service.access.tokens import id_of, is_token, new_token
+from gerbang_service.access.tokens import id_of, is_token, is_token_id, new_token
+from gerbang_service.cli.folder import audit_folder_option, command_log, key_file_option
 from gerbang_service.cli.moments import Moment, zone_option
 from gerbang_service.cli.options import InOrder, watchlists_option
 from gerbang_service.cli.output import NONE, Cell, Output, listed
 from gerbang_service.domain.errors import DataDamaged, FieldInvalid, StartupError, StoreUnavailable
 from gerbang_service.domain.identifiers import check_id
+from gerbang_service.running.process import keep_private
 from gerbang_service.store.port import StoredToken
+from gerbang_service.store.sealing.keys import find_key
 from gerbang_service.store.sqlite.commands import TokenTable, token_table
 
 _data = click.option(
@@ -29,6 +32,7 @@ _data = click.option(
     show_envvar=True,
     help="The server's data folder.",
 )
+_key_file = key_file_option("File with the key of the folder, if it is encrypted. Else GERBANG_KEY holds it.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
 
 
@@ -52,9 +56,13 @@ def token() -> None:
     help="Until when it lets somebody in: a date, which is its last day, or a time with its offset. Default: for ever.",
 )
 @zone_option
+@_key_file
+@audit_folder_option
 @_json
 def create(
     data: Path,
+    key_file: Path | None,
+    audit_folder: Path | None,
     role: str,
     name: str,
     watchlists: tuple[str, ...],
@@ -71,7 +79,9 @@ def create(
         raise click.UsageError(f"--expires: {expires.isoformat()} is past")
     expire_time_ns = None if expires is None else int(expires.timestamp() * 1e6) * 1000
     made = new_token(name, Role(role), frozenset(watchlists) or None, expire_time_ns)
-    with _tokens(data, writing=True) as table:
+    facts = {"token_id": made.stored.token_id, "name": made.stored.name, "role": role, "watchlists": watchlists}
+    recorded = _recorded(data, key_file, audit_folder, "token create", **facts)
+    with recorded, _tokens(data, key_file, writing=True) as table:
         notes = [*_notes(table, made.stored)]
         table.add(made.stored)
     output = Output(as_json=as_json)
@@ -95,10 +105,14 @@ def _notes(table: TokenTable, made: StoredToken) -> Iterator[str]:
 
 @token.command("list", short_help="Show all tokens.")
 @_data
+@_key_file
 @_json
-def list_all(data: Path, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
-    """Show all tokens that were ever made, but not the tokens themselves."""
-    with _tokens(data) as table:
+def list_all(data: Path, key_file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
+    """Show all tokens that were ever made, but not the tokens themselves.
+
+    With the key of an encrypted folder it is known that nobody without it has made or changed one.
+    """
+    with _tokens(data, key_file) as table:
         tokens = table.tokens()
     output = Output(as_json=as_json)
     if as_json:
@@ -109,13 +123,19 @@ def list_all(data: Path, as_json: bool) -> None:  # noqa: FBT001 - click passes 
 @token.command(short_help="Revoke a token.")
 @click.argument("token_id", metavar="ID")
 @_data
-def revoke(token_id: str, data: Path) -> None:
+@_key_file
+@audit_folder_option
+def revoke(token_id: str, data: Path, key_file: Path | None, audit_folder: Path | None) -> None:
     """Revoke the token ID, as 'gerbang token list' shows it. Within a second it lets nobody in, for good."""
     if is_token(token_id):
         token_id = id_of(token_id)
-    with _tokens(data, writing=True) as table:
-        done = table.revoke(token_id, time.time_ns())
-        known = {each.token_id: each for each in table.tokens()}
+    # What is no id may be anything, such as most of a token.
+    shown = token_id if is_token_id(token_id) else "(no id)"
+    with _recorded(data, key_file, audit_folder, "token revoke", token_id=shown) as recorded:
+        with _tokens(data, key_file, writing=True) as table:
+            done = table.revoke(token_id, time.time_ns())
+            known = {each.token_id: each for each in table.tokens()}
+        recorded["revoked"] = done
     if not done and token_id in known:
         raise click.ClickException(f"token {token_id} was revoked already, at {_time(known[token_id].revoke_time_ns)}")
     if not done:
@@ -124,10 +144,34 @@ def revoke(token_id: str, data: Path) -> None:
 
 
 @contextmanager
-def _tokens(folder: Path, *, writing: bool = False) -> Iterator[TokenTable]:
+def _recorded(
+    folder: Path,
+    key_file: Path | None,
+    audit_folder: Path | None,
+    command: str,
+    **facts: Any,  # noqa: ANN401 - what JSON takes
+) -> Iterator[dict[str, Any]]:
+    """Record a command, whatever becomes of it. Lends what is recorded at its end."""
+    # First, whether there is such a folder, and of this version: it must not get an audit log otherwise.
+    with _tokens(folder, key_file):
+        pass
+    with _told():
+        log = command_log(folder, find_key(key_file), audit_folder)
+    with _told(), log.recorded(command, **facts) as done:
+        yield done
+
+
+@contextmanager
+def _tokens(folder: Path, key_file: Path | None, *, writing: bool = False) -> Iterator[TokenTable]:
+    keep_private()
+    with _told(), token_table(folder, find_key(key_file), writing=writing) as table:
+        yield table
+
+
+@contextmanager
+def _told() -> Iterator[None]:
     try:
-        with token_table(folder, writing=writing) as table:
-            yield table
+        yield
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from error
     except (StartupError, StoreUnavailable, DataDamaged) as error:

@@ -59,7 +59,10 @@ class Settings:
     drain_grace_s: float = _setting(30.0, "Seconds that calls in flight have to finish after SIGTERM.")
     max_message_mb: int = _setting(64, "Largest message taken, MiB: an Enroll of several photos must fit.")
 
-    encryption: bool = _setting(True, "Keep vectors and labels encrypted on disk. --no-encryption: in the clear.")
+    encryption: bool = _setting(
+        True,
+        "Keep vectors and labels encrypted on disk, and rows sealed. --no-encryption: in the clear, nothing sealed.",
+    )
     key_file: Path | None = _setting(
         None, "File with the key that wraps the data key (gerbang key create). Else GERBANG_KEY holds it."
     )
@@ -127,6 +130,9 @@ class Settings:
     request_ids_kept_days: float = _setting(
         7.0, "Days in which an enrolment that is sent again, with the same request_id, is answered as at first."
     )
+    expired_kept_days: float | None = _setting(
+        None, "Days after a subject's expire_time when it is erased, with all templates, for good. Default: never."
+    )
     max_streams: int = _setting(32, "Open streams of one caller, at most; more are OVERLOADED.")
 
     def __post_init__(self) -> None:
@@ -145,6 +151,9 @@ class Settings:
             self._require(name, getattr(self, name) > 0, "must be positive")
         for name in ("image_workers", "search_workers", "drain_grace_s", "dimension", "recall_check_every"):
             self._require(name, getattr(self, name) >= 0, "must not be negative")
+        self._require(
+            "expired_kept_days", self.expired_kept_days is None or self.expired_kept_days > 0, "must be positive"
+        )
         for name in ("threshold", "verification_threshold"):
             value = getattr(self, name)
             self._require(name, value is None or -1 <= value <= 1, "must be between -1 and 1")

@@ -66,6 +66,7 @@ class Parts:
     images: Pool
     lanes: Lanes
     recall_check: RecallCheck
+    meter: Meter
     start_time_ns: int
 
     def load(self, check: Callable[[], None] = lambda: None) -> None:
@@ -221,5 +222,6 @@ def _assemble(
         images,
         lanes,
         recall_check,
+        meter,
         start_time_ns,
     )

@@ -14,13 +14,13 @@ from gerbang_service.access.identity import Identity
 from gerbang_service.access.tcp_ports import Opened, Ports
 from gerbang_service.asking.office import OfficeReads
 from gerbang_service.audit.log import AuditLog
-from gerbang_service.audit.serving import compare, note_start, open_log, open_worker_log
+from gerbang_service.audit.serving import compare, note_others, note_start, open_log, open_worker_log
 from gerbang_service.changing.enrolling import Enrolling
 from gerbang_service.changing.office import OfficeChanges
 from gerbang_service.changing.submitting import Writing
 from gerbang_service.configuration.addresses import split_address
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import Failed
+from gerbang_service.domain.errors import Failed, GerbangError
 from gerbang_service.rpc.guard import Context, Guard
 from gerbang_service.rpc.health import NOT_SERVING, SERVING, WRITES, Health
 from gerbang_service.rpc.matching_servicer import MatchingServicer
@@ -29,6 +29,7 @@ from gerbang_service.rpc.recording import Recorder
 from gerbang_service.rpc.services import NAMES, adding
 from gerbang_service.rpc.streams import Drain, OpenStreams
 from gerbang_service.rpc.watchlist_servicer import ServerFacts, WatchlistServicer
+from gerbang_service.running.erasing_expired import expiring
 from gerbang_service.running.figures import Probes
 from gerbang_service.running.galleries import Inherited
 from gerbang_service.running.listener import Listener
@@ -115,17 +116,23 @@ class Server:
         following = asyncio.ensure_future(
             self._health.follow_writes(lambda: self._ready and parts.writer.writable and self._recordable())
         )
+        erasing: asyncio.Future[None] | None = None
         try:
             if not self._ready:
                 await self._load(parts)
             if not self._stopping.is_set():
                 say("ready")
+                if self._settings.expired_kept_days is not None:
+                    expired = expiring(parts, self._audit, self._settings.expired_kept_days)
+                    erasing = asyncio.ensure_future(expired.run(self._stopping))
             await serving
         finally:
             following.cancel()
             self.stop()
             await self._drain_and_stop(self._listener)
             await serving
+            if erasing is not None:
+                await asyncio.wait((erasing,), timeout=_LAST_RECORDS_S)
 
     def _recordable(self) -> bool:
         return self._audit is None or not self._audit.failing
@@ -183,6 +190,7 @@ class Server:
             self._audit = open_log(settings, cipher, alone=True, tell=tell)
             if self._audit is not None:
                 compare(self._audit, settings, cipher, revision)
+                note_others(self._audit)
 
     def _note(self, event: dict[str, Any]) -> None:
         if self._audit is not None:
@@ -207,6 +215,11 @@ class Server:
             return
         if self._writing is not None:
             await self._writing.finished(_LAST_RECORDS_S)
+        if self._settings.workers == 1:
+            try:
+                note_others(self._audit)
+            except GerbangError as error:
+                log.error("the audit log is closed without the end of that of commands: %s", error)  # noqa: TRY400
         self._audit.note({"event": "stop", "gave_up": self._failed})
         await asyncio.to_thread(self._audit.stop)
 

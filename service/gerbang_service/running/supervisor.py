@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 
 from gerbang_service.audit.log import AuditLog
-from gerbang_service.audit.serving import close_log, compare, note_start, note_workers, open_log, worker_folder
+from gerbang_service.audit.serving import close_log, compare, note_others, note_start, open_log, worker_folder
 from gerbang_service.configuration.addresses import check_host, split_address
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import StartupError
@@ -77,7 +77,7 @@ class Supervisor:
             return None
         try:
             compare(audit, self._settings, folder.cipher, folder.revision())
-            note_workers(audit)
+            note_others(audit)
         except BaseException:
             audit.stop()
             raise
@@ -145,6 +145,9 @@ def _tell_of_nursery(worker: Kept, nursery: Kept) -> None:
 def _for_worker(settings: Settings, number: int) -> Settings:
     """Return the settings of one worker: each has an audit log of its own, and a port for its metrics."""
     settings = dataclasses.replace(settings, audit_folder=worker_folder(settings, number))
+    if number:
+        # One is enough to erase who has expired.
+        settings = dataclasses.replace(settings, expired_kept_days=None)
     if not settings.metrics_listen:
         return settings
     host, port = split_address(settings.metrics_listen)

@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from gerbang_service.domain.errors import StoreUnavailable, SubjectNotFound, WatchlistNotFound
-from gerbang_service.domain.subjects import NewTemplate, StoredSubject, Subject, TemplateInfo
+from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store.following import Touched, changes_since, touched_by
+from gerbang_service.store.memory_state import State, subjects_of, templates_of
 from gerbang_service.store.port import AnsweredRequest, Contents, Follower, Operation, Outcome
 
 T = TypeVar("T")
 # As many changes are known to who follows.
 _RECORDED = 1000
-_BATCH = 1000
-
-
-@dataclass(slots=True)
-class _State:
-    """All that is stored. Never changed once others can read it: who writes works on a copy."""
-
-    revision: int = 0
-    watchlists: dict[str, Watchlist] = field(default_factory=dict)
-    subjects: dict[str, Subject] = field(default_factory=dict)
-    keys: dict[str, int] = field(default_factory=dict)
-    vectors: dict[int, bytes] = field(default_factory=dict)
-    answers: dict[str, AnsweredRequest] = field(default_factory=dict)
-    changes: dict[int, Touched] = field(default_factory=dict)
-    last_key: int = 0
-    last_template: int = 0
-
-    def copy(self) -> _State:
-        """Return a copy that may be changed."""
-        made = copy.copy(self)
-        for name in ("watchlists", "subjects", "keys", "vectors", "answers", "changes"):
-            setattr(made, name, dict(getattr(self, name)))
-        return made
 
 
 class MemoryReader:
     """A port.Reader of one state."""
 
-    def __init__(self, state: _State) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
 
     def revision(self) -> int:
@@ -89,6 +66,16 @@ class MemoryReader:
         found = (self._state.subjects[name] for name in sorted(self._state.subjects) if name > after)
         seen = (each for each in found if watchlists is None or not set(watchlists).isdisjoint(each.watchlists))
         return [each for _, each in zip(range(limit), seen, strict=False)]
+
+    def expired(self, before_ns: int, limit: int) -> list[str]:
+        """Return the ids of up to `limit` subjects whose expire time is then, or earlier."""
+        ends = {name: each.expire_time_ns for name, each in self._state.subjects.items()}
+        return [name for name, end in ends.items() if end is not None and end <= before_ns][:limit]
+
+    def seen_time(self) -> int | None:
+        """Return the time that was noted last; before any was, that of a subject's latest change, or None."""
+        latest = max((each.update_time_ns for each in self._state.subjects.values()), default=None)
+        return latest if self._state.seen_time_ns is None else self._state.seen_time_ns
 
     def answered(self, request_id: str) -> AnsweredRequest | None:
         """Return the answer to an earlier request, or None."""
@@ -185,6 +172,10 @@ class MemoryTransaction(MemoryReader):
         """Remember the answer to a request, for its repeats."""
         self._state.answers[answer.request_id] = answer
 
+    def note_seen_time(self, now_ns: int) -> None:
+        """Note a time."""
+        self._state.seen_time_ns = now_ns
+
     def forget_answers(self, before_ns: int, most: int) -> int:
         """Forget up to `most` answers that are older, the oldest first, and return how many were forgotten."""
         old = [each for each in self._state.answers.values() if each.create_time_ns < before_ns]
@@ -202,7 +193,7 @@ class MemoryStore:
         self.broken = ""
         self._model = model
         self._epoch = uuid.uuid4().hex
-        self._state = _State()
+        self._state = State()
         self._writing = threading.Lock()
 
     @property
@@ -223,7 +214,7 @@ class MemoryStore:
     def contents(self, model: str) -> Iterator[Contents]:
         """Lend all that is stored, with the templates of a recogniser."""
         state = self._state
-        yield Contents(state.revision, MemoryReader(state).watchlists(), _subjects(state), _templates(state, model))
+        yield Contents(state.revision, MemoryReader(state).watchlists(), subjects_of(state), templates_of(state, model))
 
     def write(
         self,
@@ -260,7 +251,7 @@ class MemoryStore:
         """Tell a follower what others wrote since its revision. Raises FellBehind."""
         self._bring_up(follower, self._state)
 
-    def _bring_up(self, follower: Follower, state: _State) -> None:
+    def _bring_up(self, follower: Follower, state: State) -> None:
         changes, revision = changes_since(MemoryReader(state), follower, self._model)
         if revision != follower.revision:
             follower.apply(changes, revision)
@@ -277,21 +268,3 @@ class MemoryStore:
 
     def close(self) -> None:
         """Do nothing: there is nothing to end."""
-
-
-def _subjects(state: _State) -> Iterator[StoredSubject]:
-    for name, each in state.subjects.items():
-        yield StoredSubject(
-            state.keys[name], name, each.watchlists, each.valid_from_ns, each.expire_time_ns, each.labels
-        )
-
-
-def _templates(state: _State, model: str) -> Iterator[list[tuple[int, int, bytes]]]:
-    rows = sorted(
-        (template.template_id, state.keys[name], state.vectors[template.template_id])
-        for name, each in state.subjects.items()
-        for template in each.templates
-        if template.model == model
-    )
-    for start in range(0, len(rows), _BATCH):
-        yield rows[start : start + _BATCH]

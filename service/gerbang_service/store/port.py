@@ -74,6 +74,15 @@ class Reader(Protocol):
         `watchlists`: only those on one of these lists, None for all. A long list, or a late page, costs no more.
         """
 
+    def expired(self, before_ns: int, limit: int) -> list[str]:
+        """Return the ids of up to `limit` subjects whose expire time is then, ns since 1970, or earlier. Reads all."""
+
+    def seen_time(self) -> int | None:
+        """Return the time that was noted last, ns since 1970; before any was, that of a subject's latest change.
+
+        None where there is neither.
+        """
+
     def answered(self, request_id: str) -> AnsweredRequest | None:
         """Return the answer to an earlier request, or None."""
 
@@ -115,6 +124,9 @@ class Transaction(Reader, Protocol):
 
     def keep_answer(self, answer: AnsweredRequest) -> None:
         """Remember the answer to a request, for its repeats."""
+
+    def note_seen_time(self, now_ns: int) -> None:
+        """Note a time, ns since 1970: see `seen_time`."""
 
     def forget_answers(self, before_ns: int, most: int) -> int:
         """Forget up to `most` answers that are older, the oldest first, and return how many were forgotten."""

@@ -36,6 +36,9 @@ class Meter(Protocol):
     def revised(self, revision: int) -> None:
         """Note the revision that is visible now."""
 
+    def expired_erased(self) -> None:
+        """Note that a subject was erased that had expired."""
+
 
 class Unmetered:
     """Nobody counts, times or traces."""
@@ -59,6 +62,9 @@ class Unmetered:
         """Do nothing."""
 
     def revised(self, revision: int) -> None:
+        """Do nothing."""
+
+    def expired_erased(self) -> None:
         """Do nothing."""
 
 

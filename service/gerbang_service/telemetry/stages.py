@@ -57,6 +57,12 @@ class StageMetrics:
         self._images = {
             name: images.labels(name) for name in (TEMPLATE, _UNFINISHED, *(kind.reason for kind in faults))
         }
+        erased = Counter(
+            "gerbang_expired_subjects_erased",
+            "Subjects erased because they had expired, and expired_kept_days had passed.",
+            registry=registry,
+        )
+        self.expired_erased = erased.inc
         self.last_commit_s = 0.0
         self.revised_s = time.time()
         self._revision = -1

@@ -85,6 +85,7 @@ class SpanMeter:
         self.image = inner.image
         self.searched = inner.searched
         self.committed = inner.committed
+        self.expired_erased = inner.expired_erased
         self.revised = inner.revised
 
     def stage(self, name: str) -> AbstractContextManager[object]:

@@ -28,7 +28,12 @@ def _doubts(settings: Settings) -> Iterator[Finding]:
             "set tls_certificate, tls_key, client_ca and policy",
         )
     if not settings.encryption:
-        yield Finding.warning(_AREA, "vectors and labels lie on disk in the clear", "say encryption, with a key_file")
+        yield Finding.warning(
+            _AREA,
+            "vectors and labels lie on disk in the clear, and who can write the folder can change "
+            "who is on which list, a threshold or a token unseen",
+            "say encryption, with a key_file",
+        )
     if not settings.audit_log:
         yield Finding.warning(_AREA, "nothing records who did what", "say audit_log")
     if not settings.recall_check_every:

@@ -41,6 +41,7 @@ class Cipher:
         """`data_key`: 32 random bytes."""
         self._key = data_key
         self._aead = AESGCM(data_key)
+        self._derived: dict[bytes, bytes] = {}
 
     def seal(self, value: bytes, place: bytes) -> bytes:
         """Return nonce, ciphertext and tag: 28 bytes more than the value."""
@@ -76,7 +77,10 @@ class Cipher:
 
     def derive(self, purpose: bytes) -> bytes:
         """Return a key of 32 bytes for another purpose; who has it learns nothing of the data key (HKDF, RFC 5869)."""
-        return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"gerbang " + purpose).derive(self._key)
+        if purpose not in self._derived:
+            kdf = HKDF(SHA256(), KEY_BYTES, salt=None, info=b"gerbang " + purpose)
+            self._derived[purpose] = kdf.derive(self._key)
+        return self._derived[purpose]
 
 
 class _GroupCipher(Cipher):
@@ -138,11 +142,15 @@ NO_CIPHER = NoCipher()
 # What the first parts of a place are, for the message: never the value.
 _ROWS = {
     "templates.vector": "template {} of subject {}: its vector",
+    "subjects.row": "subject {}: its labels, its lists or another of its fields",
+    "watchlists.row": "watchlist {}: its labels or another of its fields",
+    "tokens.row": "API token {}",
     "subjects.labels": "subject {}: its labels or another of its fields",
     "watchlists.labels": "watchlist {}: its labels or another of its fields",
     "requests.digest": "request {} about subject {}: its digest or another of its fields",
     "requests.answer": "request {} about subject {}: its stored answer",
-    "meta.seal": "table meta (revision, model, dimension)",
+    "meta.seal": "table meta (revision, model, dimension), or the count of ids that were given",
+    "meta.tally": "table meta: its tally of the rows that there are",
 }
 
 

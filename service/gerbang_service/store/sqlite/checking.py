@@ -13,7 +13,7 @@ from gerbang_service.store.sqlite import checking_rows
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.meta import revision_of
 from gerbang_service.store.sqlite.rows import NOT_OURS
-from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS, ROWS_SEALED
 from gerbang_service.store.sqlite.vault import cipher_of, wrapped_by
 from gerbang_service.store.sqlite.wal_check import LogDamage
 
@@ -75,14 +75,15 @@ def check(
         version = _pages(connection, report)
         if version:
             _open(connection, key, report)
+            sealed = version >= ROWS_SEALED
             parts: dict[str, Callable[[Connection], Iterable[str]]] = {
                 "meta": checking_rows.meta,
-                "subjects": checking_rows.subjects,
-                "watchlists": checking_rows.watchlists,
+                "subjects": checking_rows.subjects if sealed else checking_rows.earlier_subjects,
+                "watchlists": checking_rows.watchlists if sealed else checking_rows.earlier_watchlists,
                 "requests": checking_rows.requests if version >= _ANSWERS_OF_IDS else checking_rows.older_requests,
                 "memberships": checking_rows.memberships if version >= _ANSWERS_OF_IDS else lambda _: (),
-                "tokens": checking_rows.api_tokens,
-                "templates": lambda each: checking_rows.templates(each, progress),
+                "tokens": checking_rows.api_tokens if sealed else lambda _: (),
+                "templates": lambda each: checking_rows.templates(each, progress, sealed=sealed),
             }
             for table, part in parts.items():
                 _try(report, table, part, connection)

@@ -18,16 +18,25 @@ from gerbang_service.store.sealing.cipher import AnyCipher
 from gerbang_service.store.sqlite import tokens
 from gerbang_service.store.sqlite.answers import ANSWER_COLUMNS, answer_from, older_answer
 from gerbang_service.store.sqlite.connection import Connection
+from gerbang_service.store.sqlite.earlier_rows import (
+    EARLIER_SUBJECT,
+    EARLIER_WATCHLIST,
+    earlier_subject_place,
+    earlier_watchlist_place,
+)
 from gerbang_service.store.sqlite.meta import check_settings, revision_of
 from gerbang_service.store.sqlite.rows import (
     NOT_OURS,
-    SUBJECT_COLUMNS,
-    WATCHLIST_COLUMNS,
+    SUBJECT_ROW,
+    WATCHLIST_ROW,
+    check_lists,
+    labels_from,
     subject_labels,
     template_from,
     vector_place,
     watchlist_from,
 )
+from gerbang_service.store.sqlite.tally import Counting
 from gerbang_service.store.sqlite.vault import check_meta, wrapped_by
 
 _BATCH = 8192
@@ -61,10 +70,15 @@ def _ids(connection: Connection, table: str, column: str) -> Iterator[str]:
 
 def subjects(connection: Connection) -> Iterator[str]:
     """Yield what is wrong with subjects."""
-    query = f"SELECT {SUBJECT_COLUMNS} FROM subjects ORDER BY subject_key"  # noqa: S608 - constant columns
+    query = f"SELECT {SUBJECT_ROW} FROM subjects ORDER BY subject_key"  # noqa: S608 - constant columns
     unreadable = _unreadable(connection)
+    counting = None if unreadable else Counting(connection, "subjects")
+    known = dict(connection.execute("SELECT list_key, watchlist_id FROM watchlists").fetchall())
+    member_of = "SELECT list_key FROM memberships WHERE subject_key = ?"
     for row in connection.execute(query):
-        name, *validity = row[:3]
+        key, lists, name, *validity = row[:5]
+        on = [each for (each,) in connection.execute(member_of, (key,))]
+        yield from _problem(lambda of=(name, lists, known, on): check_lists(*of), f"subject {name}")
         times = [each for each in validity if each is not None]
         if not all(isinstance(each, int) for each in times):
             yield f"subject {name}: is valid from or until what is no time"
@@ -72,13 +86,36 @@ def subjects(connection: Connection) -> Iterator[str]:
             yield f"subject {name}: is valid until before it is valid"
         if not unreadable:
             yield from _problem(lambda row=row: subject_labels(row, connection.cipher), f"subject {name}")
+        if counting is not None:
+            yield from _problem(lambda row=row: counting.add([row[5]]), f"subject {name}")
+    if counting is not None:
+        counting.check()
 
 
 def watchlists(connection: Connection) -> Iterator[str]:
     """Yield what is wrong with watchlists."""
     if not _unreadable(connection):
-        for row in connection.execute(f"SELECT {WATCHLIST_COLUMNS} FROM watchlists"):  # noqa: S608
-            yield from _problem(lambda row=row: watchlist_from(row, connection.cipher), f"watchlist {row[0]}")
+        counting = Counting(connection, "watchlists")
+        for row in connection.execute(f"SELECT {WATCHLIST_ROW} FROM watchlists"):  # noqa: S608
+            yield from _problem(lambda row=row: watchlist_from(row, connection.cipher), f"watchlist {row[1]}")
+            yield from _problem(lambda row=row: counting.add([row[6]]), f"watchlist {row[1]}")
+        counting.check()
+
+
+def earlier_subjects(connection: Connection) -> Iterator[str]:
+    """Yield what is wrong with the subjects of an older database."""
+    if not _unreadable(connection):
+        for row in connection.execute(f"SELECT {EARLIER_SUBJECT} FROM subjects"):  # noqa: S608
+            of = (row[3], earlier_subject_place(row), connection.cipher)
+            yield from _problem(lambda of=of: labels_from(*of), f"subject {row[0]}")
+
+
+def earlier_watchlists(connection: Connection) -> Iterator[str]:
+    """Yield what is wrong with the watchlists of an older database."""
+    if not _unreadable(connection):
+        for row in connection.execute(f"SELECT {EARLIER_WATCHLIST} FROM watchlists"):  # noqa: S608
+            of = (row[5], earlier_watchlist_place(row), connection.cipher)
+            yield from _problem(lambda of=of: labels_from(*of), f"watchlist {row[0]}")
 
 
 def requests(connection: Connection) -> Iterator[str]:
@@ -123,7 +160,14 @@ def memberships(connection: Connection) -> Iterator[str]:
 def api_tokens(connection: Connection) -> Iterator[str]:
     """Yield what is wrong with API tokens."""
     if _has(connection, "tokens"):
-        yield from _problem(lambda: tokens.all_tokens(connection), "table tokens")
+        rows = tokens.token_rows(connection)
+        unreadable = _unreadable(connection)
+        for row in rows:
+            yield from _problem(lambda row=row: tokens.token_from(row), f"API token {row[0]}")
+            if not unreadable:
+                yield from _problem(lambda row=row: tokens.check_token(connection, row), f"API token {row[0]}")
+        if not unreadable:
+            tokens.check_all(connection, rows)
 
 
 def _problem(read: Callable[..., object], where: str) -> Iterator[str]:
@@ -137,8 +181,11 @@ def _problem(read: Callable[..., object], where: str) -> Iterator[str]:
         yield f"{where}: is not what Gerbang writes"
 
 
-def templates(connection: Connection, progress: Callable[[int, int], object]) -> Iterator[str]:
-    """Yield what is wrong with templates; `progress` is told how many are done, of how many."""
+def templates(connection: Connection, progress: Callable[[int, int], object], *, sealed: bool = True) -> Iterator[str]:
+    """Yield what is wrong with templates; `progress` is told how many are done, of how many.
+
+    `sealed`: whether the database has a tally of them.
+    """
     rows = dict(connection.execute("SELECT key, value FROM meta WHERE key <> 'seal'").fetchall())
     model, dimension = rows.get("model"), rows.get("dimension")
     unreadable = _unreadable(connection)
@@ -148,13 +195,18 @@ def templates(connection: Connection, progress: Callable[[int, int], object]) ->
         "FROM templates CROSS JOIN subjects USING (subject_key) ORDER BY template_id"
     )
     cursor, done = connection.execute(query), 0
+    counting = Counting(connection, "templates") if sealed and not unreadable else None
     while batch := list(islice(cursor, _BATCH)):
         if unreadable:
             yield from _qualities(batch)
         else:
             yield from _vectors(batch, connection.cipher, lambda of: dimension if of == model else None)
+        if counting is not None:
+            counting.add([each[-1] for each in batch])
         done += len(batch)
         progress(done, total)
+    if counting is not None:
+        counting.check()
     if not unreadable and total:
         counted = Counter(connection.execute("SELECT model FROM templates INDEXED BY templates_by_subject").fetchall())
         if (model,) not in counted:

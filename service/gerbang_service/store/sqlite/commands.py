@@ -134,7 +134,7 @@ def encrypt(folder: Path, key: OperatorKey, progress: Progress) -> None:
             opened.close()
 
 
-def derived_key(folder: Path, key: OperatorKey, purpose: bytes) -> tuple[bytes | None, str | None]:
+def derived_key(folder: Path, key: OperatorKey | None, purpose: bytes) -> tuple[bytes | None, str | None]:
     """Return a key derived from a folder's data key, None in the clear, and what `keep_unkeyed_audit` was given."""
     with told(), closing(look(existing(folder))) as connection:
         # Of one moment: the seal changes with every change.
@@ -164,33 +164,55 @@ class TokenTable:
 
     def add(self, token: StoredToken) -> None:
         """Store a new token."""
-        tokens.add(self._connection, token)
+        with self._changing():
+            tokens.add(self._connection, token)
 
     def revoke(self, token_id: str, now_ns: int) -> bool:
         """Revoke a token; tell whether there was one that was not revoked before."""
-        return tokens.revoke(self._connection, token_id, now_ns)
+        with self._changing():
+            return tokens.revoke(self._connection, token_id, now_ns)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            check_meta(self._connection)
+            tokens.all_tokens(self._connection)
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # An error may have ended it, which is then not hidden by another.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
 
 
 @contextmanager
-def token_table(folder: Path, *, writing: bool = False) -> Iterator[TokenTable]:
-    """Lend the table of tokens; `writing`: while nobody else writes to the folder."""
+def token_table(folder: Path, key: OperatorKey | None = None, *, writing: bool = False) -> Iterator[TokenTable]:
+    """Lend the table of tokens; `writing`: while nobody else writes to the folder.
+
+    Raises WrongKey where the folder needs a key to be written to, and `key` is not it. Who only reads
+    without it is told what may have been tampered with.
+    """
     database = folder / DATABASE_FILE
     if not database.is_file():
         raise StartupError(f"{folder} has no database yet: the first 'gerbang serve' makes it")
     refuse_damaged(database)
     if writing:
         # First: the database of a folder that is not this user's must not get files of theirs beside it.
-        with turn_to_write(folder), _tokens(database) as table:
+        with turn_to_write(folder), _tokens(database, key, writing=True) as table:
             yield table
     else:
-        with _tokens(database) as table:
+        with _tokens(database, key, writing=False) as table:
             yield table
 
 
 @contextmanager
-def _tokens(database: Path) -> Iterator[TokenTable]:
+def _tokens(database: Path, key: OperatorKey | None, *, writing: bool) -> Iterator[TokenTable]:
     with told(database), closing(connect(database)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version != len(MIGRATIONS):
             raise StartupError(f"{database.parent} is of another version: start this version's server on it first")
+        if writing or key is not None:
+            connection.cipher = cipher_of(connection, key)
         yield TokenTable(connection)

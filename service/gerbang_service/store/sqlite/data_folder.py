@@ -25,6 +25,8 @@ from gerbang_service.store.sqlite.meta import check_settings, revision_of
 from gerbang_service.store.sqlite.read_ahead import reading_ahead
 from gerbang_service.store.sqlite.schema import migrate
 from gerbang_service.store.sqlite.scrub import scrub
+from gerbang_service.store.sqlite.sealing_rows import seal_rows
+from gerbang_service.store.sqlite.tokens import all_tokens
 from gerbang_service.store.sqlite.vault import cipher_for, cipher_of
 from gerbang_service.store.sqlite.wal import moved, read_anew
 from gerbang_service.store.sqlite.wal_check import log_damage
@@ -138,8 +140,9 @@ class DataFolder:
                 migrate(connection, lambda: cipher_of(connection, key))
                 # Who follows it starts anew with the server.
                 connection.execute("DELETE FROM changes")
-                self.cipher = cipher_for(connection, key)
+                self.cipher = cipher_for(connection, key, seal_rows)
                 check_settings(connection)
+                all_tokens(connection)
                 begin_epoch(connection, self.folder)
                 _erase_remains(connection, file, database)
         except OSError as error:

@@ -9,13 +9,8 @@ from gerbang_service.store.sealing.cipher import Cipher
 from gerbang_service.store.sealing.keys import OperatorKey
 from gerbang_service.store.sqlite.answers import ANSWER_COLUMNS, answer_place
 from gerbang_service.store.sqlite.connection import Connection
-from gerbang_service.store.sqlite.rows import (
-    SUBJECT_COLUMNS,
-    WATCHLIST_COLUMNS,
-    subject_place,
-    vector_place,
-    watchlist_place,
-)
+from gerbang_service.store.sqlite.rows import vector_place
+from gerbang_service.store.sqlite.sealing_rows import seal_rows
 from gerbang_service.store.sqlite.vault import CLEAR_REMAINS, make_data_key, seal_meta
 
 _BATCH = 4096
@@ -32,11 +27,10 @@ def encrypt(connection: Connection, key: OperatorKey, progress: Callable[[int, i
     try:
         cipher = make_data_key(connection, key)
         connection.execute("INSERT INTO meta VALUES (?, 1)", (CLEAR_REMAINS,))
-        _encrypt_labels(connection, cipher)
         _encrypt_requests(connection, cipher)
         _encrypt_templates(connection, cipher, progress)
         connection.cipher = cipher
-        seal_meta(connection)
+        seal_rows(connection)
         connection.execute("COMMIT")
     except BaseException:
         # An error may have ended it, which is then not hidden by another.
@@ -72,18 +66,6 @@ def _empty_log(connection: sqlite3.Connection) -> None:
     busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
         raise sqlite3.OperationalError("another program reads the database: stop it, and try again")
-
-
-def _encrypt_labels(connection: Connection, cipher: Cipher) -> None:
-    rows = connection.execute(f"SELECT {WATCHLIST_COLUMNS} FROM watchlists").fetchall()  # noqa: S608 - constant columns
-    sealed = ((cipher.seal_text(row[5], watchlist_place(row)), row[0]) for row in rows)
-    connection.executemany("UPDATE watchlists SET labels = ? WHERE watchlist_id = ?", sealed)
-    query = f"SELECT subject_key, {SUBJECT_COLUMNS} FROM subjects WHERE subject_key > ? ORDER BY subject_key LIMIT ?"  # noqa: S608
-    last = _BEFORE_ALL
-    while rows := connection.execute(query, (last, _BATCH)).fetchall():
-        last = rows[-1][0]
-        sealed = ((cipher.seal_text(row[3], subject_place(tuple(row))), key) for key, *row in rows)
-        connection.executemany("UPDATE subjects SET labels = ? WHERE subject_key = ?", sealed)
 
 
 def _encrypt_requests(connection: Connection, cipher: Cipher) -> None:

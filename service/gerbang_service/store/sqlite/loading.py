@@ -11,14 +11,21 @@ from gerbang_service.domain.subjects import StoredSubject
 from gerbang_service.store.port import Contents
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.reading import SqliteReader
-from gerbang_service.store.sqlite.rows import labels_of, subject_place, vector_place
+from gerbang_service.store.sqlite.rows import check_lists, labels_of, row_of, subject_place, vector_place
+from gerbang_service.store.sqlite.tally import Counting
 
 # Rows read at once: few enough that they stay in a core's cache until they were taken in.
 _BATCH = 1024
 
 
 def contents(connection: Connection, model: str) -> Contents:
-    """Return all that is stored, with a recogniser's templates. The connection must be in a transaction."""
+    """Return all that is stored, with a recogniser's templates. The connection must be in a transaction.
+
+    Raises DataDamaged, as reading to the end of subjects and templates does, for what is not as it was sealed.
+    """
+    counting = Counting(connection, "watchlists")
+    counting.add([labels for (labels,) in connection.execute("SELECT labels FROM watchlists")])
+    counting.check()
     reader = SqliteReader(connection)
     # Whose a template is: kept from the subjects for the templates, which a join would look up once more each.
     names: dict[int, str] = {}
@@ -48,22 +55,29 @@ def _subjects(connection: Connection, names: dict[int, str]) -> Iterator[StoredS
     memberships = "SELECT subject_key, list_key FROM memberships ORDER BY subject_key, list_key"
     lists = _InStep(ascending(connection.execute(memberships)))
     lists_by_key = dict(connection.execute("SELECT list_key, watchlist_id FROM watchlists").fetchall())
-    # One tuple for all subjects of the same lists.
-    named: dict[tuple[int, ...], tuple[str, ...]] = {}
-    open_text = connection.cipher.open_text
+    # One tuple for all subjects of the same lists, by what both places have of them.
+    named: dict[tuple[Any, tuple[int, ...]], tuple[str, ...]] = {}
+    open_text, counting = connection.cipher.open_text, Counting(connection, "subjects")
     cursor = connection.execute(
-        "SELECT subject_key, CAST(subject_id AS BLOB), valid_from_ns, expire_time_ns, CAST(labels AS BLOB), "
-        "create_time_ns, update_time_ns FROM subjects ORDER BY subject_key"
+        "SELECT subject_key, CAST(lists AS BLOB), CAST(subject_id AS BLOB), valid_from_ns, expire_time_ns, "
+        "CAST(labels AS BLOB), create_time_ns, update_time_ns FROM subjects ORDER BY subject_key"
     )
     while batch := cursor.fetchmany(_BATCH):
-        for key, name, begin, end, labels, created, updated in batch:
-            on = lists.of(key)
-            if on not in named:
-                # What is left of deleted lists has no name.
-                named[on] = tuple(sorted(lists_by_key[each] for each in on if each in lists_by_key))
+        sealed = []
+        for key, its_lists, name, begin, end, labels, *rest in batch:
             names[key] = subject_id = _text(name)
-            text = open_text(_text(labels), subject_place((subject_id, begin, end, "", created, updated)))
-            yield StoredSubject(key, subject_id, named[on], begin, end, labels_of(text))
+            row = (key, _text(its_lists), subject_id, begin, end, _text(labels), *rest)
+            text = open_text(row[5], subject_place(row))
+            sealed.append(row[5])
+            on = lists.of(key)
+            if (its_lists, on) not in named:
+                with row_of(f"subject {subject_id}"):
+                    check_lists(subject_id, row[1], lists_by_key, on)
+                # What is left of deleted lists has no name.
+                named[its_lists, on] = tuple(sorted(lists_by_key[each] for each in on if each in lists_by_key))
+            yield StoredSubject(key, subject_id, named[its_lists, on], begin, end, labels_of(text))
+        counting.add(sealed)
+    counting.check()
 
 
 def _text(stored: bytes | None) -> Any:  # noqa: ANN401 - None where a flipped bit has made it of a text
@@ -106,20 +120,24 @@ class _InStep:
 def _templates(connection: Connection, model: str, names: Mapping[int, str]) -> Iterator[list[tuple[int, int, bytes]]]:
     """Yield batches of (template_id, subject_key, vector bytes) of a recogniser's templates, by template_id.
 
-    `names`: of the subjects, by key. Raises DataDamaged, which names the first template that is.
+    `names`: of the subjects, by key. Raises DataDamaged, which names the first template that is, or the table.
     """
     # What is small is decrypted as fast by one thread as by several, which would only take turns.
-    opened = connection.cipher.open
+    opened, counting = connection.cipher.open, Counting(connection, "templates")
+    # Those of other recognisers too: one that was made one of them would not be missed.
     cursor = connection.execute(
-        "SELECT template_id, subject_key, CAST(quality AS BLOB), create_time_ns, vector "
-        "FROM templates WHERE model = ? ORDER BY template_id",
-        (model,),
+        "SELECT template_id, subject_key, model, CAST(quality AS BLOB), create_time_ns, vector "
+        "FROM templates ORDER BY template_id"
     )
     while batch := cursor.fetchmany(_BATCH):
         for template_id, key, *_ in batch:
             if key not in names:
                 raise DataDamaged(f"template {template_id}: belongs to a subject that is not there")
-        yield [
-            (template_id, key, opened(vector, vector_place(template_id, names[key], model, _text(quality), created)))
-            for template_id, key, quality, created, vector in batch
+        counting.add([each[-1] for each in batch])
+        taken = [
+            (template_id, key, opened(vector, vector_place(template_id, names[key], of, _text(quality), created)), of)
+            for template_id, key, of, quality, created, vector in batch
         ]
+        if wanted := [each[:3] for each in taken if each[3] == model]:
+            yield wanted
+    counting.check()

@@ -14,6 +14,22 @@ def revision_of(connection: sqlite3.Connection) -> int:
         return int(connection.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0])
 
 
+def seen_time_of(connection: sqlite3.Connection) -> int | None:
+    """Return the time that was noted last, ns since 1970; before any was, that of a subject's latest change.
+
+    None where there is neither. Raises DataDamaged.
+    """
+    query = "SELECT value FROM meta WHERE key = 'seen_time' UNION ALL SELECT max(update_time_ns) FROM subjects LIMIT 1"
+    with row_of("table meta: the time that was seen"):
+        (noted,) = connection.execute(query).fetchone()
+        return None if noted is None else int(noted)
+
+
+def note_seen_time(connection: sqlite3.Connection, now_ns: int) -> None:
+    """Note a time. No seal has it: it is never believed beyond the clock."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('seen_time', ?)", (now_ns,))
+
+
 def model_of(connection: sqlite3.Connection) -> tuple[str, int] | None:
     """Return the (fingerprint, dimension) that the database was made for, or None for a new one."""
     rows = dict(connection.execute("SELECT key, value FROM meta").fetchall())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -16,11 +16,12 @@ from gerbang_service.store.port import AnsweredRequest, StoredToken
 from gerbang_service.store.sqlite import tokens
 from gerbang_service.store.sqlite.answers import ANSWER_COLUMNS, answer_from
 from gerbang_service.store.sqlite.connection import Connection
-from gerbang_service.store.sqlite.meta import revision_of
+from gerbang_service.store.sqlite.meta import revision_of, seen_time_of
 from gerbang_service.store.sqlite.rows import (
-    SUBJECT_COLUMNS,
+    SUBJECT_ROW,
     TEMPLATE_COLUMNS,
-    WATCHLIST_COLUMNS,
+    WATCHLIST_ROW,
+    check_lists,
     row_of,
     subject_from,
     template_from,
@@ -53,14 +54,14 @@ class SqliteReader:
     def watchlist(self, watchlist_id: str) -> Watchlist | None:
         """Return one watchlist, or None."""
         row = self._open.execute(
-            f"SELECT {WATCHLIST_COLUMNS} FROM watchlists WHERE watchlist_id = ?",  # noqa: S608 - constant columns
+            f"SELECT {WATCHLIST_ROW} FROM watchlists WHERE watchlist_id = ?",  # noqa: S608 - constant columns
             (watchlist_id,),
         ).fetchone()
         return None if row is None else self._watchlist(row)
 
     def watchlists(self, within: Collection[str] | None = None) -> list[Watchlist]:
         """Return the watchlists, by id; only those `within`, None for all."""
-        query = f"SELECT {WATCHLIST_COLUMNS} FROM watchlists"  # noqa: S608
+        query = f"SELECT {WATCHLIST_ROW} FROM watchlists"  # noqa: S608
         if within is None:
             rows = self._connection.execute(f"{query} ORDER BY watchlist_id")
         else:
@@ -69,7 +70,7 @@ class SqliteReader:
         return [self._watchlist(row) for row in rows]
 
     def _watchlist(self, row: tuple[Any, ...]) -> Watchlist:
-        with row_of(f"watchlist {row[0]}"):
+        with row_of(f"watchlist {row[1]}"):
             return watchlist_from(row, self._open.cipher)
 
     def subject_count(self, watchlist_id: str) -> int:
@@ -123,31 +124,32 @@ class SqliteReader:
         return self._connection.execute(query, (watchlist_id, after, limit))
 
     def _subjects_of(self, keys: Sequence[int]) -> list[Subject]:
-        """Return the subjects of these keys, in their order: in three queries, however many they are."""
+        """Return the subjects of these keys, in their order: in four queries, however many they are."""
         among, named = "IN (SELECT value FROM json_each(?))", (json.dumps(list(keys)),)
-        lists: dict[int, list[str]] = {}
-        query = (
-            "SELECT subject_key, watchlist_id FROM memberships JOIN watchlists USING (list_key) "  # noqa: S608
-            f"WHERE subject_key {among} ORDER BY watchlist_id"
-        )
-        for key, name in self._connection.execute(query, named):
-            lists.setdefault(key, []).append(name)
+        known = dict(self._connection.execute("SELECT list_key, watchlist_id FROM watchlists").fetchall())
+        lists: dict[int, list[int]] = {}
+        query = f"SELECT subject_key, list_key FROM memberships WHERE subject_key {among}"  # noqa: S608
+        for key, on in self._connection.execute(query, named):
+            lists.setdefault(key, []).append(on)
         templates: dict[int, list[tuple[Any, ...]]] = {}
         query = f"SELECT subject_key, {TEMPLATE_COLUMNS} FROM templates WHERE subject_key {among} ORDER BY template_id"  # noqa: S608
         for key, *row in self._connection.execute(query, named):
             templates.setdefault(key, []).append(tuple(row))
-        query = f"SELECT subject_key, {SUBJECT_COLUMNS} FROM subjects WHERE subject_key {among}"  # noqa: S608
-        rows = {key: tuple(row) for key, *row in self._connection.execute(query, named)}
+        query = f"SELECT {SUBJECT_ROW} FROM subjects WHERE subject_key {among}"  # noqa: S608
+        rows = {row[0]: row for row in self._connection.execute(query, named)}
         if len(rows) < len(keys):
             raise DataDamaged("table subjects: its index names a row that is not there")
-        return [self._subject(rows[key], lists.get(key, ()), templates.get(key, ())) for key in keys]
+        return [self._subject(rows[key], known, lists.get(key, ()), templates.get(key, ())) for key in keys]
 
     def _subject(
-        self, row: tuple[Any, ...], watchlists: Iterable[str], templates: Iterable[tuple[Any, ...]]
+        self, row: tuple[Any, ...], known: Mapping[int, str], on: Sequence[int], templates: Iterable[tuple[Any, ...]]
     ) -> Subject:
-        with row_of(f"subject {row[0]}"):
+        _, lists, name, *_ = row
+        with row_of(f"subject {name}"):
             infos: list[TemplateInfo] = [template_from(each) for each in templates]
-            return subject_from(row, watchlists, infos, self._open.cipher)
+            subject = subject_from(row, sorted(known[each] for each in on if each in known), infos, self._open.cipher)
+            check_lists(name, lists, known, on)
+            return subject
 
     def vector(self, template_id: int) -> bytes:
         """Return the vector of a stored template, little-endian float32."""
@@ -158,6 +160,18 @@ class SqliteReader:
         with row_of(f"template {template_id}"):
             *row, sealed = self._connection.execute(query, (template_id,)).fetchone()
         return self._open.cipher.open(sealed, vector_place(template_id, *row))
+
+    def expired(self, before_ns: int, limit: int) -> list[str]:
+        """Return the ids of up to `limit` subjects whose expire time is then, ns since 1970, or earlier."""
+        query = "SELECT subject_id FROM subjects WHERE expire_time_ns <= ? LIMIT ?"
+        return [name for (name,) in self._connection.execute(query, (before_ns, limit))]
+
+    def seen_time(self) -> int | None:
+        """Return the time that was noted last, ns since 1970; before any was, that of a subject's latest change.
+
+        None where there is neither.
+        """
+        return seen_time_of(self._connection)
 
     def answered(self, request_id: str) -> AnsweredRequest | None:
         """Return the answer to an earlier request, or None."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -16,6 +16,9 @@ from gerbang_service.store.sealing.cipher import AnyCipher, place
 WATCHLIST_COLUMNS = "watchlist_id, title, direction, action, threshold, labels, create_time_ns, update_time_ns"
 SUBJECT_COLUMNS = "subject_id, valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns"
 TEMPLATE_COLUMNS = "template_id, model, quality, create_time_ns"
+# Whole rows. lists: the keys of the lists that a subject is on, which table memberships has too: so they are sealed.
+WATCHLIST_ROW = f"list_key, {WATCHLIST_COLUMNS}"
+SUBJECT_ROW = f"subject_key, lists, {SUBJECT_COLUMNS}"
 
 NOT_OURS: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What making something of a row raises when a flipped bit has made another type, or another word, of a value."""
@@ -30,18 +33,28 @@ def row_of(what: str) -> Iterator[None]:
         raise DataDamaged(f"{what}: is not what Gerbang writes") from None
 
 
-# The labels of a row, and the vector of a template, are sealed for the whole row: any change of it is found out.
+_WATCHLIST_LABELS = WATCHLIST_ROW.split(", ").index("labels")
+_SUBJECT_LABELS = SUBJECT_ROW.split(", ").index("labels")
+
+
+# The labels of a row, the vector of a template and the seal of a token are sealed for the whole row, column by column,
+# so that one that is added to it is sealed too: any change of it is found out.
 def watchlist_place(row: tuple[Any, ...]) -> bytes:
-    """Return what the labels of WATCHLIST_COLUMNS are bound to."""
-    name, title, direction, action, threshold, _, created, updated = row
-    return place("watchlists.labels", name, direction, action, threshold, created, updated, title)
+    """Return what the labels of WATCHLIST_ROW are bound to: all other columns."""
+    return row_place("watchlists.row", row[1], (*row[:_WATCHLIST_LABELS], *row[_WATCHLIST_LABELS + 1 :]))
 
 
 def subject_place(row: tuple[Any, ...]) -> bytes:
-    """Return what the labels of SUBJECT_COLUMNS are bound to."""
-    name, valid_from, expire_time, _, created, updated = row
-    # As `place` would: written out, since a start asks for millions of them.
-    return f"subjects.labels\0{name}\0{valid_from}\0{expire_time}\0{created}\0{updated}".encode()
+    """Return what the labels of SUBJECT_ROW are bound to: all other columns."""
+    # Much as `row_place` would: written out, since a start asks for millions of them.
+    return f"subjects.row\0{row[2]}\0{row[:_SUBJECT_LABELS]}{row[_SUBJECT_LABELS + 1 :]}".encode()
+
+
+def row_place(of: str, name: str, values: tuple[Any, ...]) -> bytes:
+    """Return what a value is bound to that is sealed for a row. `of`: the kind of row; `values`: all but itself."""
+    # As SQLite gives them back, which has no booleans, and no zero below zero.
+    stored = tuple(each + 0 if isinstance(each, bool | float) else each for each in values)
+    return place(of, name, ascii(stored))
 
 
 def vector_place(template_id: int, subject_id: str, model: str, quality: str | None, create_time_ns: int) -> bytes:
@@ -51,40 +64,39 @@ def vector_place(template_id: int, subject_id: str, model: str, quality: str | N
 
 
 def watchlist_from(row: tuple[Any, ...], cipher: AnyCipher) -> Watchlist:
-    """Make a Watchlist of the columns WATCHLIST_COLUMNS. Raises DataDamaged."""
-    name, title, direction, action, threshold, labels, created, updated = row
+    """Make a Watchlist of the columns WATCHLIST_ROW. Raises DataDamaged."""
+    _, name, title, direction, action, threshold, labels, created, updated = row
     opened = labels_from(labels, watchlist_place(row), cipher)
     return Watchlist(name, title, Direction(direction), Action(action), threshold, opened, created, updated)
 
 
-def watchlist_values(watchlist: Watchlist, cipher: AnyCipher) -> tuple[Any, ...]:
-    """Return the values of WATCHLIST_COLUMNS."""
-    # SQLite stores -0.0 as 0.0, which would not be what was sealed.
-    threshold = None if watchlist.threshold is None else float(watchlist.threshold) + 0.0
-    head = (watchlist.watchlist_id, watchlist.title, watchlist.direction.value, int(watchlist.action), threshold)
+def watchlist_values(key: int, watchlist: Watchlist, cipher: AnyCipher) -> tuple[Any, ...]:
+    """Return the values of WATCHLIST_ROW."""
+    threshold = None if watchlist.threshold is None else float(watchlist.threshold)
+    head = (key, watchlist.watchlist_id, watchlist.title, watchlist.direction.value, int(watchlist.action), threshold)
     times = (watchlist.create_time_ns, watchlist.update_time_ns)
     labels = cipher.seal_text(labels_text(watchlist.labels), watchlist_place((*head, "", *times)))
     return (*head, labels, *times)
 
 
-def subject_values(subject: Subject, cipher: AnyCipher) -> tuple[Any, ...]:
-    """Return the values of SUBJECT_COLUMNS."""
-    head = (subject.subject_id, subject.valid_from_ns, subject.expire_time_ns)
+def subject_values(key: int, list_keys: Iterable[int], subject: Subject, cipher: AnyCipher) -> tuple[Any, ...]:
+    """Return the values of SUBJECT_ROW."""
+    head = (key, lists_text(list_keys), subject.subject_id, subject.valid_from_ns, subject.expire_time_ns)
     times = (subject.create_time_ns, subject.update_time_ns)
     labels = cipher.seal_text(labels_text(subject.labels), subject_place((*head, "", *times)))
     return (*head, labels, *times)
 
 
 def subject_labels(row: tuple[Any, ...], cipher: AnyCipher) -> dict[str, str]:
-    """Return the labels of the columns SUBJECT_COLUMNS. Raises DataDamaged."""
-    return labels_from(row[3], subject_place(row), cipher)
+    """Return the labels of the columns SUBJECT_ROW. Raises DataDamaged."""
+    return labels_from(row[_SUBJECT_LABELS], subject_place(row), cipher)
 
 
 def subject_from(
     row: tuple[Any, ...], watchlists: Iterable[str], templates: Iterable[TemplateInfo], cipher: AnyCipher
 ) -> Subject:
-    """Make a Subject of the columns SUBJECT_COLUMNS, its lists and its templates. Raises DataDamaged."""
-    name, valid_from, expire_time, _, created, updated = row
+    """Make a Subject of the columns SUBJECT_ROW, its lists and its templates. Raises DataDamaged."""
+    _, _, name, valid_from, expire_time, _, created, updated = row
     return Subject(
         name,
         tuple(watchlists),
@@ -95,6 +107,23 @@ def subject_from(
         created,
         updated,
     )
+
+
+def lists_text(list_keys: Iterable[int]) -> str:
+    """Return the stored form of the keys of the lists that a subject is on."""
+    return ",".join(map(str, sorted(list_keys)))
+
+
+def check_lists(subject_id: str, lists: str, known: Mapping[int, str], member_of: Collection[int]) -> None:
+    """Raise DataDamaged when table memberships does not say of a subject what its own row says.
+
+    `lists`: of its row; `known`: ids of the lists that there are, by key: who was on one that is gone may be in either;
+    `member_of`: the keys that the table has.
+    """
+    sealed = {int(each) for each in lists.split(",") if each}
+    for key in sorted(sealed.symmetric_difference(member_of).intersection(known)):
+        only = "its own row alone has it on that list" if key in sealed else "table memberships alone has it there"
+        raise DataDamaged(f"subject {subject_id}: who is on watchlist {known[key]} was changed: {only}")
 
 
 def template_from(row: tuple[Any, ...]) -> TemplateInfo:

@@ -9,11 +9,14 @@ from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sealing.cipher import NO_CIPHER, AnyCipher
 from gerbang_service.store.sqlite.answers import earlier_answers, insert_answer
 from gerbang_service.store.sqlite.connection import Connection
+from gerbang_service.store.sqlite.sealing_rows import seal_earlier_rows
 
 # "GBNG": tells a Gerbang database from any other SQLite file.
 APPLICATION_ID = 0x47424E47
 # The step that keeps answers to requests in another form.
 _ANSWERS_ANEW = 4
+# The step that seals whole rows. Steps after it that change what rows hold have to seal them anew.
+ROWS_SEALED = 5
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -175,6 +178,16 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX requests_by_subject ON requests (subject_id);
     CREATE INDEX requests_by_time ON requests (create_time_ns);
     """,
+    # Rows are sealed. That of a subject has the keys of its lists, which vouch for table memberships; that of a token
+    # has a seal.
+    """
+    ALTER TABLE subjects ADD COLUMN lists TEXT NOT NULL DEFAULT '';
+    UPDATE subjects SET lists = coalesce((
+        SELECT group_concat(list_key, ',') FROM memberships m
+        WHERE m.subject_key = subjects.subject_key AND list_key IN (SELECT list_key FROM watchlists)
+    ), '');
+    ALTER TABLE tokens ADD COLUMN seal BLOB;
+    """,
 )
 
 
@@ -212,6 +225,9 @@ def _step(connection: Connection, number: int, script: str, cipher: Callable[[],
         connection.execute(statement)
     for each in answers:
         insert_answer(connection, cipher(), each)
+    if number == ROWS_SEALED:
+        connection.cipher = cipher()
+        seal_earlier_rows(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {number}")
 

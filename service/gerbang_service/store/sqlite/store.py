@@ -19,11 +19,12 @@ from gerbang_service.store.sealing.keys import OperatorKey
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, Connection
 from gerbang_service.store.sqlite.data_folder import DataFolder
 from gerbang_service.store.sqlite.epoch import epoch_of
+from gerbang_service.store.sqlite.gone_lists import leave_gone_lists
 from gerbang_service.store.sqlite.loading import contents, other_models, template_count
 from gerbang_service.store.sqlite.meta import model_of, revision_of
 from gerbang_service.store.sqlite.reading import SqliteReader
-from gerbang_service.store.sqlite.transaction import SqliteTransaction, leave_gone_lists
-from gerbang_service.store.sqlite.vault import seal_meta
+from gerbang_service.store.sqlite.transaction import SqliteTransaction
+from gerbang_service.store.sqlite.vault import check_meta, seal_meta
 from gerbang_service.store.sqlite.wal import LogKept, WriteAheadLog
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 _CHECKPOINT_WAIT_S = 1.0
 _CHECKPOINT_RETRY_S = 0.01
-# So long members leave a deleted list before others have their turn, seconds: while changes wait, and while none does.
+# So long members leave a deleted list before others' turn, seconds: while changes wait, and while none does.
 _LEAVE_FOR_S, _LEAVE_IDLE_S = 0.1, 0.5
 # The same failure is said again so often, seconds.
 _SAID_EVERY_S = 60.0
@@ -170,6 +171,7 @@ class SqliteStore:
             raise
 
     def _run(self, operations: Sequence[Operation[T]]) -> list[Outcome[T] | Exception]:
+        check_meta(self._writer)  # or earlier rows that were put back, with their tally, would be sealed anew
         begun = revision_of(self._writer)
         transaction = SqliteTransaction(self._writer, begun)
         transaction.look_for([each.subject_id for each in operations if isinstance(each, AboutSubject)])
@@ -213,10 +215,8 @@ class SqliteStore:
     def erase(
         self, meanwhile: Callable[[], object] = lambda: None, hurried: Callable[[], bool] = lambda: False
     ) -> str | None:
-        """Erase what was deleted: see Store. Who was on a deleted list leaves it; the write-ahead log is emptied.
-
-        The log is moved into the database first, so that deleted content is in neither.
-        """
+        """Erase what was deleted: see Store. Who was on a deleted list leaves it; the write-ahead log is emptied."""
+        # The log is moved into the database first, so that deleted content is in neither.
         begun = time.monotonic()
         try:
             while left := self._leave_gone_lists(meanwhile):

@@ -13,23 +13,29 @@ from gerbang_service.store.following import touched_by
 from gerbang_service.store.port import AnsweredRequest
 from gerbang_service.store.sqlite.answers import answer_values, erase_answers, forget_answers
 from gerbang_service.store.sqlite.connection import Connection
+from gerbang_service.store.sqlite.gone_lists import leave_gone_lists
+from gerbang_service.store.sqlite.meta import note_seen_time
 from gerbang_service.store.sqlite.reading import SqliteReader
 from gerbang_service.store.sqlite.rows import (
-    WATCHLIST_COLUMNS,
+    SUBJECT_ROW,
+    WATCHLIST_ROW,
     quality_text,
     subject_values,
     vector_place,
     watchlist_values,
 )
+from gerbang_service.store.sqlite.tally import Turnover
 from gerbang_service.store.sqlite.waiting_rows import NOTHING, WaitingRows
 
 # Changes that are remembered, at least: more than are made while a new process loads a large gallery (a million
 # templates take seconds, in each of which some thousands may be enrolled). Who is farther behind has to start anew.
 _RECORDED = 100_000
-# Memberships of deleted lists are deleted so many at a time.
-_LEAVE_AT_ONCE = 2000
 # Older ones are forgotten a few at a time, so that no write takes long.
 _FORGOTTEN_EVERY = 1000
+# Of a sealed vector as much as tells it from others, to count it by.
+_TAIL_BYTES = 16
+_TAIL = f"substr(vector, -{_TAIL_BYTES})"
+_LABELS = SUBJECT_ROW.split(", ").index("labels")
 
 
 class SqliteTransaction(SqliteReader):
@@ -45,8 +51,10 @@ class SqliteTransaction(SqliteReader):
         self._revision = revision
         self._cipher = connection.cipher.of_one_group()
         self._waiting = WaitingRows()
+        self._turnover = Turnover()
         # As the operation found it; whether it has a savepoint: one that only adds rows needs none.
         self._before = revision, NOTHING
+        self._turnover_before = self._turnover.mark()
         self._saved = False
         # What was read before in this transaction: ids that nobody has, and lists.
         self._unknown: set[str] = set()
@@ -73,6 +81,7 @@ class SqliteTransaction(SqliteReader):
     def begin(self) -> None:
         """Begin an operation."""
         self._before = self._revision, self._waiting.mark()
+        self._turnover_before = self._turnover.mark()
 
     def end(self) -> None:
         """End the operation; what it did is kept."""
@@ -84,6 +93,7 @@ class SqliteTransaction(SqliteReader):
         """End the operation, of which nothing is kept."""
         self._revision, mark = self._before
         self._waiting.forget_since(mark)
+        self._turnover.forget_since(self._turnover_before)
         if self._saved:
             self._open.execute("ROLLBACK TO operation")
             for each in (self._unknown, self._lists, self._list_keys):
@@ -91,8 +101,9 @@ class SqliteTransaction(SqliteReader):
         self.end()
 
     def finish(self) -> None:
-        """Insert what waits, after the last operation."""
+        """Insert what waits, after the last operation, and keep which rows there are. Raises DataDamaged."""
         self._waiting.insert(self._open)
+        self._turnover.settle(self._open)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -150,38 +161,56 @@ class SqliteTransaction(SqliteReader):
     def put_watchlist(self, watchlist: Watchlist) -> None:
         """Insert a watchlist, or overwrite the one of its id."""
         self._lists.clear()
-        columns = WATCHLIST_COLUMNS.split(", ")
-        updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
+        query = "SELECT list_key, labels FROM watchlists WHERE watchlist_id = ?"
+        stored = self._connection.execute(query, (watchlist.watchlist_id,)).fetchone()
+        # Known before the row is, so that it can be sealed for it. It is SQLite's own count, of deleted lists as well.
+        key = self._next("SELECT seq FROM sqlite_sequence WHERE name = 'watchlists'") if stored is None else stored[0]
+        values = watchlist_values(key, watchlist, self._cipher)
+        columns = WATCHLIST_ROW.split(", ")
+        marks, updates = ", ".join("?" * len(columns)), ", ".join(f"{name} = excluded.{name}" for name in columns)
         self._connection.execute(
-            f"INSERT INTO watchlists ({WATCHLIST_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+            f"INSERT INTO watchlists ({WATCHLIST_ROW}) VALUES ({marks}) "  # noqa: S608
             f"ON CONFLICT (watchlist_id) DO UPDATE SET {updates}",
-            watchlist_values(watchlist, self._open.cipher),
+            values,
         )
+        self._turnover.remove("watchlists", [] if stored is None else [stored[1]])
+        self._turnover.add("watchlists", [values[columns.index("labels")]])
 
     def delete_watchlist(self, watchlist_id: str) -> None:
         """Delete a watchlist; its subjects leave it."""
         self._lists.clear()
         self._list_keys.clear()
         # The members of a long list leave it later, a few at a time: see `leave_gone_lists`.
+        self._take_out("watchlists", "labels", "watchlist_id", watchlist_id)
         self._connection.execute("DELETE FROM watchlists WHERE watchlist_id = ?", (watchlist_id,))
         leave_gone_lists(self._connection)
 
     def put_subject(self, subject: Subject) -> None:
         """Insert a subject, or overwrite the one of its id; its templates are left as they are."""
-        if self._key(subject.subject_id) is None:
+        key = self._key(subject.subject_id)
+        if key is None:
             self._add_subject(subject)
             return
-        self._connection.execute(
-            "UPDATE subjects SET (valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns) = "
-            "(?2, ?3, ?4, ?5, ?6) WHERE subject_id = ?1",
-            subject_values(subject, self._open.cipher),
-        )
+        lists = set(map(self._list_key, subject.watchlists))
+        self._take_out("subjects", "labels", "subject_key", key)
+        values = subject_values(key, lists, subject, self._cipher)
+        marks = ", ".join("?" * len(values))
+        query = f"UPDATE subjects SET ({SUBJECT_ROW}) = ({marks}) WHERE subject_key = ?"  # noqa: S608
+        self._connection.execute(query, (*values, key))
+        self._turnover.add("subjects", [values[_LABELS]])
         self._put_on(subject)
+
+    def _take_out(self, table: str, sealed: str, column: str, value: object) -> None:
+        """Note that rows are changed or deleted that are stored."""
+        query = f"SELECT {sealed} FROM {table} WHERE {column} = ?"  # noqa: S608 - constant names
+        self._turnover.remove(table, [each for (each,) in self._connection.execute(query, (value,))])
 
     def _add_subject(self, subject: Subject) -> None:
         name, lists = subject.subject_id, list(map(self._list_key, subject.watchlists))
         key = self._next("SELECT max(subject_key) FROM subjects")
-        self._waiting.add("subjects", name, (key, *subject_values(subject, self._cipher)))
+        values = subject_values(key, set(lists), subject, self._cipher)
+        self._waiting.add("subjects", name, values)
+        self._turnover.add("subjects", [values[_LABELS]])
         self._unknown.discard(name)
         for each in lists:
             self._waiting.add("memberships", (each, name), (each, name, key))
@@ -214,25 +243,34 @@ class SqliteTransaction(SqliteReader):
             )
             row = (template_id, key, model, quality, create_time_ns, vector)
             self._waiting.add("templates", template_id, row)
+            self._turnover.add("templates", [vector[-_TAIL_BYTES:]])
         return ids
 
     def delete_template(self, template_id: int) -> None:
         """Delete one template."""
+        self._take_out("templates", _TAIL, "template_id", template_id)
         self._connection.execute("DELETE FROM templates WHERE template_id = ?", (template_id,))
 
     def delete_templates(self, subject_id: str) -> None:
         """Delete all templates of a subject."""
         key = self._key(subject_id)
+        self._take_out("templates", _TAIL, "subject_key", key)
         self._connection.execute("DELETE FROM templates WHERE subject_key = ?", (key,))
 
     def delete_subject(self, subject_id: str) -> None:
         """Delete a subject with all that is stored of it; answers about it become `erased`."""
+        self.delete_templates(subject_id)
+        self._take_out("subjects", "labels", "subject_id", subject_id)
         self._connection.execute("DELETE FROM subjects WHERE subject_id = ?", (subject_id,))
         erase_answers(self._connection, subject_id)
 
     def keep_answer(self, answer: AnsweredRequest) -> None:
         """Remember the answer to a request, for its repeats."""
         self._waiting.add("requests", answer.request_id, answer_values(answer, self._cipher))
+
+    def note_seen_time(self, now_ns: int) -> None:
+        """Note a time, ns since 1970: see `seen_time`."""
+        note_seen_time(self._connection, now_ns)
 
     def forget_answers(self, before_ns: int, most: int) -> int:
         """Forget up to `most` answers that are older, the oldest first, and return how many were forgotten."""
@@ -243,22 +281,3 @@ class SqliteTransaction(SqliteReader):
         self._waiting.add("changes", change.revision, (change.revision, *touched_by(change)))
         if change.revision % _FORGOTTEN_EVERY == 0:
             self._connection.execute("DELETE FROM changes WHERE revision <= ?", (change.revision - _RECORDED,))
-
-
-def leave_gone_lists(connection: Connection) -> bool:
-    """Delete some of the memberships that are left of deleted lists, in the transaction that is open.
-
-    Tells whether more are left. So few that other writes hardly wait: with all their pages in two indexes, those of a
-    hundred thousand take seconds.
-    """
-    row = connection.execute("SELECT list_key FROM gone_lists LIMIT 1").fetchone()
-    if row is None:
-        return False
-    # Whatever a damaged page says: nobody is taken off a list that is there.
-    query = (
-        "DELETE FROM memberships WHERE list_key = ?1 AND NOT EXISTS (SELECT 1 FROM watchlists WHERE list_key = ?1) "
-        "AND subject_id IN (SELECT subject_id FROM memberships WHERE list_key = ?1 LIMIT ?2)"
-    )
-    if connection.execute(query, (row[0], _LEAVE_AT_ONCE)).rowcount < _LEAVE_AT_ONCE:
-        connection.execute("DELETE FROM gone_lists WHERE list_key = ?", row)
-    return connection.execute("SELECT 1 FROM gone_lists").fetchone() is not None

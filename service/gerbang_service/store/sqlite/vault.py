@@ -13,6 +13,7 @@ from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavai
 from gerbang_service.store.sealing.cipher import KEY_BYTES, NO_CIPHER, AnyCipher, Cipher, place
 from gerbang_service.store.sealing.keys import OperatorKey, find_key
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, Connection, connect, look, turn_to_write
+from gerbang_service.store.sqlite.tally import TALLY
 
 _NEW = (
     "make a key with 'gerbang key create gerbang.key' and say --key-file gerbang.key, or say --no-encryption to keep "
@@ -27,6 +28,8 @@ CLEAR_REMAINS = "clear_remains"
 UNKEYED_AUDIT = "unkeyed_audit"
 # In table meta: see epoch.py. A database of an older program has none.
 EPOCH = "epoch"
+# In table meta: since when the rows are sealed, ns since 1970.
+SEALED_SINCE = "sealed_since"
 
 
 class WrongKey(StartupError):
@@ -85,10 +88,11 @@ def _unwrapped(connection: sqlite3.Connection, key: OperatorKey) -> bytes:
     return data_key
 
 
-def cipher_for(connection: Connection, key: OperatorKey | None) -> AnyCipher:
+def cipher_for(connection: Connection, key: OperatorKey | None, seal_rows: Callable[[Connection], object]) -> AnyCipher:
     """Return what a folder's values are sealed and opened with, after making its data key if the folder is new.
 
     `key`: None to keep it in the clear, which a folder that is encrypted refuses, as one in the clear refuses a key.
+    `seal_rows`: see `sealing_rows`.
     Raises StartupError, and sqlite3.Error.
     """
     if wrapped_by(connection) is not None:
@@ -108,7 +112,7 @@ def cipher_for(connection: Connection, key: OperatorKey | None) -> AnyCipher:
         connection.cipher = cipher
         if not _was_served(connection):
             connection.execute("INSERT INTO meta VALUES (?, '{}')", (UNKEYED_AUDIT,))
-        seal_meta(connection)
+        seal_rows(connection)
         connection.execute("COMMIT")
     connection.cipher = cipher
     check_meta(connection)
@@ -204,6 +208,19 @@ def check_meta(connection: Connection) -> None:
         connection.cipher.open(row[0] if row and isinstance(row[0], bytes) else b"", _meta(connection))
 
 
+def sealed_since(folder: Path) -> int | None:
+    """Return since when a folder's rows are sealed, ns since 1970; None for what is in the clear.
+
+    Raises StoreUnavailable.
+    """
+    try:
+        with closing(look(folder / DATABASE_FILE)) as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = ?", (SEALED_SINCE,)).fetchone()
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"the database can't be read: {error}") from error
+    return None if row is None else int(row[0])
+
+
 def _meta(connection: sqlite3.Connection) -> bytes:
     names = ("revision", "dimension", CLEAR_REMAINS, "model")
     rows = dict(connection.execute("SELECT key, value FROM meta WHERE key <> 'seal'").fetchall())
@@ -213,6 +230,10 @@ def _meta(connection: sqlite3.Connection) -> bytes:
         values.insert(0, rows[UNKEYED_AUDIT])
     if EPOCH in rows:
         values.append(rows[EPOCH])
+    if TALLY in rows:
+        # The ids that were given too, so that none is given again: who was on a deleted list would be on a new one.
+        given = connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name").fetchall()
+        values.append(ascii((TALLY, rows[TALLY], rows.get(SEALED_SINCE), given)))
     return place("meta.seal", *values)
 
 
