@@ -23,15 +23,16 @@ def contents(connection: Connection, model: str) -> Contents:
 
     Raises DataDamaged, as reading to the end of subjects and templates does, for what is not as it was sealed.
     """
+    reader = SqliteReader(connection)
+    watchlists = reader.watchlists()
     counting = Counting(connection, "watchlists")
     counting.add([labels for (labels,) in connection.execute("SELECT labels FROM watchlists")])
     counting.check()
-    reader = SqliteReader(connection)
     # Whose a template is: kept from the subjects for the templates, which a join would look up once more each.
     names: dict[int, str] = {}
     return Contents(
         reader.revision(),
-        reader.watchlists(),
+        watchlists,
         _subjects(connection, names),
         _templates(connection, model, names),
         template_count(connection, model),
@@ -133,11 +134,12 @@ def _templates(connection: Connection, model: str, names: Mapping[int, str]) -> 
         for template_id, key, *_ in batch:
             if key not in names:
                 raise DataDamaged(f"template {template_id}: belongs to a subject that is not there")
-        counting.add([each[-1] for each in batch])
         taken = [
             (template_id, key, opened(vector, vector_place(template_id, names[key], of, _text(quality), created)), of)
             for template_id, key, of, quality, created, vector in batch
         ]
+        # Once they are opened: whose it is that is damaged is said by that.
+        counting.add([each[-1] for each in batch])
         if wanted := [each[:3] for each in taken if each[3] == model]:
             yield wanted
     counting.check()

@@ -22,6 +22,7 @@ from gerbang_service.store.sqlite.rows import (
     TEMPLATE_COLUMNS,
     WATCHLIST_ROW,
     check_lists,
+    list_keys,
     row_of,
     subject_from,
     template_from,
@@ -126,7 +127,6 @@ class SqliteReader:
     def _subjects_of(self, keys: Sequence[int]) -> list[Subject]:
         """Return the subjects of these keys, in their order: in four queries, however many they are."""
         among, named = "IN (SELECT value FROM json_each(?))", (json.dumps(list(keys)),)
-        known = dict(self._connection.execute("SELECT list_key, watchlist_id FROM watchlists").fetchall())
         lists: dict[int, list[int]] = {}
         query = f"SELECT subject_key, list_key FROM memberships WHERE subject_key {among}"  # noqa: S608
         for key, on in self._connection.execute(query, named):
@@ -139,6 +139,12 @@ class SqliteReader:
         rows = {row[0]: row for row in self._connection.execute(query, named)}
         if len(rows) < len(keys):
             raise DataDamaged("table subjects: its index names a row that is not there")
+        named_lists = {each for on in lists.values() for each in on}
+        for _, text, name, *_ in rows.values():
+            with row_of(f"subject {name}"):
+                named_lists |= list_keys(text)
+        query = "SELECT list_key, watchlist_id FROM watchlists WHERE list_key IN (SELECT value FROM json_each(?))"
+        known = dict(self._connection.execute(query, (json.dumps(list(named_lists)),)).fetchall())
         return [self._subject(rows[key], known, lists.get(key, ()), templates.get(key, ())) for key in keys]
 
     def _subject(

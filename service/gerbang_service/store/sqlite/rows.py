@@ -114,13 +114,18 @@ def lists_text(list_keys: Iterable[int]) -> str:
     return ",".join(map(str, sorted(list_keys)))
 
 
+def list_keys(text: str) -> set[int]:
+    """Return the keys of which `lists_text` was given. Raises NOT_OURS for anything else."""
+    return {int(each) for each in text.split(",") if each}
+
+
 def check_lists(subject_id: str, lists: str, known: Mapping[int, str], member_of: Collection[int]) -> None:
     """Raise DataDamaged when table memberships does not say of a subject what its own row says.
 
     `lists`: of its row; `known`: ids of the lists that there are, by key: who was on one that is gone may be in either;
     `member_of`: the keys that the table has.
     """
-    sealed = {int(each) for each in lists.split(",") if each}
+    sealed = list_keys(lists)
     for key in sorted(sealed.symmetric_difference(member_of).intersection(known)):
         only = "its own row alone has it on that list" if key in sealed else "table memberships alone has it there"
         raise DataDamaged(f"subject {subject_id}: who is on watchlist {known[key]} was changed: {only}")
