@@ -24,10 +24,14 @@ _ROUNDING = 1e-5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Submitted:
-    """An enrolment that the writer has. `vectors`: float32 (templates, dimension), unit length, in order."""
+    """An enrolment that the writer has. `vectors`: float32 (templates, dimension), unit length, in order.
+
+    `written`: what became of those that were submitted together, of which it is number `place`.
+    """
 
     vectors: NDArray[np.float32]
-    written: Future[StoredOrBefore]
+    written: Future[list[StoredOrBefore | Exception]]
+    place: int = 0
 
 
 class InFlight:
@@ -60,33 +64,44 @@ class InFlight:
             del self._blocks[since]
             self._erase()
 
-    def near(self, vectors: NDArray[np.float32], since: int, threshold: float) -> list[Submitted]:
-        """Return those that were in flight at any time within a block and may have a face of `vectors`, in no order.
+    def near(self, run: Sequence[Submitted], since: int, threshold: float) -> list[list[Submitted]]:
+        """Return for each of a run the others that may have one of its faces, in no order.
 
-        `vectors`: float32 (templates, dimension); `since`: what `others` lent; `threshold`: a cosine.
+        Of those before it in the run, and of those that were in flight at any time within a block. `since`: what
+        `others` lent; `threshold`: a cosine.
         """
-        if not self._of_row:
-            return []
-        scores = self._vectors @ vectors.T
+        vectors = _stacked(run)
         least = threshold - _ROUNDING
-        if scores.max() < least:  # strangers, as most are
-            return []
-        rows = np.flatnonzero((scores >= least).any(axis=1) & (self._through > since)).tolist()
-        return list(dict.fromkeys(each for each in map(self._of_row.__getitem__, rows) if each is not None))
+        found: list[list[Submitted]] = [[] for _ in run]
+        of_vector = np.repeat(np.arange(len(run)), [len(each.vectors) for each in run])
+        if self._of_row:
+            scores = self._vectors @ vectors.T
+            if scores.max() >= least:  # else strangers, as most are
+                rows, columns = np.nonzero((scores >= least) & (self._through > since)[:, np.newaxis])
+                for row, number in zip(rows.tolist(), of_vector[columns].tolist(), strict=True):
+                    if (other := self._of_row[row]) is not None:
+                        found[number].append(other)
+        if len(run) > 1:
+            before = of_vector[:, np.newaxis] < of_vector
+            ones, others = np.nonzero((vectors @ vectors.T >= least) & before)
+            for one, other in zip(of_vector[ones].tolist(), of_vector[others].tolist(), strict=True):
+                found[other].append(run[one])
+        return [list(dict.fromkeys(each)) for each in found]
 
     @contextmanager
-    def put(self, submitted: Submitted) -> Iterator[None]:
-        """Count an enrolment as in flight until the block ends."""
-        rows = self._take_rows(submitted.vectors)
-        # Row by row, as most are one: NumPy takes longer to look at a list of rows than to copy one.
-        for row, vector in zip(rows, submitted.vectors, strict=True):
-            self._vectors[row], self._through[row], self._of_row[row] = vector, _NOT_YET, submitted
+    def put(self, run: Sequence[Submitted]) -> Iterator[None]:
+        """Count enrolments as in flight until the block ends."""
+        vectors = _stacked(run)
+        rows = self._take_rows(vectors)
+        self._vectors[rows], self._through[rows] = vectors, _NOT_YET
+        owners = (each for each in run for _ in each.vectors)
+        for row, owner in zip(rows, owners, strict=True):
+            self._of_row[row] = owner
         try:
             yield
         finally:
             self._now += 1
-            for row in rows:
-                self._through[row] = self._now
+            self._through[rows] = self._now
             self._kept.append((self._now, rows))
             self._erase()
 
@@ -107,9 +122,14 @@ class InFlight:
         oldest = next(iter(self._blocks), self._now + 1)
         while self._kept and self._kept[0][0] < oldest:
             _, rows = self._kept.popleft()
+            self._vectors[rows], self._through[rows] = 0.0, 0
             for row in rows:
-                self._vectors[row], self._through[row], self._of_row[row] = 0.0, 0, None
+                self._of_row[row] = None
             self._free += rows
+
+
+def _stacked(run: Sequence[Submitted]) -> NDArray[np.float32]:
+    return run[0].vectors if len(run) == 1 else np.concatenate([each.vectors for each in run])
 
 
 def same_face(
@@ -142,5 +162,5 @@ def _outcome(submitted: Submitted) -> Stored | None:
     written = submitted.written
     if not written.done() or written.cancelled() or written.exception() is not None:
         return None
-    answer = written.result()
+    answer = written.result()[submitted.place]
     return answer if isinstance(answer, Stored) else None

@@ -8,7 +8,7 @@ from gerbang.v1 import matching_service_pb2 as matching_pb
 from gerbang.v1 import sample_pb2, subject_pb2, watchlist_pb2
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang_service.asking.recall import Recall
-from gerbang_service.changing.enrolling import Enrolled, EnrolledSample
+from gerbang_service.changing.enrolment import Enrolled, EnrolledSample
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.faces import DetectedFace, Quality
 from gerbang_service.domain.questions import Identification, Lack, Verification
