@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -123,19 +124,23 @@ class Recorder:
     def _hand_over(self) -> None:
         changes, self._changes = self._changes, []
         durable, self._durable = self._durable, None
-        written = self._audit.write_all(changes)
+        assert durable is not None  # noqa: S101 - made with the first of them
+        try:
+            written = self._audit.write_all(changes)
+        except Exception as error:  # noqa: BLE001 - handed to who waits
+            durable.set_exception(error)
+            return
+        done(written).add_done_callback(lambda _: _pass_on(written, durable))
 
-        def tell(_: object) -> None:
-            if durable is None or durable.done():
-                return
-            error = written.exception()
-            if error is None:
-                durable.set_result(None)
-            else:
-                durable.set_exception(error)
-                durable.exception()  # nobody has to wait for it
 
-        done(written).add_done_callback(tell)
+def _pass_on(written: Future[None], durable: asyncio.Future[None]) -> None:
+    if durable.done():
+        return
+    if (error := written.exception()) is None:
+        durable.set_result(None)
+    else:
+        durable.set_exception(error)
+        durable.exception()  # whoever waited may have gone
 
 
 def _opening(call: Call) -> str:
