@@ -264,7 +264,9 @@ def _checked(vector: NDArray[np.float32] | Rejection) -> Features | Rejection:
 
 
 def _vectors(item: Item) -> NDArray[np.float32]:
-    return np.stack([each.vector for each in item.usable or () if isinstance(each, Features)])
+    """Return the item's templates; float32 (templates, dimension)."""
+    vectors = [each.vector for each in item.usable or () if isinstance(each, Features)]
+    return np.stack(vectors) if len(vectors) > 1 else vectors[0][np.newaxis]
 
 
 def _template(features: Features) -> NewTemplate:

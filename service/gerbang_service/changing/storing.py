@@ -101,7 +101,7 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
         ids = transaction.add_templates(subject.subject_id, templates, new.model, now)
         added = dict(zip(ids, templates, strict=True))
         infos = (TemplateInfo(each, new.model, now, template.quality) for each, template in added.items())
-        subject = dataclasses.replace(subject, templates=(*kept, *infos))
+        subject = _with(subject, (*kept, *infos))
         if len(subject.templates) > MAX_TEMPLATES_PER_SUBJECT:
             raise FieldInvalid("samples", f"a subject has at most {MAX_TEMPLATES_PER_SUBJECT} templates")
         left = iter(ids)
@@ -114,6 +114,20 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
     return AboutSubject(name, operation)
 
 
+def _with(subject: Subject, templates: tuple[TemplateInfo, ...]) -> Subject:
+    # As dataclasses.replace, which takes five times as long.
+    return Subject(
+        subject.subject_id,
+        subject.watchlists,
+        subject.valid_from_ns,
+        subject.expire_time_ns,
+        subject.labels,
+        templates,
+        subject.create_time_ns,
+        subject.update_time_ns,
+    )
+
+
 def _keep(transaction: Transaction, new: NewEnrolment, stored: Stored, now: int) -> None:
     if new.request_id:
         transaction.keep_answer(
@@ -123,7 +137,9 @@ def _keep(transaction: Transaction, new: NewEnrolment, stored: Stored, now: int)
 
 def _merged(existing: Subject | None, wanted: Subject, on_existing: OnExisting, name: str, now: int) -> Subject:
     if existing is None:
-        return dataclasses.replace(wanted, subject_id=name, create_time_ns=now, update_time_ns=now)
+        return Subject(
+            name, wanted.watchlists, wanted.valid_from_ns, wanted.expire_time_ns, wanted.labels, (), now, now
+        )
     if on_existing is OnExisting.REJECT:
         raise SubjectExists(f"subject {wanted.subject_id} is already enrolled", subject_id=wanted.subject_id)
     if on_existing is OnExisting.REPLACE:
