@@ -158,6 +158,12 @@ def test_a_stream_in_runs_is_answered_and_stored_as_one_by_one(wire: Wire, seed:
     assert any(same_face(each) for each in second if isinstance(each, pb.EnrollResponse))
 
 
+def reason(call: Any) -> str:
+    """Wait for a call, and return the reason why it failed; empty where it did not."""
+    error = call.exception()
+    return "" if error is None else of_error(error).reason
+
+
 def test_unary_calls_that_come_together_are_answered_each_by_itself(wire: Wire) -> None:
     """Ids that are taken, templates that can't be, and the same id many times at once: one of these is enrolled."""
     prefix, seed = next(_prefixes), next(_seeds)
@@ -166,7 +172,7 @@ def test_unary_calls_that_come_together_are_answered_each_by_itself(wire: Wire) 
               for each in range(8)]  # fmt: skip
     bad = [EnrollRequest(subject=Subject(subject_id=f"{prefix}-bad"), samples=[template(1, dimension=8)])] * 4
     calls = [wire.matching.Enroll.future(each, timeout=TIMEOUT_S) for each in (*same, *bad, *others)]
-    reasons = [of_error(error).reason if (error := each.exception()) is not None else "" for each in calls]
+    reasons = [reason(each) for each in calls]
     assert sorted(reasons[:8]) == ["", *["SUBJECT_EXISTS"] * 7]
     assert reasons[8:12] == ["TEMPLATE_INVALID"] * 4
     assert reasons[12:] == [""] * 8

@@ -67,8 +67,8 @@ async def test_what_comes_meanwhile_is_gathered_and_does_not_overtake() -> None:
     worker.end[1].set()
     await turns()
     assert worker.runs == [[1], [2, 3], [4, 5]]
-    for each in worker.end:
-        each.set()
+    for end in worker.end:
+        end.set()
 
 
 async def test_a_run_has_an_end_and_keeps_the_order() -> None:

@@ -148,7 +148,7 @@ class Enrolling:
             going = [each for each in _tried(items, _still_wanted) if each in visible]
             if not going:
                 return
-            written = self._writing.submit_all([self._operation(each) for each in going])
+            written = self._writing.submit_all([self._operation(each) for each in going], partial(_begun, going))
             submitted = [Submitted(_vectors(each), written, place) for place, each in enumerate(going)]
             others = self._in_flight.near(submitted, since, self._threshold)
         leave()
@@ -201,7 +201,7 @@ class Enrolling:
         operation = noted(store(item.caller, new), item.call)
 
         def run(transaction: Transaction) -> Outcome[Stored | AnsweredRequest]:
-            if item.withdrawn:
+            if item.called_off:
                 raise Withdrawn
             return operation(transaction)
 
@@ -220,6 +220,12 @@ class Enrolling:
             return await self._asking.features(sample, ENROLMENT, deadline, lane)
         except REJECTIONS as rejection:
             return rejection
+
+
+def _begun(items: Sequence[Item]) -> None:
+    """Note, in the thread that writes, who is written: from now on nobody is called off."""
+    for each in items:
+        each.called_off = each.withdrawn
 
 
 def _tell(answer: asyncio.Future[Enrolled | Exception], outcome: Enrolled | Exception) -> None:

@@ -92,7 +92,8 @@ class Withdrawn(Exception):
 class Item:
     """An enrolment on its way: a call's, or one of a stream's. Belongs to the event loop.
 
-    `settled` is told once what became of it. `withdrawn`: its caller has gone; it is not written unless it was already.
+    `settled` is told once what became of it. `withdrawn`: its caller has gone. `called_off`: so it had when
+    it was to be written, and it is not.
     `digest`: of its content, for one with a request_id; `earlier`: the answer to an earlier request with that.
     `usable`: what its samples came to; None while none was looked at.
     """
@@ -103,6 +104,7 @@ class Item:
     deadline: Deadline
     settled: Callable[[Enrolled | Exception], object]
     withdrawn: bool = False
+    called_off: bool = False
     done: bool = False
     digest: bytes = b""
     earlier: AnsweredRequest | None = None

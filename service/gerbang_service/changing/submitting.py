@@ -37,10 +37,12 @@ class Writing:
         self.watch(asyncio.current_task())
         return change
 
-    def submit_all(self, operations: Sequence[Operation[T]]) -> Future[list[T | Exception]]:
-        """Have operations written together, each `noted` by its call; the future tells what became of each."""
+    def submit_all(
+        self, operations: Sequence[Operation[T]], begun: Callable[[], object]
+    ) -> Future[list[T | Exception]]:
+        """Have operations written together, each `noted` by its call: see Writer."""
         self._check()
-        return self._writer.submit_all(operations)
+        return self._writer.submit_all(operations, begun)
 
     def watch(self, task: asyncio.Task[Any] | None) -> None:
         """Count a task among those that `finished` waits for: it answers, or records, what was submitted."""

@@ -9,23 +9,28 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from gerbang_service.domain.errors import Overloaded
 from gerbang_service.store.port import Operation, Outcome
-
-
-class Full(Exception):
-    """Too many wait."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Submitted:
     """Operations that were submitted together, at least one.
 
-    `settle` is given what became of each, once, and completes `future`.
+    `settle` is given what became of each, once, and completes `future`; `begun` is called before they are written.
     """
 
     operations: Sequence[Operation[Any]]
     settle: Callable[[Sequence[Outcome[Any] | Exception]], object]
     future: Future[Any]
+    begun: Callable[[], object] = lambda: None
+
+    def begin(self) -> bool:
+        """Begin to write them, after which they can't be called back; False when they were."""
+        wanted = self.future.set_running_or_notify_cancel()
+        if wanted:
+            self.begun()
+        return wanted
 
 
 class Waiting:
@@ -41,10 +46,10 @@ class Waiting:
         """Changes that wait."""
 
     def put(self, submitted: Submitted) -> None:
-        """Have something wait. Raises Full."""
+        """Have something wait. Raises Overloaded when too much waits already."""
         with self._changed:
             if self.count >= self._limit:
-                raise Full
+                raise Overloaded("too many changes are waiting to be written", retry_after_s=1.0)
             self._submitted.append(submitted)
             self.count += len(submitted.operations)
             self._changed.notify()

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from gerbang_service.changing.erasing import Erasing
 from gerbang_service.changing.forgetting import Forgetting
-from gerbang_service.changing.waiting import Full, Submitted, Waiting
-from gerbang_service.domain.errors import GerbangError, Overloaded, ShuttingDown, StoreUnavailable
+from gerbang_service.changing.waiting import Submitted, Waiting
+from gerbang_service.domain.errors import GerbangError, ShuttingDown, StoreUnavailable
 from gerbang_service.store.port import Follower, Operation, Outcome, Store
 from gerbang_service.telemetry.meter import UNMETERED, Meter
 from gerbang_service.threads.told import Tell, at_once
@@ -129,26 +129,24 @@ class Writer:
         self._submit(Submitted((operation,), lambda outcomes: _complete(alone, outcomes[0]), alone))
         return alone
 
-    def submit_all(self, operations: Sequence[Operation[T]]) -> Future[list[T | Exception]]:
-        """Have operations written together; the future's result is what became of each, in order, as of `submit`.
+    def submit_all(
+        self, operations: Sequence[Operation[T]], begun: Callable[[], object] = lambda: None
+    ) -> Future[list[T | Exception]]:
+        """Have operations written together; the future's result is what became of each, in order.
 
-        Each by itself: what one raises is its result, and the others are written. Raises as `submit`.
+        Each by itself: what one raises is its result, and the others are written. `begun` is called by who writes, when
+        they can't be called back any more. Else as `submit`.
         """
-        together: Future[list[T | Exception]] = Future()
-        self._submit(
-            Submitted(operations, lambda outcomes: together.set_result(list(map(_result, outcomes))), together)
-        )
-        return together
+        future: Future[list[T | Exception]] = Future()
+        self._submit(Submitted(operations, lambda all_: future.set_result(list(map(_result, all_))), future, begun))
+        return future
 
     def _submit(self, submitted: Submitted) -> None:
         if self._closed:
             raise _shut_down()
         if self._stalled:
             raise StoreUnavailable(f"the disk has not taken a change for more than {_STALLED_AFTER_S:g} s")
-        try:
-            self._waiting.put(submitted)
-        except Full:
-            raise Overloaded("too many changes are waiting to be written", retry_after_s=1.0) from None
+        self._waiting.put(submitted)
         submitted.future.add_done_callback(self._meter.submitted())
         if self._ended is not None:
             self._refuse_waiting(self._ended)  # it was put there after the others had been refused
@@ -180,7 +178,7 @@ class Writer:
     def _refuse_waiting(self, ended: Callable[[], GerbangError]) -> None:
         """Fail what nobody will write any more."""
         for each in self._waiting.take_all():
-            if each.future.set_running_or_notify_cancel():
+            if each.begin():
                 each.settle([ended() for _ in each.operations])
 
     def _next_group(self) -> list[Submitted]:
@@ -211,7 +209,7 @@ class Writer:
     def _write(self, submitted: list[Submitted]) -> None:
         """Write what was submitted, and forget old answers when it is time."""
         # From here on the futures can't be cancelled: when a caller goes away, asyncio cancels what it waited for.
-        group = [each for each in submitted if each.future.set_running_or_notify_cancel()]
+        group = [each for each in submitted if each.begin()]
         forgetting: list[Operation[Any]] = []
         if self._forgets:
             self._forgetting.begin()
