@@ -65,6 +65,7 @@ def test_many_templates_are_read_as_one_by_one_are() -> None:
         assert vector.dtype == np.float32
         assert np.abs(vector - unit_vector(data, 512)).max() <= np.finfo(np.float32).eps / 8
         (alone,) = unit_vectors([data], 512)
+        assert isinstance(alone, np.ndarray)
         assert np.array_equal(alone, vector)
     assert [str(each) for each in read[len(good) :]] == [
         "the template is all zero",

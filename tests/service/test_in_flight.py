@@ -30,13 +30,13 @@ def submitted(name: str, *similarities: float, lists: tuple[str, ...] = ()) -> S
     written: Future[Any] = Future()
     samples = ("NO_FACE", *range(100, 100 + len(similarities)))
     written.set_result([SubjectExists("another of its run"), Stored(Subject(name, lists), samples, 1)])
-    return Submitted(vectors(*similarities), written, 1)
+    return Submitted(vectors(*similarities), 1, written)
 
 
 def refused(*similarities: float) -> Submitted:
     written: Future[Any] = Future()
     written.set_result([SubjectExists("is there")])
-    return Submitted(vectors(*similarities), written)
+    return Submitted(vectors(*similarities), 0, written)
 
 
 def test_templates_at_the_threshold_and_above_are_named() -> None:
@@ -56,7 +56,7 @@ def test_who_is_bound_is_told_of_its_own_lists_only() -> None:
 
 def probe(face: np.ndarray = FACE) -> Submitted:
     """Return an enrolment that others are looked for."""
-    return Submitted(face, Future())
+    return Submitted(face)
 
 
 def near(in_flight: InFlight, since: int, face: np.ndarray = FACE) -> list[Submitted]:

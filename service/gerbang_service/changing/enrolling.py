@@ -18,7 +18,7 @@ from gerbang_service.changing.enrolment import REJECTIONS, Enrolled, Enrolment, 
 from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
 from gerbang_service.changing.repeats import Repeats
 from gerbang_service.changing.results import best, enrolled
-from gerbang_service.changing.storing import NewEnrolment, Stored, store
+from gerbang_service.changing.storing import NewEnrolment, StoredOrBefore, store
 from gerbang_service.changing.submitting import Writing, noted, seen_through
 from gerbang_service.domain.decision import Candidate, as_float32
 from gerbang_service.domain.errors import GerbangError
@@ -111,8 +111,9 @@ class Enrolling:
             new = await self._new(items)
             if new:
                 await self._write(new, leave)
-            leave()
-            await self._repeats.replay([each for each in items if not each.done])
+            if repeats := [each for each in items if not each.done]:
+                # By itself: it may have to wait for what others wrote, and other runs need not.
+                self._writing.watch(asyncio.create_task(self._repeats.replay(repeats)))
         except asyncio.CancelledError:
             settle_all(items, Withdrawn())
             raise
@@ -148,23 +149,21 @@ class Enrolling:
             going = [each for each in _tried(items, _still_wanted) if each in visible]
             if not going:
                 return
+            run = [Submitted(_vectors(each), place) for place, each in enumerate(going)]
+            others = self._in_flight.near(run, since, self._threshold)
             written = self._writing.submit_all([self._operation(each) for each in going], partial(_begun, going))
-            submitted = [Submitted(_vectors(each), written, place) for place, each in enumerate(going)]
-            others = self._in_flight.near(submitted, since, self._threshold)
+            for submitted in run:
+                submitted.written = written
         leave()
         self._writing.watch(asyncio.current_task())
-        with self._in_flight.put(submitted):
+        with self._in_flight.put(run):
             outcomes = await seen_through(written)
-        for number, (item, outcome) in enumerate(zip(going, outcomes, strict=True)):
-            if isinstance(outcome, AnsweredRequest):
-                item.earlier = outcome
-            elif isinstance(outcome, Exception):
-                item.call.revision = None
-                item.settle(outcome)
-            else:
-                near = same_face(others[number], submitted[number].vectors, self._threshold, item.caller)
-                duplicates = best((*visible[item], *near), outcome.subject.subject_id)
-                item.settle(enrolled(item, outcome, duplicates))
+        for item, outcome, submitted, near in zip(going, outcomes, run, others, strict=True):
+            try:
+                found = same_face(near, submitted.vectors, self._threshold, item.caller)
+                _conclude(item, outcome, (*visible[item], *found))
+            except Exception as error:  # noqa: BLE001 - the item's own
+                item.settle(error)
 
     async def _visible(self, items: Sequence[Item]) -> dict[Item, Sequence[Candidate]]:
         """Return for each those in the gallery with its faces; settle those for whom that can't be told."""
@@ -194,13 +193,13 @@ class Enrolling:
                 visible[each] = outcome
         return visible
 
-    def _operation(self, item: Item) -> Operation[Stored | AnsweredRequest]:
+    def _operation(self, item: Item) -> Operation[StoredOrBefore]:
         wanted = item.wanted
         samples = [_template(each) if isinstance(each, Features) else each.reason for each in item.usable or ()]
         new = NewEnrolment(wanted.subject, samples, self._model, wanted.on_existing, wanted.request_id, item.digest)
         operation = noted(store(item.caller, new), item.call)
 
-        def run(transaction: Transaction) -> Outcome[Stored | AnsweredRequest]:
+        def run(transaction: Transaction) -> Outcome[StoredOrBefore]:
             if item.called_off:
                 raise Withdrawn
             return operation(transaction)
@@ -220,6 +219,17 @@ class Enrolling:
             return await self._asking.features(sample, ENROLMENT, deadline, lane)
         except REJECTIONS as rejection:
             return rejection
+
+
+def _conclude(item: Item, outcome: StoredOrBefore | Exception, others: Sequence[Candidate]) -> None:
+    """Settle an item that was written, or was not; a repeat is left. `others`: with its face."""
+    if isinstance(outcome, AnsweredRequest):
+        item.earlier = outcome
+    elif isinstance(outcome, Exception):
+        item.call.revision = None
+        item.settle(outcome)
+    else:
+        item.settle(enrolled(item, outcome, best(others, outcome.subject.subject_id)))
 
 
 def _begun(items: Sequence[Item]) -> None:

@@ -22,16 +22,16 @@ _NOT_YET = np.iinfo(np.int64).max
 _ROUNDING = 1e-5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Submitted:
-    """An enrolment that the writer has. `vectors`: float32 (templates, dimension), unit length, in order.
+    """An enrolment that is submitted with others. `vectors`: float32 (templates, dimension), unit length, in order.
 
-    `written`: what became of those that were submitted together, of which it is number `place`.
+    `written`: what became of all of them, of which it is number `place`; None before they are submitted.
     """
 
     vectors: NDArray[np.float32]
-    written: Future[list[StoredOrBefore | Exception]]
     place: int = 0
+    written: Future[list[StoredOrBefore | Exception]] | None = None
 
 
 class InFlight:
@@ -160,7 +160,7 @@ def same_face(
 def _outcome(submitted: Submitted) -> Stored | None:
     """Return who was stored, or None where nobody was."""
     written = submitted.written
-    if not written.done() or written.cancelled() or written.exception() is not None:
+    if written is None or not written.done() or written.cancelled() or written.exception() is not None:
         return None
     answer = written.result()[submitted.place]
     return answer if isinstance(answer, Stored) else None
