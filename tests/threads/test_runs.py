@@ -46,27 +46,44 @@ async def test_what_comes_in_one_turn_goes_together_and_at_once() -> None:
     worker.end[1].set()
 
 
-async def test_what_comes_meanwhile_is_gathered_and_does_not_overtake() -> None:
-    """A run begins when the one before it has left; with two under way, when one has ended."""
+async def test_what_comes_meanwhile_is_gathered_and_begun_when_that_is_done() -> None:
+    """However few they are then."""
     worker = Worker()
     runs = Runs(worker)
     runs.add(1)
     await turns()
+    worker.leave[0]()
     for each in (2, 3):
         runs.add(each)
         await turns()
     assert worker.runs == [[1]]
-    worker.leave[0]()
+    worker.end[0].set()
     await turns()
-    assert worker.runs == [[1], [2, 3]]
-    worker.leave[1]()
-    for each in (4, 5):
-        runs.add(each)
-        await turns()
     assert worker.runs == [[1], [2, 3]]
     worker.end[1].set()
+
+
+async def test_much_that_comes_meanwhile_is_begun_beside_and_does_not_overtake() -> None:
+    """When the run before it has left; of two that are under way, when one has ended."""
+    worker = Worker()
+    runs = Runs(worker)
+    runs.add(0)
     await turns()
-    assert worker.runs == [[1], [2, 3], [4, 5]]
+    for each in range(1, 33):
+        runs.add(each)
+    await turns()
+    assert worker.runs == [[0]]
+    worker.leave[0]()
+    await turns()
+    assert worker.runs == [[0], list(range(1, 33))]
+    worker.leave[1]()
+    for each in range(33, 73):
+        runs.add(each)
+    await turns()
+    assert len(worker.runs) == 2
+    worker.end[1].set()
+    await turns()
+    assert worker.runs[2:] == [list(range(33, 73))]
     for end in worker.end:
         end.set()
 

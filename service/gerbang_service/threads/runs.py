@@ -10,14 +10,16 @@ Item = TypeVar("Item")
 
 # Of a run: one that is larger saves nothing more, and the event loop has others to serve.
 _LARGEST: Final = 64
-# Runs that are not done: one is being searched for while the one before is written, and the next gathers meanwhile.
+# A second run is begun beside one that was left, once so many wait: a smaller one would cost more than it saves.
+_WORTH_IT: Final = 32
 _AT_ONCE: Final = 2
 
 
 class Runs(Generic[Item]):
     """Lets things that come one by one be worked on in runs, in the order in which they came.
 
-    Nobody waits for company: what comes when nothing is under way is begun in the same turn of the event loop.
+    Nobody waits for company: what comes when nothing is under way is begun in the same turn of the event loop, and what
+    comes later when that is done, or, if it is much, beside it.
     """
 
     def __init__(self, work: Callable[[Sequence[Item], Callable[[], object]], Awaitable[object]]) -> None:
@@ -34,7 +36,9 @@ class Runs(Generic[Item]):
         self._look()
 
     def _look(self) -> None:
-        if self._waiting and not self._due and not self._entered and len(self._tasks) < _AT_ONCE:
+        if not self._waiting or self._due or self._entered or len(self._tasks) >= _AT_ONCE:
+            return
+        if not self._tasks or len(self._waiting) >= _WORTH_IT:
             # Not at once: what the same turn of the event loop brings goes with it.
             self._due = True
             asyncio.get_running_loop().call_soon(self._begin)
