@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +14,7 @@ from gerbang_service.domain.questions import Answer, OnLists, Plan, Question
 from gerbang_service.domain.subjects import StoredSubject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.candidates.graph import Graph, GraphSettings
+from gerbang_service.gallery.candidates.port import Generator
 from gerbang_service.gallery.candidates.rotation import rotation
 from gerbang_service.gallery.candidates.sweep import Sweep
 from gerbang_service.gallery.consistency import Consistency
@@ -57,7 +58,7 @@ class Engine:
         self._sweeps = {each: Sweep(each, count) for each in bits}
         for_graph = np.ascontiguousarray(turned[:, :directions])
         self._graph = Graph(directions, lambda rows: table.vectors[rows] @ for_graph, GraphSettings(), count)
-        generators = (*self._sweeps.values(), self._graph)
+        generators: Sequence[Generator] = (*self._sweeps.values(), self._graph)
         self._contents = GalleryContents(table, turned, generators, Consistency(), time.time_ns())
         started = time.perf_counter()
         self._contents.load(all_on_one_list(templates), lambda: None)
@@ -85,7 +86,7 @@ def all_on_one_list(templates: Vectors) -> Contents:
 
     def subjects() -> Iterator[StoredSubject]:
         for each in range(len(templates)):
-            yield StoredSubject(each, f"s{each}", ("all",), None, None, {}, (each,))
+            yield StoredSubject(each, f"s{each}", ("all",), None, None, {})
 
     def batches() -> Iterator[list[tuple[int, int, bytes]]]:
         for start in range(0, len(templates), _BATCH):

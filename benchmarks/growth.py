@@ -67,7 +67,7 @@ def main() -> None:
 
 def lists_of_filters(number: int) -> tuple[str, ...]:
     """Return a subject's lists: one of FILTERS; `small` for SMALL of all, `tiny` for TINY; else perhaps `tenth`."""
-    more = ("tenth",) if number % 10 == 0 else ()
+    more: tuple[str, ...] = ("tenth",) if number % 10 == 0 else ()
     if number < SMALL:
         more = ("small", "tiny") if number < TINY else ("small",)
     return tuple(sorted((f"f{number % FILTERS:02}", *more)))

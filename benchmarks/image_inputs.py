@@ -107,8 +107,8 @@ def _prepared(pack: FacePack, file: bytes) -> Photo:
 
 def _blob(model: Any, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: ANN401 - InsightFace is untyped
     mean, size = (model.input_mean,) * 3, (pixels.shape[1], pixels.shape[0])
-    blob: NDArray[np.float32] = cv2.dnn.blobFromImage(pixels, 1 / model.input_std, size, mean, swapRB=True)
-    return blob
+    blob = cv2.dnn.blobFromImage(pixels, 1 / model.input_std, size, mean, swapRB=True)
+    return np.asarray(blob, np.float32)
 
 
 def stages(pack: FacePack, photos: Sequence[Photo]) -> dict[str, float]:

@@ -118,7 +118,7 @@ class Service:
         self._pid = server.pid
         self._calls = calls
         self._channel = grpc.insecure_channel(server.address)
-        self._identify = self._channel.unary_unary(_IDENTIFY)
+        self._identify: Any = self._channel.unary_unary(_IDENTIFY)
         self._runner = asyncio.Runner()
         self._crowd_channel = self._runner.run(_channel(server.address))
 
@@ -132,7 +132,7 @@ class Service:
 
     async def _crowd(self, requests: list[bytes]) -> None:
         waiting = iter(requests)
-        identify = self._crowd_channel.unary_unary(_IDENTIFY)
+        identify: Any = self._crowd_channel.unary_unary(_IDENTIFY)
 
         async def caller() -> None:
             for request in waiting:

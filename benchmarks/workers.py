@@ -127,8 +127,8 @@ def kill(server: RunningServer, workers: int, round_number: int) -> dict[str, An
     anew = to_each_worker(server.address, workers)
     reachable = time.perf_counter() - killed
     alive = {each.worker for each in anew}
-    for each in (*connections, *anew):
-        each.channel.close()
+    for connection in (*connections, *anew):
+        connection.channel.close()
     return {
         "answered": answered,
         "connections that failed": len(failed),

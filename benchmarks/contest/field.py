@@ -14,7 +14,10 @@ from benchmarks.galleries import CACHE, Vectors
 from benchmarks.loading import decks
 from benchmarks.loading.decks import Deck
 from benchmarks.loading.serving import wait_for_graph
-from benchmarks.scale import KEY, fill
+from benchmarks.scale import fill
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+from running import KEY
 
 HNSWLIB, FLAT = "hnswlib-only service", "float32 flat service"
 PGVECTOR, MILVUS, MILVUS_CPP = "pgvector", "Milvus Lite 3 (Python)", "Milvus Lite 2.5 (C++)"

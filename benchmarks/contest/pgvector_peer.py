@@ -126,7 +126,7 @@ class PgVector:
                 copy.write_row((row, Vector(template)))
 
     def _missing(self, name: str) -> bool:
-        return self._connection.execute("SELECT to_regclass(%s)", (name,)).fetchone() == (None,)
+        return bool(self._connection.execute("SELECT to_regclass(%s)", (name,)).fetchone() == (None,))
 
     def _index(self, table: str) -> None:
         if not self._missing(f"{table}_hnsw"):

@@ -241,3 +241,12 @@ async def test_of_what_arrives_together_one_is_answered_in_the_event_loop() -> N
             ["4"],
         ]
     assert search.batches == [[1], [3, 4]]
+
+
+async def test_what_has_company_is_not_answered_in_the_event_loop() -> None:
+    """More of a stream is on its way: together, in threads, it costs less."""
+    search = Recorder()
+    async with batcher(search, at_once=lambda number: f"at once {number}") as searches:
+        await searches.run([1], FOREVER)
+        assert await searches.run([2], FOREVER, alone=False) == ["2"]
+    assert search.batches == [[1], [2]]

@@ -124,12 +124,15 @@ class Asking:
     # --- 1:N --------------------------------------------------------------------------------------------------------
 
     async def identify(
-        self, search: Search1N, deadline: Deadline, lane: asyncio.Semaphore | None = None
+        self, search: Search1N, deadline: Deadline, lane: asyncio.Semaphore | None = None, *, alone: bool = True
     ) -> Identification:
-        """Search the watchlists for a probe. Raises what a question may be answered with."""
+        """Search the watchlists for a probe. Raises what a question may be answered with.
+
+        `alone`: the caller has nothing else under way on the same stream.
+        """
         question, face = await self._question(search, deadline, lane)
         with self._meter.stage(SEARCH):
-            (asked,) = await self._lanes.of(question.plan).run((question,), deadline)
+            (asked,) = await self._lanes.of(question.plan).run((question,), deadline, alone=alone)
         return self._identification(question, asked, face)
 
     async def identify_many(

@@ -91,7 +91,10 @@ def serve(**values: Any) -> None:  # noqa: ANN401 - checked by Settings
         settings = Settings(**values)
         process.log_as(settings)
         json = settings.log_format == "json"
-        asyncio.run(process.serve(settings) if settings.workers == 1 else Supervisor(settings).run())
+        if settings.workers == 1:
+            process.run(process.serve(settings))
+        else:
+            asyncio.run(Supervisor(settings).run())
     except StartupError as error:
         if json:
             log.critical("%s", error)

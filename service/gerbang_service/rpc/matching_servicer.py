@@ -89,11 +89,16 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
                 yield response
 
     async def _identify_item(
-        self, request: pb.IdentifyRequest, deadline: Deadline, lane: asyncio.Semaphore
+        self,
+        request: pb.IdentifyRequest,
+        alone: bool,  # noqa: FBT001 - private
+        deadline: Deadline,
+        lane: asyncio.Semaphore,
     ) -> pb.IdentifyResponse:
         call = calls.begin_item()
         try:
-            outcome = await self._asking.identify(self._parser.search(request, calls.caller()), deadline, lane)
+            search = self._parser.search(request, calls.caller())
+            outcome = await self._asking.identify(search, deadline, lane, alone=alone)
             response = mapping.identification(outcome, request.sequence)
             await self._observer.answered(call, request, response)
         except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on

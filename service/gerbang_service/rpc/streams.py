@@ -95,9 +95,9 @@ class OpenStreams:
 
 
 async def as_ready(
-    source: AsyncIterator[Item], drain: Drain, work: Callable[[Item], Awaitable[Answer]], *, window: int
+    source: AsyncIterator[Item], drain: Drain, work: Callable[[Item, bool], Awaitable[Answer]], *, window: int
 ) -> AsyncIterator[Answer]:
-    """Yield work(item) for every item of `source`, as each is ready.
+    """Yield work(item, alone) for every item of `source`, as each is ready; alone: no other is worked on as it comes.
 
     At most `window` were taken and not yielded yet: of a client that does not read its answers nothing more is taken.
     `work` must not raise for a bad item. An error of `source`, or ShuttingDown, is raised after the answers to what it
@@ -107,11 +107,11 @@ async def as_ready(
     places = asyncio.Semaphore(window)
     working: set[asyncio.Task[None]] = set()
 
-    async def answer(item: Item) -> None:
-        answers.put_nowait(await work(item))
+    async def answer(item: Item, alone: bool) -> None:  # noqa: FBT001 - private
+        answers.put_nowait(await work(item, alone))
 
     def take(item: Item) -> None:
-        task = asyncio.create_task(answer(item))
+        task = asyncio.create_task(answer(item, not working))
         working.add(task)
         task.add_done_callback(working.discard)
 

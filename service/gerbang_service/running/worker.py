@@ -36,7 +36,7 @@ def main(inherited: Inherited | None) -> None:
         return
     settings = Settings.from_json(told.decode())
     with process.telling_why(settings, "worker", log):
-        asyncio.run(process.serve(settings, _with_supervisor, inherited))
+        process.run(process.serve(settings, _with_supervisor, inherited))
 
 
 def _with_supervisor(server: Server) -> None:

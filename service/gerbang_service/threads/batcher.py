@@ -1,8 +1,8 @@
 """Where questions are answered: in the event loop itself, or by threads that take many at a time.
 
-What costs less than to hand it to a thread is answered at once, one question in a turn of the loop; what else arrives
-in that turn is work for another processor. It queues: whoever searches next takes all that wait, up to a cap, and
-nobody waits for company.
+What costs less than to hand it to a thread is answered at once, one question in a turn of the loop. What else arrives
+in that turn, and what a stream brings while more of it is under way, is work for another processor. It queues: whoever
+searches next takes all that wait, up to a cap, and nobody waits for company.
 """
 
 from __future__ import annotations
@@ -110,15 +110,15 @@ class Batcher(Generic[Question, Answer]):
             return math.inf
         return _LONGEST_WAIT_S * len(self._threads) / self._of_one
 
-    async def run(self, questions: Sequence[Question], deadline: Deadline) -> list[Answer]:
-        """Answer questions, each with its candidates, in order.
+    async def run(self, questions: Sequence[Question], deadline: Deadline, *, alone: bool = True) -> list[Answer]:
+        """Answer questions, each with its candidates, in order. `alone`: more of the same caller are not on their way.
 
         Raises Overloaded at once when too many wait, DeadlineTooShort when the deadline passed before the search began.
         When the caller goes away before that, nothing is searched.
         """
         if not questions:
             return []
-        if len(questions) == 1 and (answer := self._answer_at_once(questions[0])) is not None:
+        if alone and len(questions) == 1 and (answer := self._answer_at_once(questions[0])) is not None:
             return [answer]
         if self.pending > self._in_time():
             wait_s = self.pending * self._of_one / len(self._threads)
