@@ -96,6 +96,16 @@ def unit(seed: int, dimension: int = 16) -> bytes:
     return vector(np.random.default_rng((seed, 7)).normal(size=dimension).tolist())
 
 
+def alike(seed: int, count: int, dimension: int = 16) -> list[Sample]:
+    """Return templates of one face, cosine 0.9 or so to each other; that of `template(seed)` is like them."""
+    random = np.random.default_rng((seed, 8))
+    face = np.frombuffer(unit(seed, dimension), "<f4").astype(float)
+    return [
+        Sample(template=Template(vector=vector((face + 0.3 * random.normal(size=dimension)).tolist())))
+        for _ in range(count)
+    ]
+
+
 def template(seed: int, dimension: int = 16, model: str = "") -> Sample:
     """Return a sample that is a random template."""
     return Sample(template=Template(vector=unit(seed, dimension), model=model))

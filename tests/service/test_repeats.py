@@ -14,6 +14,7 @@ import pytest
 from gerbang_service.access.identity import LOCAL, Identity, Role
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.enrolling import Enrolling, Enrolment
+from gerbang_service.changing.one_face import OneFace
 from gerbang_service.changing.storing import NewEnrolment, OnExisting, Stored, store
 from gerbang_service.changing.watchlists import create_watchlist
 from gerbang_service.domain.errors import SubjectExists
@@ -37,7 +38,7 @@ def stored(tmp_path: Path) -> Iterator[tuple[SqliteStore, Stored]]:
         opened.bind_model("m", 4, ignore_others=False)
         opened.write([create_watchlist(Watchlist("w"))])
         template = NewTemplate(np.array([1, 0, 0, 0], np.float32), None)
-        new = NewEnrolment(SUBJECT, [template], "m", OnExisting.REJECT, REQUEST_ID, DIGEST)
+        new = NewEnrolment(SUBJECT, [template], "m", OnExisting.REJECT, REQUEST_ID, DIGEST, OneFace(0.5))
         (outcome,) = opened.write([store(LOCAL, new)])
         assert isinstance(outcome, Outcome)
         assert isinstance(outcome.answer, Stored)
@@ -56,7 +57,7 @@ def queries() -> Iterator[Pool]:
 def repeat(revisions: Revisions, opened: SqliteStore, queries: Pool) -> Enrolling:
     """Return what answers a repeat: that needs no faces, and writes nothing."""
     nobody: object = None
-    return Enrolling(nobody, revisions, opened, nobody, queries, "m", 0.5)  # type: ignore[arg-type]
+    return Enrolling(nobody, revisions, opened, nobody, queries, "m", 0.5, 0.5)  # type: ignore[arg-type]
 
 
 class Content:

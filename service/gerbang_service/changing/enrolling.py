@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeAlias
@@ -17,10 +18,18 @@ from gerbang_service.access.identity import Identity
 from gerbang_service.asking.asking import Asking
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
+from gerbang_service.changing.one_face import OneFace, judge_again
 from gerbang_service.changing.storing import NewEnrolment, OnExisting, Stored, earlier_answer, store
 from gerbang_service.changing.submitting import Writing, seen_through
 from gerbang_service.domain.decision import Candidate, as_float32
-from gerbang_service.domain.errors import FaceRejected, InputError, ModelMismatch, SubjectExists, SubjectNotFound
+from gerbang_service.domain.errors import (
+    FaceRejected,
+    GerbangError,
+    InputError,
+    ModelMismatch,
+    SubjectExists,
+    SubjectNotFound,
+)
 from gerbang_service.domain.faces import DetectedFace
 from gerbang_service.domain.questions import Features
 from gerbang_service.domain.samples import ImageSample, Sample
@@ -61,16 +70,21 @@ class Enrolment:
     allow_partial: bool
     request_id: str
     content: Content
+    allow_different: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolledSample:
-    """What became of a sample: a template, or a reason why not. `detail`: that reason in words, for people."""
+    """What became of a sample: a template, or a reason why not. `detail`: that reason in words, for people.
+
+    `similarity`: to the subject, as in Likeness.
+    """
 
     template_id: int | None
     rejection: str = ""
     detail: str = ""
     face: DetectedFace | None = None
+    similarity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,7 @@ class Enrolled:
     """Who was enrolled, as the caller is shown them.
 
     `duplicates`: others with this face, best first. `expired`: Identify does not see them, since their time is over.
-    `replayed`: an earlier request was answered so, and nothing was changed.
+    `replayed`: an earlier request was answered so, and nothing was changed. `different`: not one face, and allowed.
     """
 
     subject: Subject
@@ -87,13 +101,15 @@ class Enrolled:
     expired: bool
     duplicates: Sequence[Candidate] = ()
     replayed: bool = False
+    different: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolling:
     """Enrols subjects. Its method belongs to the event loop.
 
-    `model`: fingerprint of the recogniser; `threshold`: a cosine from which on two faces are the same person's.
+    `model`: fingerprint of the recogniser. Cosines from which on two faces are the same person's: `threshold` among
+    many, for duplicates; `verification_threshold` of two that are said to be.
     """
 
     asking: Asking
@@ -103,6 +119,7 @@ class Enrolling:
     queries: Pool
     model: str
     threshold: float
+    verification_threshold: float
     in_flight: InFlight = field(default_factory=InFlight)
 
     async def enroll(
@@ -132,6 +149,7 @@ class Enrolling:
             wanted.on_existing,
             wanted.request_id,
             digest,
+            OneFace(self.verification_threshold, wanted.allow_different, wanted.allow_partial),
         )
         faces = np.stack(vectors)
         with self.in_flight.others() as since:
@@ -147,9 +165,20 @@ class Enrolling:
             stored = await seen_through(submitted.written)
         if isinstance(stored, AnsweredRequest):
             return await self._replayed(stored, caller, deadline)
-        duplicates = self._duplicates(visible, others, submitted.vectors, stored, caller)
+        left = _left(samples, stored)
+        if len(left) < len(faces):
+            # Of those who have a face that was left out, nobody is this subject's duplicate.
+            with suppress(GerbangError):  # what is stored is stored
+                who = stored.subject.subject_id
+                visible = await self.asking.duplicates(list(left), who, deadline, caller.watchlists)
+        duplicates = self._duplicates(visible, others, left, stored, caller)
         return Enrolled(
-            stored.subject, _results(samples, stored.samples), stored.revision, _expired(stored.subject), duplicates
+            stored.subject,
+            _results(samples, stored, self.verification_threshold),
+            stored.revision,
+            _expired(stored.subject),
+            duplicates,
+            different=stored.different,
         )
 
     def _earlier(self, wanted: Enrolment) -> tuple[bytes, AnsweredRequest | None]:
@@ -160,17 +189,21 @@ class Enrolling:
     async def _replayed(self, earlier: AnsweredRequest, caller: Identity, deadline: Deadline) -> Enrolled:
         """Answer a repeat of what is stored now, when that is visible here: others may have written it."""
         await self.revisions.reached(earlier.revision, deadline)
-        subject = await self.queries.run(partial(self._seen, caller, earlier.subject_id), deadline)
+        subject, likeness, different = await self.queries.run(partial(self._seen, caller, earlier), deadline)
         samples = [
-            EnrolledSample(None, rejection=each) if isinstance(each, str) else EnrolledSample(each)
+            EnrolledSample(None, rejection=each)
+            if isinstance(each, str)
+            else EnrolledSample(each, similarity=likeness.get(each))
             for each in earlier.samples
         ]
-        return Enrolled(subject, samples, earlier.revision, _expired(subject), replayed=True)
+        return Enrolled(subject, samples, earlier.revision, _expired(subject), replayed=True, different=different)
 
-    def _seen(self, caller: Identity, subject_id: str) -> Subject:
+    def _seen(self, caller: Identity, earlier: AnsweredRequest) -> tuple[Subject, Mapping[int, float | None], bool]:
+        subject_id = earlier.subject_id
         with self.store.reading() as reader:
             try:
-                return bounds.seen(caller, reader, subject_id)
+                subject = bounds.seen(caller, reader, subject_id)
+                return subject, *judge_again(reader, subject, earlier.samples, self.verification_threshold)
             except SubjectNotFound:
                 if reader.lists_of(subject_id) is None:
                     raise
@@ -223,17 +256,31 @@ def _template(features: Features) -> NewTemplate:
     return NewTemplate(features.vector, features.face.quality if features.face else None)
 
 
-def _results(samples: Sequence[Features | Rejection], stored: Sequence[int | str]) -> list[EnrolledSample]:
+def _left(samples: Sequence[Features | Rejection], stored: Stored) -> NDArray[np.float32]:
+    """Return the vectors that were stored, float32 (templates, dimension)."""
+    pairs = zip(samples, stored.samples, strict=True)
+    return np.stack([each.vector for each, kept in pairs if isinstance(each, Features) and isinstance(kept, int)])
+
+
+def _results(samples: Sequence[Features | Rejection], stored: Stored, threshold: float) -> list[EnrolledSample]:
     return [
-        EnrolledSample(kept, face=each.face)
-        if isinstance(each, Features) and isinstance(kept, int)
-        else _rejected(each)
-        for each, kept in zip(samples, stored, strict=True)
+        _result(each, kept, similarity, threshold)
+        for each, kept, similarity in zip(samples, stored.samples, stored.similarities, strict=True)
     ]
 
 
-def _rejected(rejection: Features | Rejection) -> EnrolledSample:
-    assert not isinstance(rejection, Features)  # noqa: S101 - each template has an id
+def _result(
+    sample: Features | Rejection, kept: int | str, similarity: float | None, threshold: float
+) -> EnrolledSample:
+    if not isinstance(sample, Features):
+        return _rejected(sample)
+    if isinstance(kept, int):
+        return EnrolledSample(kept, face=sample.face, similarity=similarity)
+    detail = f"another face than the subject's: similarity {similarity or 0.0:.3f}, {threshold:.3f} is needed"
+    return EnrolledSample(None, kept, detail, sample.face, similarity)
+
+
+def _rejected(rejection: Rejection) -> EnrolledSample:
     face = rejection.face if isinstance(rejection, FaceRejected) else None
     return EnrolledSample(None, rejection.reason, str(rejection), face)
 

@@ -146,8 +146,16 @@ def enrolment(outcome: Enrolled) -> matching_pb.EnrollResponse:
         duplicates=[candidate(each) for each in outcome.duplicates],
         revision=outcome.revision,
         replayed=outcome.replayed,
-        warnings=[matching_pb.ENROLL_WARNING_EXPIRED] if outcome.expired else [],
+        warnings=_warnings(outcome),
     )
+
+
+def _warnings(outcome: Enrolled) -> list[matching_pb.EnrollWarning.ValueType]:
+    warned = {
+        matching_pb.ENROLL_WARNING_EXPIRED: outcome.expired,
+        matching_pb.ENROLL_WARNING_DIFFERENT: outcome.different,
+    }
+    return [warning for warning, holds in warned.items() if holds]
 
 
 def _sample_result(sample: EnrolledSample) -> matching_pb.SampleResult:
@@ -156,6 +164,7 @@ def _sample_result(sample: EnrolledSample) -> matching_pb.SampleResult:
         rejection=sample.rejection,
         detail=sample.detail,
         face=face(sample.face),
+        similarity_to_subject=sample.similarity,
     )
 
 

@@ -224,6 +224,7 @@ class Server:
             parts.queries,
             recogniser.model,
             recogniser.defaults.identification_threshold,
+            recogniser.defaults.verification_threshold,
         )
         facts = ServerFacts(
             recogniser.pack,
