@@ -152,6 +152,7 @@ class Enrolling:
             OneFace(self.verification_threshold, wanted.allow_different, wanted.allow_partial),
         )
         faces = np.stack(vectors)
+        followed = self.writing.followed
         with self.in_flight.others() as since:
             visible = await self.asking.duplicates(vectors, wanted.subject.subject_id, deadline, caller.watchlists)
             if turn is not None:
@@ -166,8 +167,8 @@ class Enrolling:
         if isinstance(stored, AnsweredRequest):
             return await self._replayed(stored, caller, deadline)
         left = _left(samples, stored)
-        if len(left) < len(faces):
-            # Of those who have a face that was left out, nobody is this subject's duplicate.
+        # Another process may have enrolled the face meanwhile; and who has one that was left out is nobody's duplicate.
+        if self.writing.followed != followed or len(left) < len(faces):
             with suppress(GerbangError):  # what is stored is stored
                 who = stored.subject.subject_id
                 visible = await self.asking.duplicates(list(left), who, deadline, caller.watchlists)

@@ -69,6 +69,7 @@ class Writer:
         self._on_failure = on_failure
         self.tell: Tell = at_once
         """Has the futures of a group completed; to be set by who waits for them in an event loop."""
+        self.followed = 0  # How often it was brought what others wrote. May be read from any thread.
         # While changes can't be written: when the next small one is tried.
         self._try_at: float | None = None
         # While the thread is about something: since when.
@@ -211,6 +212,7 @@ class Writer:
                 raise
             log.warning("what other workers wrote can't be read: %s", error)
         if self._gallery.revision != before:
+            self.followed += 1
             self._on_revision(self._gallery.revision)
 
     def _read_others(self) -> None:
@@ -230,7 +232,10 @@ class Writer:
             return
         started = time.perf_counter()
         try:
-            outcomes = self._store.write(operations, follower=self._follower, meanwhile=self._look_at_others)
+            before = self._gallery.revision
+            follower = self._gallery if self._follows else None
+            outcomes = self._store.write(operations, follower=follower, meanwhile=self._look_at_others)
+            self.followed += self._gallery.revision != before
             changes = [each.change for each in outcomes if isinstance(each, Outcome) and each.change is not None]
             if changes:
                 self._gallery.apply(changes, changes[-1].revision)
@@ -257,10 +262,6 @@ class Writer:
     def _forgets(self) -> bool:
         """Whether it is time to forget old answers. Not while the disk takes no changes: that is tried otherwise."""
         return self._try_at is None and not self._forgetting.wait_s
-
-    @property
-    def _follower(self) -> Follower | None:
-        return self._gallery if self._follows else None
 
     def _note(self, *, kept: bool) -> None:
         """Note whether the store took what was written."""
