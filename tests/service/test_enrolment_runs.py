@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
 from gerbang import EnrollRequest, Sample
@@ -33,11 +34,15 @@ def wire(templates_server: RunningServer) -> Iterator[Wire]:
 
 @dataclass
 class Script:
-    """What is asked, written once for each way of asking: with names, faces and request ids of its own."""
+    """What is asked, written once for each way of asking: with names, faces and request ids of its own.
+
+    `mirrored`: with faces that are as like each other as those that are not, and are none of them.
+    """
 
     rng: random.Random
+    first_seed: int
+    mirrored: bool
     prefix: str = field(default_factory=lambda: next(_prefixes))
-    first_seed: int = field(default_factory=lambda: next(_seeds))
 
     def items(self, length: int) -> list[EnrollRequest]:
         """Return requests about few people with few faces, so that they meet; some of which must fail."""
@@ -51,6 +56,7 @@ class Script:
             samples=[self._face() for _ in range(rng.choice([1, 1, 1, 2]))],
             on_existing=rng.choice(WAYS),
             allow_partial=rng.random() < 0.5,
+            allow_different=rng.random() < 0.7,
         )
         match rng.randrange(12):
             case 0:
@@ -70,12 +76,15 @@ class Script:
         request_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.prefix}{number}"))
         return EnrollRequest(
             subject=Subject(subject_id=f"{self.prefix}-r{number}", labels={"n": self.rng.choice("112")}),
-            samples=[template(self.first_seed)],
+            samples=[self._face(0)],
             request_id=request_id,
         )
 
-    def _face(self) -> Sample:
-        return template(self.first_seed + self.rng.randrange(5))
+    def _face(self, number: int | None = None) -> Sample:
+        sample = template(self.first_seed + (self.rng.randrange(5) if number is None else number))
+        if self.mirrored:
+            sample.template.vector = np.frombuffer(sample.template.vector, "<f4")[::-1].tobytes()
+        return sample
 
 
 def one_by_one(wire: Wire, items: Sequence[EnrollRequest]) -> list[pb.EnrollResponse | Any]:
@@ -115,10 +124,15 @@ class Told:
 
     def _told(self, answer: Any) -> Any:
         if not isinstance(answer, pb.EnrollResponse):
-            metadata = {name: value for name, value in answer.metadata.items() if name != "request_id"}
-            return answer.reason, str(metadata).replace(self._prefix, ""), answer.message.replace(self._prefix, "")
+            metadata = {
+                name: value for name, value in answer.metadata.items() if name not in ("request_id", "similarity")
+            }
+            return answer.reason, str(metadata).replace(self._prefix, "")
         subject = answer.subject
-        results = [(self._ids.get(each.template_id), each.rejection, each.detail) for each in answer.sample_results]
+        results = [
+            (self._ids.get(each.template_id), each.rejection, round(each.similarity_to_subject, 5))
+            for each in answer.sample_results
+        ]
         told = [self.name(subject.subject_id), results, self._revisions[answer.revision], answer.replayed]
         # A repeat is told what is stored when it is answered: what came after it may be in that.
         if not answer.replayed:
@@ -146,7 +160,8 @@ def stored(wire: Wire, told: Told) -> list[Any]:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_stream_in_runs_is_answered_and_stored_as_one_by_one(wire: Wire, seed: int) -> None:
     """Whatever meets in a run: the same subject, the same face, the same request id, and items that must fail."""
-    alone, together = Script(random.Random(seed)), Script(random.Random(seed))
+    faces = next(_seeds)
+    alone, together = (Script(random.Random(seed), faces, mirrored) for mirrored in (False, True))
     first, second = one_by_one(wire, alone.items(60)), as_stream(wire, together.items(60))
     expected, found = Told(alone.prefix, first), Told(together.prefix, second)
     assert found.answers == expected.answers
@@ -183,7 +198,7 @@ def test_unary_calls_that_come_together_are_answered_each_by_itself(wire: Wire) 
 def test_a_stream_that_is_given_up_leaves_no_half(wire: Wire) -> None:
     """Who is stored when its client has gone is whole, and was written in order: nobody after who is missing."""
     prefix, seed = next(_prefixes), next(_seeds)
-    items = [EnrollRequest(subject=Subject(subject_id=f"{prefix}-{each:04d}"), samples=[template(seed), template(1)])
+    items = [EnrollRequest(subject=Subject(subject_id=f"{prefix}-{each:04d}"), samples=[template(seed)] * 2)
              for each in range(3000)]  # fmt: skip
     stream = wire.matching.EnrollStream(iter(items), timeout=TIMEOUT_S)
     answered = [next(stream).subject.subject_id for _ in range(20)]

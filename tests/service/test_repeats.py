@@ -17,6 +17,7 @@ from gerbang_service.access.identity import LOCAL, Identity, Role
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.enrolling import Enrolling
 from gerbang_service.changing.enrolment import Enrolment
+from gerbang_service.changing.one_face import OneFace
 from gerbang_service.changing.repeats import Repeats
 from gerbang_service.changing.storing import NewEnrolment, OnExisting, Stored, store
 from gerbang_service.changing.submitting import Writing
@@ -44,7 +45,7 @@ def stored(tmp_path: Path) -> Iterator[tuple[SqliteStore, Stored]]:
         opened.bind_model("m", 4, ignore_others=False)
         opened.write([create_watchlist(Watchlist("w"))])
         template = NewTemplate(np.array([1, 0, 0, 0], np.float32), None)
-        new = NewEnrolment(SUBJECT, [template], "m", OnExisting.REJECT, REQUEST_ID, DIGEST)
+        new = NewEnrolment(SUBJECT, [template], "m", OnExisting.REJECT, REQUEST_ID, DIGEST, OneFace(0.5))
         (outcome,) = opened.write([store(LOCAL, new)])
         assert isinstance(outcome, Outcome)
         assert isinstance(outcome.answer, Stored)
@@ -64,7 +65,7 @@ def repeat(revisions: Revisions, opened: SqliteStore, queries: Pool) -> Enrollin
     """Return what answers a repeat: that needs no faces, and writes nothing."""
     nobody: Any = None
     writing = Writing(Writer(opened, nobody, max_pending=1, on_revision=print, on_failure=print), lambda: None)
-    return Enrolling(nobody, Repeats(opened, queries, revisions), writing, ("m", 4), 0.5)
+    return Enrolling(nobody, Repeats(opened, queries, revisions, 0.5), writing, ("m", 4), 0.5, 0.5)
 
 
 class Content:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from gerbang_service.access.calls import Call
 from gerbang_service.access.identity import Identity
 from gerbang_service.asking.asking import Asking, Sought
 from gerbang_service.changing.enrolment import REJECTIONS, Enrolled, Enrolment, Item, Rejection, Withdrawn, settle_all
 from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
+from gerbang_service.changing.one_face import OneFace
 from gerbang_service.changing.repeats import Repeats
-from gerbang_service.changing.results import best, enrolled
-from gerbang_service.changing.storing import NewEnrolment, StoredOrBefore, store
+from gerbang_service.changing.results import best, enrolled, left
+from gerbang_service.changing.storing import NewEnrolment, Stored, StoredOrBefore, store
 from gerbang_service.changing.submitting import Writing, noted, seen_through
+from gerbang_service.changing.usable import checked, template_of, usable, vectors_of
 from gerbang_service.domain.decision import Candidate, as_float32
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.domain.questions import Features
 from gerbang_service.domain.samples import ImageSample, UncheckedTemplate
-from gerbang_service.domain.subjects import NewTemplate
 from gerbang_service.domain.templates import unit_vectors
 from gerbang_service.faces.quality import ENROLMENT
 from gerbang_service.store.port import AboutSubject, AnsweredRequest, Operation, Outcome, Transaction
@@ -42,16 +41,19 @@ class Enrolling:
         writing: Writing,
         recogniser: tuple[str, int],
         threshold: float,
+        verification_threshold: float,
     ) -> None:
         """`recogniser`: its fingerprint, and the dimension of its templates.
 
-        `threshold`: a cosine from which on two faces are one person's.
+        Cosines from which on two faces are the same person's: `threshold` among many, for duplicates;
+        `verification_threshold` of two that are said to be.
         """
         self._asking = asking
         self._repeats = repeats
         self._writing = writing
         self._model, self._dimension = recogniser
         self._threshold = as_float32(threshold)
+        self._verification_threshold = verification_threshold
         self._in_flight = InFlight()
         self._runs: Runs[Item] = Runs(self._enrol)
 
@@ -101,7 +103,7 @@ class Enrolling:
             await self._repeats.look_up_one(item)
         if item.earlier is None:
             samples = await asyncio.gather(*(self._features(each, item.deadline, lane) for each in item.wanted.samples))
-            item.usable = _usable(item.wanted, samples)
+            item.usable = usable(item.wanted, samples)
 
     # --- a run --------------------------------------------------------------------------------------------------------
 
@@ -134,22 +136,23 @@ class Enrolling:
         """Note what of their samples is usable, all of which came as templates; settle those of which nothing is."""
         templates = [item.wanted.templates for item in items]
         data = [each.data for each in chain(*templates) if isinstance(each, UncheckedTemplate)]
-        checked = iter(unit_vectors(data, self._dimension))
+        read = iter(unit_vectors(data, self._dimension))
         for item, samples in zip(items, templates, strict=True):
-            taken = [_checked(next(checked)) if isinstance(each, UncheckedTemplate) else each for each in samples]
+            taken = [checked(next(read)) if isinstance(each, UncheckedTemplate) else each for each in samples]
             try:
-                item.usable = _usable(item.wanted, taken)
+                item.usable = usable(item.wanted, taken)
             except REJECTIONS as rejection:
                 item.settle(rejection)
 
     async def _write(self, items: Sequence[Item], leave: Callable[[], object]) -> None:
         """Look for others with these faces, then have all written together."""
+        followed = self._writing.followed
         with self._in_flight.others() as since:
             visible = await self._visible(items)
             going = [each for each in _tried(items, _still_wanted) if each in visible]
             if not going:
                 return
-            run = [Submitted(_vectors(each), place) for place, each in enumerate(going)]
+            run = [Submitted(vectors_of(each), place) for place, each in enumerate(going)]
             others = self._in_flight.near(run, since, self._threshold)
             written = self._writing.submit_all([self._operation(each) for each in going], partial(_begun, going))
             for submitted in run:
@@ -158,12 +161,52 @@ class Enrolling:
         self._writing.watch(asyncio.current_task())
         with self._in_flight.put(run):
             outcomes = await seen_through(written)
-        for item, outcome, submitted, near in zip(going, outcomes, run, others, strict=True):
+        visible |= await self._look_again(going, outcomes, everybody=self._writing.followed != followed)
+        for item, outcome, near in zip(going, outcomes, others, strict=True):
             try:
-                found = same_face(near, submitted.vectors, self._threshold, item.caller)
-                _conclude(item, outcome, (*visible[item], *found))
+                self._conclude(item, outcome, visible[item], near)
             except Exception as error:  # noqa: BLE001 - the item's own
                 item.settle(error)
+
+    async def _look_again(
+        self, items: Sequence[Item], outcomes: Sequence[StoredOrBefore | Exception], *, everybody: bool
+    ) -> dict[Item, Sequence[Candidate]]:
+        """Return for those who were stored whom the gallery has with their faces now, where that may be others.
+
+        `everybody`: another process may have enrolled a face meanwhile. And who has one that was left out is nobody's
+        duplicate.
+        """
+        again = [
+            (item, outcome.subject.subject_id, left(item, outcome))
+            for item, outcome in zip(items, outcomes, strict=True)
+            if isinstance(outcome, Stored)
+            and (everybody or sum(isinstance(each, int) for each in outcome.samples) < len(vectors_of(item)))
+        ]
+        if not again:
+            return {}
+        sought = [
+            Sought(list(vectors), subject_id, item.caller.watchlists, item.deadline)
+            for item, subject_id, vectors in again
+        ]
+        with suppress(GerbangError):  # what is stored is stored
+            found = await self._asking.duplicates(sought)
+            pairs = zip(again, found, strict=True)
+            return {item: each for (item, _, _), each in pairs if not isinstance(each, Exception)}
+        return {}
+
+    def _conclude(
+        self, item: Item, outcome: StoredOrBefore | Exception, visible: Iterable[Candidate], near: Sequence[Submitted]
+    ) -> None:
+        """Settle an item that was written, or was not; a repeat is left. `visible`, `near`: who may have its face."""
+        if isinstance(outcome, AnsweredRequest):
+            item.earlier = outcome
+        elif isinstance(outcome, Exception):
+            item.call.revision = None
+            item.settle(outcome)
+        else:
+            found = same_face(near, left(item, outcome), self._threshold, item.caller) if near else ()
+            duplicates = best((*visible, *found), outcome.subject.subject_id)
+            item.settle(enrolled(item, outcome, duplicates, self._verification_threshold))
 
     async def _visible(self, items: Sequence[Item]) -> dict[Item, Sequence[Candidate]]:
         """Return for each those in the gallery with its faces; settle those for whom that can't be told."""
@@ -195,8 +238,11 @@ class Enrolling:
 
     def _operation(self, item: Item) -> Operation[StoredOrBefore]:
         wanted = item.wanted
-        samples = [_template(each) if isinstance(each, Features) else each.reason for each in item.usable or ()]
-        new = NewEnrolment(wanted.subject, samples, self._model, wanted.on_existing, wanted.request_id, item.digest)
+        samples = [template_of(each) if isinstance(each, Features) else each.reason for each in item.usable or ()]
+        rule = OneFace(self._verification_threshold, wanted.allow_different, wanted.allow_partial)
+        new = NewEnrolment(
+            wanted.subject, samples, self._model, wanted.on_existing, wanted.request_id, item.digest, rule
+        )
         operation = noted(store(item.caller, new), item.call)
 
         def run(transaction: Transaction) -> Outcome[StoredOrBefore]:
@@ -212,24 +258,13 @@ class Enrolling:
         self, sample: ImageSample | UncheckedTemplate | Rejection, deadline: Deadline, lane: asyncio.Semaphore
     ) -> Features | Rejection:
         if isinstance(sample, UncheckedTemplate):
-            return _checked(unit_vectors([sample.data], self._dimension)[0])
+            return checked(unit_vectors([sample.data], self._dimension)[0])
         if isinstance(sample, REJECTIONS):
             return sample
         try:
             return await self._asking.features(sample, ENROLMENT, deadline, lane)
         except REJECTIONS as rejection:
             return rejection
-
-
-def _conclude(item: Item, outcome: StoredOrBefore | Exception, others: Sequence[Candidate]) -> None:
-    """Settle an item that was written, or was not; a repeat is left. `others`: with its face."""
-    if isinstance(outcome, AnsweredRequest):
-        item.earlier = outcome
-    elif isinstance(outcome, Exception):
-        item.call.revision = None
-        item.settle(outcome)
-    else:
-        item.settle(enrolled(item, outcome, best(others, outcome.subject.subject_id)))
 
 
 def _begun(items: Sequence[Item]) -> None:
@@ -263,27 +298,3 @@ def _still_wanted(item: Item) -> None:
     if item.withdrawn:
         raise Withdrawn
     item.deadline.check()
-
-
-def _usable(wanted: Enrolment, samples: Sequence[Features | Rejection]) -> Sequence[Features | Rejection]:
-    """Return the samples, if enough of them can be used for what is wanted; raise the first rejection otherwise."""
-    rejections = [each for each in samples if not isinstance(each, Features)]
-    if rejections and (not wanted.allow_partial or len(rejections) == len(samples)):
-        first = rejections[0]
-        first.metadata["sample"] = str(samples.index(first))
-        raise first
-    return samples
-
-
-def _checked(vector: NDArray[np.float32] | Rejection) -> Features | Rejection:
-    return vector if isinstance(vector, REJECTIONS) else Features(vector, None)
-
-
-def _vectors(item: Item) -> NDArray[np.float32]:
-    """Return the item's templates; float32 (templates, dimension)."""
-    vectors = [each.vector for each in item.usable or () if isinstance(each, Features)]
-    return np.stack(vectors) if len(vectors) > 1 else vectors[0][np.newaxis]
-
-
-def _template(features: Features) -> NewTemplate:
-    return NewTemplate(features.vector, features.face.quality if features.face else None)

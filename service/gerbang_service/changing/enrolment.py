@@ -46,6 +46,7 @@ class Enrolment:
     allow_partial: bool
     request_id: str
     content: Content
+    allow_different: bool = False
 
     @property
     def has_image(self) -> bool:
@@ -60,12 +61,16 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledSample:
-    """What became of a sample: a template, or a reason why not. `detail`: that reason in words, for people."""
+    """What became of a sample: a template, or a reason why not. `detail`: that reason in words, for people.
+
+    `similarity`: to the subject, as in Likeness.
+    """
 
     template_id: int | None
     rejection: str = ""
     detail: str = ""
     face: DetectedFace | None = None
+    similarity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ class Enrolled:
     """Who was enrolled, as the caller is shown them.
 
     `duplicates`: others with this face, best first. `expired`: Identify does not see them, since their time is over.
-    `replayed`: an earlier request was answered so, and nothing was changed.
+    `replayed`: an earlier request was answered so, and nothing was changed. `different`: not one face, and allowed.
     """
 
     subject: Subject
@@ -82,6 +87,7 @@ class Enrolled:
     expired: bool
     duplicates: Sequence[Candidate] = ()
     replayed: bool = False
+    different: bool = False
 
 
 class Withdrawn(Exception):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gerbang_service.access.identity import Identity
 from gerbang_service.changing.storing import Stored, StoredOrBefore
 from gerbang_service.domain.decision import Candidate, as_float32
+from gerbang_service.domain.errors import SamplesDiffer
 
 # Rows to make room for at once.
 _FEWEST = 64
@@ -152,9 +153,14 @@ def same_face(
             continue
         exact = (vectors.astype(np.float64) @ theirs[row].astype(np.float64)).max()
         similarity = as_float32(min(1.0, max(-1.0, float(exact))))
-        ids = [each for each in stored.samples if isinstance(each, int)]
-        if similarity >= threshold:
-            yield Candidate(stored.subject.subject_id, similarity, threshold, ids[row - first[number]])
+        if similarity >= threshold and (template_id := _template_ids(stored)[row - first[number]]) is not None:
+            yield Candidate(stored.subject.subject_id, similarity, threshold, template_id)
+
+
+def _template_ids(stored: Stored) -> list[int | None]:
+    """Return the template of each vector that was submitted; None where it was left out, as of another face."""
+    had_one = (each for each in stored.samples if isinstance(each, int) or each == SamplesDiffer.reason)
+    return [each if isinstance(each, int) else None for each in had_one]
 
 
 def _outcome(submitted: Submitted) -> Stored | None:

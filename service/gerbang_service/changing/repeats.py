@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 from gerbang_service.access import bounds
 from gerbang_service.asking.revisions import Revisions
-from gerbang_service.changing.enrolment import Enrolment, Item, settle_all
+from gerbang_service.changing.enrolment import Enrolled, Enrolment, Item, settle_all
+from gerbang_service.changing.one_face import judge_again
 from gerbang_service.changing.results import replayed
 from gerbang_service.changing.storing import earlier_answer
 from gerbang_service.domain.errors import GerbangError, SubjectExists, SubjectNotFound
-from gerbang_service.domain.subjects import Subject
 from gerbang_service.store.port import AnsweredRequest, Reader, Store
 from gerbang_service.threads.admission import Deadline
 from gerbang_service.threads.pool import Pool
@@ -23,10 +23,12 @@ _Found: TypeAlias = "tuple[bytes, AnsweredRequest | None] | GerbangError"
 class Repeats:
     """Knows earlier requests. Its methods belong to the event loop."""
 
-    def __init__(self, store: Store, queries: Pool, revisions: Revisions) -> None:
+    def __init__(self, store: Store, queries: Pool, revisions: Revisions, threshold: float) -> None:
+        """`threshold`: a cosine that one person's faces reach."""
         self._store = store
         self._queries = queries
         self._revisions = revisions
+        self._threshold = threshold
 
     async def look_up_one(self, item: Item) -> None:
         """Find out whether an item repeats an earlier request. Raises what the item fails with."""
@@ -68,22 +70,22 @@ class Repeats:
         deadline = latest(items)
         try:
             await self._revisions.reached(max(each.earlier.revision for each in items if each.earlier), deadline)
-            subjects = await self._queries.run(partial(self._seen, items), deadline)
+            outcomes = await self._queries.run(partial(self._seen, items), deadline)
         except Exception as error:  # noqa: BLE001 - handed to the callers
             settle_all(items, error)
             return
-        for each, subject in zip(items, subjects, strict=True):
-            each.settle(subject if isinstance(subject, GerbangError) else replayed(each, subject))
+        for each, outcome in zip(items, outcomes, strict=True):
+            each.settle(outcome)
 
-    def _seen(self, items: Sequence[Item]) -> list[Subject | GerbangError]:
-        subjects: list[Subject | GerbangError] = []
+    def _seen(self, items: Sequence[Item]) -> list[Enrolled | GerbangError]:
+        outcomes: list[Enrolled | GerbangError] = []
         with self._store.reading() as reader:
             for each in items:
                 try:
-                    subjects.append(_shown(each, reader))
+                    outcomes.append(_answer(each, reader, self._threshold))
                 except GerbangError as error:
-                    subjects.append(error)
-        return subjects
+                    outcomes.append(error)
+        return outcomes
 
 
 def _found(wanted: Enrolment, outcome: AnsweredRequest | GerbangError | None) -> _Found:
@@ -92,17 +94,22 @@ def _found(wanted: Enrolment, outcome: AnsweredRequest | GerbangError | None) ->
     return (wanted.content.digest(), None) if outcome is None else (b"", outcome)
 
 
-def _shown(item: Item, reader: Reader) -> Subject:
-    """Return who was enrolled by an earlier request, as the caller may see them. Raises SubjectExists, ..."""
+def _answer(item: Item, reader: Reader, threshold: float) -> Enrolled:
+    """Return what is told of who was enrolled by an earlier request, as the caller may see them.
+
+    Raises SubjectExists for somebody whom the caller does not see, SubjectNotFound.
+    """
     assert item.earlier is not None  # noqa: S101 - it is a repeat
     subject_id = item.earlier.subject_id
     try:
-        return bounds.seen(item.caller, reader, subject_id)
+        subject = bounds.seen(item.caller, reader, subject_id)
     except SubjectNotFound:
         if reader.lists_of(subject_id) is None:
             raise
         # The answer may have been given to somebody who sees more.
         raise SubjectExists(f"subject {subject_id} is already enrolled", subject_id=subject_id) from None
+    likeness, different = judge_again(reader, subject, item.earlier.samples, threshold)
+    return replayed(item, subject, likeness, different=different)
 
 
 def latest(items: Iterable[Item]) -> Deadline:

@@ -26,6 +26,11 @@ class Writing:
         self._check = check
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    @property
+    def followed(self) -> int:
+        """How often this process was brought what others wrote; as it was when a change that was awaited was made."""
+        return self._writer.followed
+
     async def write(self, operation: Operation[T]) -> T:
         """Have an operation written; raises what `Writer.submit` and its future do, and AuditUnavailable."""
         return await seen_through(self.submit(operation))

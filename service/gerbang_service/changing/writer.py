@@ -38,6 +38,7 @@ _UNREAD_AT_MOST_S = 1.0
 _STALLED_AFTER_S = 5.0
 # While the disk takes no changes, a small one is tried so often, seconds.
 _TRIED_EVERY_S = 1.0
+_UNSURE = "the change may be on disk; this server has to be restarted"
 
 
 class Writer:
@@ -65,6 +66,7 @@ class Writer:
         self._on_failure = on_failure
         self.tell: Tell = at_once
         """Has the futures of a group completed; to be set by who waits for them in an event loop."""
+        self.followed = 0  # How often it was brought what others wrote. May be read from any thread.
         # While changes can't be written: when the next small one is tried.
         self._try_at: float | None = None
         # While the thread is about something: since when.
@@ -200,6 +202,7 @@ class Writer:
                 raise
             log.warning("what other workers wrote can't be read: %s", error)
         if self._gallery.revision != before:
+            self.followed += 1
             self._on_revision(self._gallery.revision)
 
     def _read_others(self) -> None:
@@ -219,14 +222,15 @@ class Writer:
             return
         started = time.perf_counter()
         try:
-            outcomes = self._store.write(operations, follower=self._follower, meanwhile=self._look_at_others)
+            before, follower = self._gallery.revision, self._gallery if self._follows else None
+            outcomes = self._store.write(operations, follower=follower, meanwhile=self._look_at_others)
+            self.followed += self._gallery.revision != before
             changes = [each.change for each in outcomes if isinstance(each, Outcome) and each.change is not None]
             if changes:
                 self._gallery.apply(changes, changes[-1].revision)
         except Exception:
-            why = "the change may be on disk; this server has to be restarted"
             for each in group:
-                each.settle([StoreUnavailable(why) for _ in each.operations])
+                each.settle([StoreUnavailable(_UNSURE) for _ in each.operations])
             raise
         # It takes all of a group or nothing.
         kept = not any(isinstance(each, StoreUnavailable) for each in outcomes)
@@ -234,8 +238,8 @@ class Writer:
         if changes or not kept:
             self._note(kept=kept)
         if group:
-            changed = len(operations) - len(forgetting)
-            self._meter.committed(changed, time.perf_counter() - started, kept=kept)
+            took_s = time.perf_counter() - started
+            self._meter.committed(len(operations) - len(forgetting), took_s, kept=kept)
         try:
             if any(isinstance(outcome, Outcome) and outcome.erases for outcome in outcomes):
                 self._erasing.erase()
@@ -248,10 +252,6 @@ class Writer:
     def _forgets(self) -> bool:
         """Whether it is time to forget old answers. Not while the disk takes no changes: that is tried otherwise."""
         return self._try_at is None and not self._forgetting.wait_s
-
-    @property
-    def _follower(self) -> Follower | None:
-        return self._gallery if self._follows else None
 
     def _note(self, *, kept: bool) -> None:
         """Note whether the store took what was written."""

@@ -157,6 +157,8 @@ def enrolment(outcome: Enrolled) -> matching_pb.EnrollResponse:
         response.replayed = True
     if outcome.expired:
         response.warnings.append(matching_pb.ENROLL_WARNING_EXPIRED)
+    if outcome.different:
+        response.warnings.append(matching_pb.ENROLL_WARNING_DIFFERENT)
     return response
 
 
@@ -166,6 +168,8 @@ def _sample_result(sample: EnrolledSample) -> matching_pb.SampleResult:
         result.template_id = str(sample.template_id)
     if (found := face(sample.face)) is not None:
         result.face.CopyFrom(found)
+    if sample.similarity is not None:
+        result.similarity_to_subject = sample.similarity
     return result
 
 

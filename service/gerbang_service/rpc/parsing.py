@@ -86,6 +86,7 @@ class Parser:
             allow_partial=request.allow_partial,
             request_id=check_request_id(request.request_id),
             content=RequestContent(request),
+            allow_different=request.allow_different,
         )
 
     def _enrolled(self, field: str, sample: sample_pb2.Sample) -> ImageSample | UncheckedTemplate | Rejection:

@@ -219,10 +219,11 @@ class Server:
         writing = self._writing = Writing(parts.writer, audit.check if audit is not None else lambda: None)
         enrolling = Enrolling(
             parts.asking,
-            Repeats(parts.store, parts.queries, parts.revisions),
+            Repeats(parts.store, parts.queries, parts.revisions, recogniser.defaults.verification_threshold),
             writing,
             (recogniser.model, recogniser.dimension),
             recogniser.defaults.identification_threshold,
+            recogniser.defaults.verification_threshold,
         )
         facts = ServerFacts(
             recogniser.pack,

@@ -74,6 +74,9 @@ class Reader(Protocol):
         `watchlists`: only those on one of these lists, None for all. A long list, or a late page, costs no more.
         """
 
+    def vector(self, template_id: int) -> bytes:
+        """Return the vector of a stored template, little-endian float32 of unit length. Raises DataDamaged."""
+
     def answered(self, request_id: str) -> AnsweredRequest | None:
         """Return the answer to an earlier request, or None."""
 
