@@ -36,6 +36,7 @@ BY_REASON: dict[str, type[errors.GerbangError]] = {
     "WATCHLIST_EXISTS": errors.WatchlistExists,
     "WATCHLIST_NOT_EMPTY": errors.WatchlistNotEmpty,
     "SUBJECT_HAS_NO_TEMPLATE": errors.SubjectHasNoTemplate,
+    "SAMPLES_DIFFER": errors.SamplesDiffer,
     "MODEL_MISMATCH": errors.ModelMismatch,
     "NO_FACE_PACK": errors.NoFacePack,
     "DATA_DAMAGED": errors.DataDamaged,

@@ -49,6 +49,8 @@ class EnrollOptions(TypedDict, total=False):
         reject.
     allow_partial: True: rejected samples are reported in `sample_results` and the rest is enrolled. Default
         False: one rejected sample fails the call.
+    allow_different: True: samples and stored templates need not show one face, by the verification threshold;
+        what would have been refused is answered with a warning. Default False: SamplesDiffer, and nothing is stored.
     face_choice: which face of an image is meant: "only", "largest" or a FaceChoice. Default: there must be
         only one.
     """
@@ -60,6 +62,7 @@ class EnrollOptions(TypedDict, total=False):
     request_id: str | None
     on_existing: Choice | None
     allow_partial: bool
+    allow_different: bool
     face_choice: Choice | None
 
 

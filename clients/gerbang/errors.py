@@ -26,6 +26,7 @@ GerbangError
 ├── StateConflict                 the request does not fit what the server is or holds
 │   ├── WatchlistNotEmpty         WATCHLIST_NOT_EMPTY
 │   ├── SubjectHasNoTemplate      SUBJECT_HAS_NO_TEMPLATE
+│   ├── SamplesDiffer             SAMPLES_DIFFER
 │   ├── ModelMismatch             MODEL_MISMATCH
 │   ├── NoFacePack                NO_FACE_PACK
 │   └── DataDamaged               DATA_DAMAGED
@@ -218,6 +219,14 @@ class WatchlistNotEmpty(StateConflict):
 
 class SubjectHasNoTemplate(StateConflict):
     """The subject to verify against has no template left."""
+
+
+class SamplesDiffer(StateConflict):
+    """Samples are of different faces, or of another than the subject's templates; nothing was stored.
+
+    `metadata`: `samples` that differ, by number, a group for each face ("0,2;1"), `similarity` between them at most,
+    `threshold`, and how many `templates` of the subject they were compared with. `allow_different=True` enrols them.
+    """
 
 
 class ModelMismatch(StateConflict):

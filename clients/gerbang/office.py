@@ -53,8 +53,8 @@ class WatchlistClient(SyncClient):
         makes one.
         samples: 1 to 20 Probes of the same face. Other keywords: see EnrollOptions.
         The answer's `duplicates` are other subjects that have this face already: a hint, not an error.
-        Raises FaceRejected, ImageRejected, SubjectExists, WatchlistNotFound, MessageTooLarge (64 MiB in all)
-        or another GerbangError.
+        Raises FaceRejected, ImageRejected, SamplesDiffer, SubjectExists, WatchlistNotFound, MessageTooLarge
+        (64 MiB in all) or another GerbangError.
         """
         return self._call(self._matching.Enroll, enroll_request(subject_id, samples, **options), timeout)
 

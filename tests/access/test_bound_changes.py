@@ -91,7 +91,7 @@ def test_own_subjects_are_changed_and_moved_among_own_lists(airport: Airport) ->
     """Everything that enrolment may do works on them; onto another list they can't be moved."""
     office = airport.bound["enrolment"]
     assert office.call("Enroll", enrolment("mine", 20, ["airline"])).subject.subject_id == "mine"
-    office.call("Enroll", enrolment("mine", 21, [], on_existing="ON_EXISTING_ADD"))
+    office.call("Enroll", enrolment("mine", 20, [], on_existing="ON_EXISTING_ADD"))
     for lists, allowed in ((["lounge"], True), (["red"], False), (["lounge", "red"], False)):
         request = office_pb.UpdateSubjectRequest(
             subject=Subject(subject_id="mine", watchlists=lists), update_mask=FieldMask(paths=["watchlists"])
@@ -123,7 +123,7 @@ def test_a_repeated_request_of_somebody_else_shows_only_what_is_seen(airport: Ai
 def test_a_repeated_request_shows_no_lists_of_others(airport: Airport) -> None:
     """Of a subject that is shared the stored answer names all lists; who repeats it is shown those of its own."""
     airport.boss.call("Enroll", enrolment("shared-2", 43, ["airline", "red"]))
-    request = enrolment("shared-2", 44, [], request_id=str(uuid.uuid4()), on_existing="ON_EXISTING_ADD")
+    request = enrolment("shared-2", 43, [], request_id=str(uuid.uuid4()), on_existing="ON_EXISTING_ADD")
     assert list(airport.boss.call("Enroll", request).subject.watchlists) == ["airline", "red"]
     again = airport.bound["enrolment"].call("Enroll", request)
     assert again.replayed

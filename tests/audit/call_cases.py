@@ -118,8 +118,14 @@ CASES: Final = (
     ),
     Case(
         "Enroll",
-        pb.EnrollRequest(subject=P1, samples=samples_of(1)),
-        {"subject_id": "p-1", "watchlists": ["cegah"], "labels": ["name"], "samples": ["template"] * 3},
+        pb.EnrollRequest(subject=P1, samples=[template(10)], allow_different=True),
+        {
+            "subject_id": "p-1",
+            "watchlists": ["cegah"],
+            "labels": ["name"],
+            "samples": ["template"],
+            "allow_different": True,
+        },
         failed={"status": "ALREADY_EXISTS", "reason": "SUBJECT_EXISTS"},
     ),
     Case(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gerbang_service.access.identity import LOCAL
+from gerbang_service.changing.one_face import OneFace
 from gerbang_service.changing.storing import NewEnrolment, OnExisting
 from gerbang_service.changing.storing import store as enroll
 from gerbang_service.changing.subjects import delete_subject, delete_template, update_subject
@@ -31,6 +32,7 @@ from gerbang_service.store.port import Operation, Store
 from gerbang_service.store.sqlite.store import SqliteStore
 
 MODEL, DIMENSION, SERVER = "m", 16, 0.5
+ANY_FACES = OneFace(SERVER, allow_different=True)
 # Enough that the sweep and the graph are asked, and not only the comparison one by one that few rows get.
 CROWD = 300
 NAMES = st.sampled_from([f"p{number}" for number in range(6)])
@@ -73,7 +75,9 @@ class PortsMachine(RuleBasedStateMachine):
     def _enrol_crowd(self) -> None:
         vectors = {f"crowd{number}": unit(self.random) for number in range(CROWD)}
         subjects = [
-            NewEnrolment(Subject(name, ("v",)), [NewTemplate(vector, None)], MODEL, OnExisting.REJECT, "", b"")
+            NewEnrolment(
+                Subject(name, ("v",)), [NewTemplate(vector, None)], MODEL, OnExisting.REJECT, "", b"", ANY_FACES
+            )
             for name, vector in vectors.items()
         ]
         writing = [self.writer.submit(enroll(LOCAL, each)) for each in subjects]
@@ -146,7 +150,7 @@ class PortsMachine(RuleBasedStateMachine):
     def _enrol(self, name: str, lists: set[str], vector: np.ndarray, how: OnExisting, **validity: int | None) -> None:
         begin, end = validity.get("begin"), validity.get("end")
         subject = Subject(name, tuple(sorted(lists)), begin, end)
-        new = NewEnrolment(subject, [NewTemplate(vector, None)], MODEL, how, "", b"")
+        new = NewEnrolment(subject, [NewTemplate(vector, None)], MODEL, how, "", b"", ANY_FACES)
         done = self._write(enroll(LOCAL, new))
         known = self.people.get(name)
         if known is not None and how is OnExisting.ADD:

@@ -7,6 +7,7 @@ import queue
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ def test_request_id_is_that_of_the_request() -> None:
     }
     assert len(others | {first}) == 8
     assert request_for("S", b"photo", terms) == request_for("S", b"photo", same)
+    # Who answers for a photo that was refused sends all again: those that were taken are repeats.
+    answered_for = request_for("S", b"photo", replace(terms, allow_different=True))
+    assert answered_for.allow_different
+    assert answered_for.request_id == request_for("S", b"photo", terms).request_id
     # A release that made other ids would enrol everybody once more.
     assert request_id("S-1", b"photo", Terms(watchlists=["cegah"])) == "78838cad-6452-526b-bd7d-c59bb65c8257"
 

@@ -105,7 +105,7 @@ class Load:
         self._acknowledge(wire, name, wire.matching.Enroll(request, timeout=TIMEOUT_S).revision, chance)
 
     def _replace(self, wire: Wire, name: str, _: Person, chance: random.Random) -> None:
-        request, person = _enrolment(name, chance, on_existing=pb.ON_EXISTING_REPLACE)
+        request, person = _enrolment(name, chance, on_existing=pb.ON_EXISTING_REPLACE, allow_different=True)
         self.truth.attempt(name, person)
         self.unanswered[name] = request
         self._acknowledge(wire, name, wire.matching.Enroll(request, timeout=TIMEOUT_S).revision, chance)
@@ -216,7 +216,9 @@ class Load:
                 self.answers += 2
 
 
-def _enrolment(name: str, chance: random.Random, on_existing: int = 0) -> tuple[EnrollRequest, Person]:
+def _enrolment(
+    name: str, chance: random.Random, on_existing: int = 0, *, allow_different: bool = False
+) -> tuple[EnrollRequest, Person]:
     """Make an enrolment of three templates that nobody else has, and the person that it leads to."""
     person = Person(next(_numbers), 3, chance.choice((LISTS, LISTS[1:])), uuid.uuid4().hex)
     request = EnrollRequest(
@@ -224,5 +226,6 @@ def _enrolment(name: str, chance: random.Random, on_existing: int = 0) -> tuple[
         samples=samples_of(person.seed),
         request_id=str(uuid.UUID(int=chance.getrandbits(128), version=4)),
         on_existing=on_existing,  # type: ignore[arg-type]
+        allow_different=allow_different,
     )
     return request, person

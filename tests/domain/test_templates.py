@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gerbang_service.domain.errors import ModelMismatch, TemplateInvalid
-from gerbang_service.domain.templates import check_model, unit_vector
+from gerbang_service.domain.templates import check_model, unit_vector, unit_vectors
 
 FINITE = hnp.arrays(np.float32, 8, elements=st.floats(width=32, allow_nan=False, allow_infinity=False))
 
@@ -52,3 +52,24 @@ def test_templates_of_another_recogniser_are_refused_and_unnamed_ones_trusted() 
     check_model("AB12", "ab12")
     with pytest.raises(ModelMismatch):
         check_model("cd34", "ab12")
+
+
+def test_many_templates_are_read_as_one_by_one_are() -> None:
+    """Whatever their norm, and the same whoever is read with them; those that can't be are told by themselves."""
+    random = np.random.default_rng(3)
+    good = [(random.standard_normal(512) * 10.0**power).astype("<f4").tobytes() for power in range(-37, 38)]
+    bad = [np.zeros(512, "<f4").tobytes(), np.full(512, np.nan, "<f4").tobytes(), np.full(512, np.inf, "<f4").tobytes()]
+    read = unit_vectors([*good, *bad], 512)
+    for data, vector in zip(good, read, strict=False):
+        assert isinstance(vector, np.ndarray)
+        assert vector.dtype == np.float32
+        assert np.abs(vector - unit_vector(data, 512)).max() <= np.finfo(np.float32).eps / 8
+        (alone,) = unit_vectors([data], 512)
+        assert isinstance(alone, np.ndarray)
+        assert np.array_equal(alone, vector)
+    assert [str(each) for each in read[len(good) :]] == [
+        "the template is all zero",
+        "the template holds NaN or infinity",
+        "the template holds NaN or infinity",
+    ]
+    assert unit_vectors([], 512) == []

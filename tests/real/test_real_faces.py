@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from gerbang import CounterClient, FaceRejected, GateClient, WatchlistClient, enroll_request, error_of
+from gerbang import CounterClient, FaceRejected, GateClient, SamplesDiffer, WatchlistClient, enroll_request, error_of
 from gerbang.v1 import matching_service_pb2 as pb
 from running import RunningServer
 
@@ -191,3 +192,22 @@ def test_verification_equals_an_offline_comparison(evaluation: Evaluation, capsy
         )
     assert non_matches / compared <= 0.05
     assert false_matches <= 1
+
+
+def test_two_photographs_of_one_person_are_one_face_and_of_two_are_not(
+    real_server: RunningServer, people: dict[str, list[Path]]
+) -> None:
+    """In one enrolment and added later; of six people whose photographs are as alike as most are."""
+    chosen = [(name, photos[:2]) for name, photos in people.items() if len(photos) > 10][:6]
+    with WatchlistClient(real_server.address, timeout=60) as office:
+        for (name, (first, second)), (_, (other, _)) in pairwise(chosen):
+            subject = f"one-face-{name}"
+            with pytest.raises(SamplesDiffer) as caught:
+                office.enroll(subject, [first, other], face_choice="largest")
+            assert caught.value.metadata["samples"] == "0;1"
+            office.enroll(subject, [first], face_choice="largest")
+            with pytest.raises(SamplesDiffer):
+                office.enroll(subject, [other], on_existing="add", face_choice="largest")
+            added = office.enroll(subject, [second], on_existing="add", face_choice="largest")
+            assert added.sample_results[0].similarity_to_subject > 0.412
+            office.delete_subject(subject)

@@ -43,6 +43,13 @@ def test_a_field_that_the_server_does_not_know_does_not_count() -> None:
     assert content_digest(later) == content_digest(request())
 
 
+def test_who_answers_for_it_does_not_count() -> None:
+    """Who was refused may say so and send everything again: what was enrolled before is a repeat."""
+    answered_for = request(allow_different=True)
+    assert content_digest(answered_for) == content_digest(request())
+    assert RequestContent(answered_for).has(hashlib.sha256(request().SerializeToString(deterministic=True)).digest())
+
+
 @pytest.mark.parametrize(
     "other",
     [

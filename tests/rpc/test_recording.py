@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -20,6 +20,7 @@ from gerbang_service.access import calls
 from gerbang_service.access.calls import Call
 from gerbang_service.access.identity import LOCAL
 from gerbang_service.audit.log import AuditLog
+from gerbang_service.domain.errors import AuditUnavailable
 from gerbang_service.rpc.guard import Guard
 from gerbang_service.rpc.recording import Recorder
 from rpc.guarded import guarded
@@ -36,9 +37,10 @@ class SlowLog:
         """Take a record."""
         self.records.append(json.loads(record))
 
-    def write(self, record: bytes, _: int | None) -> Future[None]:
-        """Take a record of a change; `written` is what its call waits for."""
-        self.append(record)
+    def write_all(self, changes: Sequence[tuple[bytes, int | None]]) -> Future[None]:
+        """Take records of changes; `written` is what their calls wait for."""
+        for record, _ in changes:
+            self.append(record)
         self.written.append(Future())
         self.written[-1].set_running_or_notify_cancel()
         return self.written[-1]
@@ -99,6 +101,40 @@ async def test_a_record_that_is_never_written_does_not_keep_the_process() -> Non
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_changes_of_one_turn_are_made_durable_together() -> None:
+    """One record each, in order; no answer is sent before all of them are on disk."""
+    log = SlowLog()
+    recorder = Recorder(cast("AuditLog", log), "model")
+    enrolled = [(Call("EnrollStream", identity=LOCAL, revision=each), pb.EnrollRequest(), pb.EnrollResponse())
+                for each in (7, 8)]  # fmt: skip
+    alone = (Call("Enroll", identity=LOCAL, revision=9), pb.EnrollRequest(), pb.EnrollResponse())
+    recording = [asyncio.create_task(recorder.answered_all(enrolled)), asyncio.create_task(recorder.answered(*alone))]
+    await until(lambda: log.written)
+    assert [each["committed"] for each in log.records] == [7, 8, 9]
+    assert len(log.written) == 1
+    assert not any(each.done() for each in recording)
+    log.written[0].set_result(None)
+    await asyncio.gather(*recording)
+
+
+async def test_a_record_that_can_not_be_made_durable_fails_all_that_wait_for_it() -> None:
+    """They are told by themselves, and whoever comes later has a new chance."""
+    log = SlowLog()
+    recorder = Recorder(cast("AuditLog", log), "model")
+    call = Call("Enroll", identity=LOCAL, revision=7)
+    recording = [
+        asyncio.create_task(recorder.answered(call, pb.EnrollRequest(), pb.EnrollResponse())) for _ in range(2)
+    ]
+    await until(lambda: log.written)
+    log.written[0].set_exception(AuditUnavailable("the disk is full"))
+    failures = await asyncio.gather(*recording, return_exceptions=True)
+    assert [type(each) for each in failures] == [AuditUnavailable, AuditUnavailable]
+    again = asyncio.create_task(recorder.answered(call, pb.EnrollRequest(), pb.EnrollResponse()))
+    await until(lambda: len(log.written) == 2)
+    log.written[1].set_result(None)
+    await again
 
 
 async def test_a_stream_whose_client_does_not_read_and_goes_leaves_a_record() -> None:

@@ -96,6 +96,18 @@ def unit(seed: int, dimension: int = 16) -> bytes:
     return vector(np.random.default_rng((seed, 7)).normal(size=dimension).tolist())
 
 
+def alike(seed: int, count: int, dimension: int = 16) -> list[Sample]:
+    """Return templates of one face: each two have a cosine of 0.84 at least."""
+    random = np.random.default_rng((seed, 8))
+    face = random.normal(size=dimension)
+
+    def near() -> bytes:
+        noise = random.normal(size=dimension)
+        return vector((face / np.linalg.norm(face) + 0.3 * noise / np.linalg.norm(noise)).tolist())
+
+    return [Sample(template=Template(vector=near())) for _ in range(count)]
+
+
 def template(seed: int, dimension: int = 16, model: str = "") -> Sample:
     """Return a sample that is a random template."""
     return Sample(template=Template(vector=unit(seed, dimension), model=model))

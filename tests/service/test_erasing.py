@@ -39,11 +39,11 @@ def test_nothing_of_a_deleted_subject_stays_in_the_data_folder(data: Path) -> No
 def test_replacing_and_deleting_a_template_erase_the_old_vector(data: Path) -> None:
     """What is replaced is gone as well as what is deleted."""
     with RunningServer(data, *TEMPLATES) as server, WatchlistClient(server.address) as office:
-        office.enroll("one", [unit(1), unit(2)])
+        office.enroll("one", [unit(1), unit(2)], allow_different=True)
         first = office.get_subject("one").templates[0].template_id
         office.delete_template("one", first)
         assert not holds(data, unit(1).astype("<f4").tobytes()[8:-8])
         assert holds(data, unit(2).astype("<f4").tobytes()[8:-8])
-        office.enroll("one", [unit(3)], on_existing="replace")
+        office.enroll("one", [unit(3)], on_existing="replace", allow_different=True)
         assert not holds(data, unit(2).astype("<f4").tobytes()[8:-8])
         assert holds(data, unit(3).astype("<f4").tobytes()[8:-8])

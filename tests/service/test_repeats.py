@@ -7,15 +7,22 @@ import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from gerbang_service.access.calls import Call
 from gerbang_service.access.identity import LOCAL, Identity, Role
 from gerbang_service.asking.revisions import Revisions
-from gerbang_service.changing.enrolling import Enrolling, Enrolment
+from gerbang_service.changing.enrolling import Enrolling
+from gerbang_service.changing.enrolment import Enrolment
+from gerbang_service.changing.one_face import OneFace
+from gerbang_service.changing.repeats import Repeats
 from gerbang_service.changing.storing import NewEnrolment, OnExisting, Stored, store
+from gerbang_service.changing.submitting import Writing
 from gerbang_service.changing.watchlists import create_watchlist
+from gerbang_service.changing.writer import Writer
 from gerbang_service.domain.errors import SubjectExists
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Watchlist
@@ -26,6 +33,7 @@ from gerbang_service.threads.pool import Pool
 
 REQUEST_ID = "6a3ee1f8-4f0c-4d43-9d39-5b7bb1c3a0a1"
 DIGEST = b"d" * 32
+CALL = Call("Enroll")
 SUBJECT = Subject("s", ("w",))
 
 
@@ -37,7 +45,7 @@ def stored(tmp_path: Path) -> Iterator[tuple[SqliteStore, Stored]]:
         opened.bind_model("m", 4, ignore_others=False)
         opened.write([create_watchlist(Watchlist("w"))])
         template = NewTemplate(np.array([1, 0, 0, 0], np.float32), None)
-        new = NewEnrolment(SUBJECT, [template], "m", OnExisting.REJECT, REQUEST_ID, DIGEST)
+        new = NewEnrolment(SUBJECT, [template], "m", OnExisting.REJECT, REQUEST_ID, DIGEST, OneFace(0.5))
         (outcome,) = opened.write([store(LOCAL, new)])
         assert isinstance(outcome, Outcome)
         assert isinstance(outcome.answer, Stored)
@@ -55,8 +63,9 @@ def queries() -> Iterator[Pool]:
 
 def repeat(revisions: Revisions, opened: SqliteStore, queries: Pool) -> Enrolling:
     """Return what answers a repeat: that needs no faces, and writes nothing."""
-    nobody: object = None
-    return Enrolling(nobody, revisions, opened, nobody, queries, "m", 0.5)  # type: ignore[arg-type]
+    nobody: Any = None
+    writing = Writing(Writer(opened, nobody, max_pending=1, on_revision=print, on_failure=print), lambda: None)
+    return Enrolling(nobody, Repeats(opened, queries, revisions, 0.5), writing, ("m", 4), 0.5, 0.5)
 
 
 class Content:
@@ -84,7 +93,7 @@ async def test_a_repeat_waits_until_the_change_is_visible(stored: tuple[SqliteSt
     opened, first = stored
     revisions = Revisions(first.revision - 1)
     answering = asyncio.create_task(
-        repeat(revisions, opened, queries).enroll(asked(Content()), LOCAL, Deadline.after(30))
+        repeat(revisions, opened, queries).enroll(asked(Content()), LOCAL, CALL, Deadline.after(30))
     )
     await asyncio.sleep(0.2)
     assert not answering.done()
@@ -99,7 +108,7 @@ async def test_the_digest_is_made_beside_the_event_loop(stored: tuple[SqliteStor
     """That of 64 MiB of photos takes a tenth of a second, in which no gate would be answered."""
     opened, first = stored
     content = Content()
-    await repeat(Revisions(first.revision), opened, queries).enroll(asked(content), LOCAL, Deadline.after(30))
+    await repeat(Revisions(first.revision), opened, queries).enroll(asked(content), LOCAL, CALL, Deadline.after(30))
     assert content.digested_by
     assert threading.current_thread() not in content.digested_by
 
@@ -113,4 +122,4 @@ async def test_who_does_not_see_the_subject_is_told_only_that_it_is_there(
     bound = Identity("clerk", Role.ENROLMENT, frozenset({"v"}))
     enrolment = dataclasses.replace(asked(Content()), subject=Subject("s", ("v",)))
     with pytest.raises(SubjectExists):
-        await repeat(Revisions(first.revision), opened, queries).enroll(enrolment, bound, Deadline.after(30))
+        await repeat(Revisions(first.revision), opened, queries).enroll(enrolment, bound, CALL, Deadline.after(30))

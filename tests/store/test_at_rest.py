@@ -88,11 +88,11 @@ def test_what_was_replaced_is_left_nowhere_not_even_in_answers(data: Path) -> No
         ids = [str(uuid.uuid4()) for _ in range(3)]
         for seed, each in enumerate(ids):
             samples, labels = [unit(seed), unit(seed + 50)], {"case": label(seed)}
-            office.enroll(f"person-{seed}", samples, labels=labels, request_id=each)
+            office.enroll(f"person-{seed}", samples, labels=labels, request_id=each, allow_different=True)
         office.update_subject("person-0", labels={})
         assert not traces(data, label(0).encode())
         assert office.enroll("person-0", [unit(0), unit(50)], labels={"case": label(0)}, request_id=ids[0]).replayed
-        office.enroll("person-1", [unit(99)], on_existing="replace")
+        office.enroll("person-1", [unit(99)], on_existing="replace", allow_different=True)
         assert not traces(data, label(1).encode(), unit(1).tobytes(), unit(51).tobytes())
         office.delete_template("person-2", office.get_subject("person-2").templates[0].template_id)
         assert not traces(data, unit(2).tobytes())

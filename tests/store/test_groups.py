@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from gerbang_service.access.identity import LOCAL
+from gerbang_service.changing.one_face import OneFace
 from gerbang_service.changing.storing import NewEnrolment, OnExisting, Stored, StoredOrBefore
 from gerbang_service.changing.storing import store as enrolling
 from gerbang_service.domain.errors import FieldInvalid, SubjectExists
@@ -21,6 +22,7 @@ from gerbang_service.store.sqlite.store import SqliteStore
 from running import operator_key
 from store.writes import MODEL, drop, put_list, vector, wrote
 
+ANY_FACES = OneFace(0.5, allow_different=True)
 REQUEST = str(UUID(int=1))
 
 
@@ -42,7 +44,10 @@ def enrol(
 ) -> Operation[StoredOrBefore]:
     templates = [NewTemplate(vector(each), None) for each in seeds]
     return enrolling(
-        LOCAL, NewEnrolment(Subject(name, ("v",), labels={"of": name}), templates, MODEL, on_existing, request_id, b"d")
+        LOCAL,
+        NewEnrolment(
+            Subject(name, ("v",), labels={"of": name}), templates, MODEL, on_existing, request_id, b"d", ANY_FACES
+        ),
     )
 
 

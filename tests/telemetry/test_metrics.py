@@ -79,7 +79,7 @@ def test_the_gallery_is_told_as_it_is(metered: MeteredServer) -> None:
     with WatchlistClient(metered.address) as office:
         office.create_watchlist("w")
         office.create_watchlist("empty")
-        office.enroll("a", [vector(1), vector(2)], watchlists=["w"])
+        office.enroll("a", [vector(1), vector(2)], watchlists=["w"], allow_different=True)
         office.enroll("b", [vector(3)], watchlists=["w"])
         office.enroll("reference", [vector(4)])
         before = metered.scrape()

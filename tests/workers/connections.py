@@ -34,11 +34,15 @@ class Connection:
         self.worker: int = info.start_time.ToNanoseconds()
 
     def enroll(self, name: str, *seeds: int, **fields: Any) -> EnrollResponse:
-        """Enrol a subject with the templates of these seeds on list `w`, unless the fields say otherwise."""
+        """Enrol a subject with the templates of these seeds on list `w`, unless the fields say otherwise.
+
+        They are of nobody in particular, and may be of one subject.
+        """
         watchlists, labels = fields.pop("watchlists", ["w"]), fields.pop("subject_labels", {})
         request = EnrollRequest(
             subject=Subject(subject_id=name, watchlists=watchlists, labels=labels),
             samples=[Sample(template=Template(vector=vector(seed))) for seed in seeds],
+            allow_different=True,
             **fields,
         )
         answer: EnrollResponse = self.matching.Enroll(request, timeout=TIMEOUT_S)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gerbang_service.access.identity import LOCAL
+from gerbang_service.changing.one_face import OneFace
 from gerbang_service.changing.storing import NewEnrolment, OnExisting
 from gerbang_service.changing.storing import store as enroll
 from gerbang_service.changing.subjects import delete_subject, delete_template, update_subject
@@ -33,7 +34,10 @@ def enrolment(name: str, watchlist: str, on_existing: OnExisting, seed: int) -> 
     vector = np.random.default_rng(seed).standard_normal(DIMENSION).astype(np.float32)
     new = NewTemplate(vector / np.float32(np.linalg.norm(vector)), None)
     listed = () if on_existing is OnExisting.ADD else (watchlist,)
-    return enroll(LOCAL, NewEnrolment(Subject(name, listed), [new], MODEL, on_existing, "", b""))
+    return enroll(
+        LOCAL,
+        NewEnrolment(Subject(name, listed), [new], MODEL, on_existing, "", b"", OneFace(0.5, allow_different=True)),
+    )
 
 
 operations = st.one_of(

@@ -39,7 +39,10 @@ class _OnExistingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnExisting
     as they are, and the request's must be empty or equal to them. A subject has at most 100 templates.
     """
     ON_EXISTING_REPLACE: _OnExisting.ValueType  # 3
-    """Put the request in the place of all that was stored of the subject, templates included."""
+    """Put the request in the place of all that was stored of the subject, templates included. The samples must show the
+    face of the templates that they replace (see EnrollRequest.allow_different): another face under this id would take
+    the person off their lists unseen.
+    """
 
 class OnExisting(_OnExisting, metaclass=_OnExistingEnumTypeWrapper):
     """What to do when the subject_id is already enrolled."""
@@ -53,7 +56,10 @@ ON_EXISTING_ADD: OnExisting.ValueType  # 2
 as they are, and the request's must be empty or equal to them. A subject has at most 100 templates.
 """
 ON_EXISTING_REPLACE: OnExisting.ValueType  # 3
-"""Put the request in the place of all that was stored of the subject, templates included."""
+"""Put the request in the place of all that was stored of the subject, templates included. The samples must show the
+face of the templates that they replace (see EnrollRequest.allow_different): another face under this id would take
+the person off their lists unseen.
+"""
 Global___OnExisting: _TypeAlias = OnExisting  # noqa: Y015
 
 class _EnrollWarning:
@@ -66,6 +72,10 @@ class _EnrollWarningEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EnrollW
     """Never in an answer."""
     ENROLL_WARNING_EXPIRED: _EnrollWarning.ValueType  # 1
     """The subject's expire_time has passed: it is enrolled, and Identify does not see it. Often a wrong time zone."""
+    ENROLL_WARNING_DIFFERENT: _EnrollWarning.ValueType  # 2
+    """The samples, or they and the subject's templates, are not one face by the verification threshold; `allow_different`
+    was said.
+    """
 
 class EnrollWarning(_EnrollWarning, metaclass=_EnrollWarningEnumTypeWrapper):
     """What an office should look at again in what it enrolled. None of these is an error."""
@@ -74,6 +84,10 @@ ENROLL_WARNING_UNSPECIFIED: EnrollWarning.ValueType  # 0
 """Never in an answer."""
 ENROLL_WARNING_EXPIRED: EnrollWarning.ValueType  # 1
 """The subject's expire_time has passed: it is enrolled, and Identify does not see it. Often a wrong time zone."""
+ENROLL_WARNING_DIFFERENT: EnrollWarning.ValueType  # 2
+"""The samples, or they and the subject's templates, are not one face by the verification threshold; `allow_different`
+was said.
+"""
 Global___EnrollWarning: _TypeAlias = EnrollWarning  # noqa: Y015
 
 @_typing.final
@@ -87,6 +101,7 @@ class EnrollRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ON_EXISTING_FIELD_NUMBER: _builtins.int
     ALLOW_PARTIAL_FIELD_NUMBER: _builtins.int
+    ALLOW_DIFFERENT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
     far as it is still true (see EnrollResponse.replayed). Using it again for other content is FIELD_INVALID. Known for
@@ -98,13 +113,25 @@ class EnrollRequest(_message.Message):
     """False: one rejected sample fails the whole request. True: rejected samples are reported and the rest is enrolled;
     fails only when none is left.
     """
+    allow_different: _builtins.bool
+    """False (the default): samples and the subject's templates must show one face. Each must be as similar as the server's
+    verification threshold (GetServerInfo tells it) to another, and all must hang together so: a face from the left and
+    one from the right may be linked by one from the front. With REPLACE, the templates that are replaced count too.
+    Otherwise SAMPLES_DIFFER, and nothing is stored; its metadata says which `samples` (a group by face: "0,2;1"), the
+    `similarity` between them at most, the `threshold`, and how many `templates` they were compared with. With
+    `allow_partial`, samples unlike the subject's templates are rejected and the rest is enrolled; where there are no
+    templates, nobody can say which face is the right one, and all fail.
+    True: somebody looked, and answers for it that all are the same person (a child grown up, an injury), or that the
+    templates were wrong. All is enrolled, with ENROLL_WARNING_DIFFERENT where it would have been refused. It is on
+    record. Not part of what `request_id` stands for: a request that was refused may be sent again with it.
+    """
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
         """Who, on which lists, for how long. Output-only fields are ignored."""
 
     @_builtins.property
     def samples(self) -> _containers.RepeatedCompositeFieldContainer[_sample_pb2.Sample]:
-        """1 to 20 samples of the same face."""
+        """1 to 20 samples of the same face: see `allow_different`."""
 
     def __init__(
         self,
@@ -114,10 +141,11 @@ class EnrollRequest(_message.Message):
         request_id: _builtins.str = ...,
         on_existing: Global___OnExisting.ValueType = ...,
         allow_partial: _builtins.bool = ...,
+        allow_different: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_partial", b"allow_partial", "on_existing", b"on_existing", "request_id", b"request_id", "samples", b"samples", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_different", b"allow_different", "allow_partial", b"allow_partial", "on_existing", b"on_existing", "request_id", b"request_id", "samples", b"samples", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -141,7 +169,8 @@ class EnrollResponse(_message.Message):
     replayed: _builtins.bool
     """True when an earlier request with the same request_id was answered before: nothing was changed. `subject` is as it
     is stored now, the ids in `sample_results` and `revision` are those of the first answer; `duplicates`, and the
-    `detail` and `face` of samples, are empty.
+    `detail` and `face` of samples, are empty. Similarities and ENROLL_WARNING_DIFFERENT are the first answer's as far
+    as the templates that were compared are still stored.
     """
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
@@ -154,7 +183,8 @@ class EnrollResponse(_message.Message):
     @_builtins.property
     def duplicates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
         """Other subjects already enrolled with this face (similarity at or above the identification threshold), best first,
-        at most 5. A hint for the office, not an error. Those enrolled by earlier items of the same stream are among them.
+        at most 5. A hint for the office, not an error. Those enrolled by earlier items of the same stream are among them,
+        and those of other calls at the same moment: at least the later of two answers names the other.
         Empty when `replayed`: who has this face may have been deleted since.
         """
 
@@ -195,12 +225,18 @@ class SampleResult(_message.Message):
     REJECTION_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     FACE_FIELD_NUMBER: _builtins.int
+    SIMILARITY_TO_SUBJECT_FIELD_NUMBER: _builtins.int
     template_id: _builtins.str
     """Id of the template made of it. Empty when it was rejected."""
     rejection: _builtins.str
     """Why it was rejected: the reason of the error table (NO_FACE, FACE_BLURRED, ...). Empty when it was accepted."""
     detail: _builtins.str
     """What was measured and what the limit is, for people. Empty when it was accepted."""
+    similarity_to_subject: _builtins.float
+    """How similar it is to the subject: the exact cosine, -1 to 1, with the most similar of the subject's templates and of
+    the other samples that were accepted; with REPLACE, of the templates that are replaced too. Absent where there is
+    none, and for other rejections than SAMPLES_DIFFER.
+    """
     @_builtins.property
     def face(self) -> _sample_pb2.Face:
         """The face that was used. Absent for a template, or when no face was found."""
@@ -212,12 +248,15 @@ class SampleResult(_message.Message):
         rejection: _builtins.str = ...,
         detail: _builtins.str = ...,
         face: _sample_pb2.Face | None = ...,
+        similarity_to_subject: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["face", b"face"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_similarity_to_subject", b"_similarity_to_subject", "face", b"face", "similarity_to_subject", b"similarity_to_subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "face", b"face", "rejection", b"rejection", "template_id", b"template_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similarity_to_subject", b"_similarity_to_subject", "detail", b"detail", "face", b"face", "rejection", b"rejection", "similarity_to_subject", b"similarity_to_subject", "template_id", b"template_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__similarity_to_subject: _TypeAlias = _typing.Literal["similarity_to_subject"]  # noqa: Y015
+    _WhichOneofArgType__similarity_to_subject: _TypeAlias = _typing.Literal["_similarity_to_subject", b"_similarity_to_subject"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity_to_subject) -> _WhichOneofReturnType__similarity_to_subject | None: ...
 
 Global___SampleResult: _TypeAlias = SampleResult  # noqa: Y015
 

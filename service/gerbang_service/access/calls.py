@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from google.rpc import status_pb2
 
@@ -49,14 +49,34 @@ class Call:
         return time.perf_counter() - self.started
 
 
+Answered: TypeAlias = tuple[Call, Any, Any]
+"""A call, its request, and its response, protobuf messages."""
+
+
 class Observer(Protocol):
     """What is told of every call: audit, metrics. Its methods run in the event loop and must not block it."""
 
     async def answered(self, call: Call, request: Any, response: Any) -> None:  # noqa: ANN401 - protobuf messages
         """Note an answer before it is sent: of a unary call, or to one item of a stream. May raise GerbangError."""
 
+    async def answered_all(self, answered: Sequence[Answered]) -> None:
+        """Note the answers to items of a stream before one of them is sent. May raise GerbangError, for all of them."""
+
     async def failed(self, call: Call, request: Any, status: status_pb2.Status) -> None:  # noqa: ANN401
         """Note a failure before it is sent. `request`: None when the call failed as a stream. Must not raise."""
+
+
+class OneByOne:
+    """For observers that do no less for many answers than for each of them."""
+
+    async def answered(self, call: Call, request: Any, response: Any) -> None:  # noqa: ANN401
+        """See Observer."""
+        raise NotImplementedError
+
+    async def answered_all(self, answered: Sequence[Answered]) -> None:
+        """Note each."""
+        for each in answered:
+            await self.answered(*each)
 
 
 class Observers:
@@ -69,6 +89,11 @@ class Observers:
         """Tell all; raises what the first one raises that does."""
         for each in self._observers:
             await each.answered(call, request, response)
+
+    async def answered_all(self, answered: Sequence[Answered]) -> None:
+        """Tell all; raises what the first one raises that does."""
+        for each in self._observers:
+            await each.answered_all(answered)
 
     async def failed(self, call: Call, request: Any, status: status_pb2.Status) -> None:  # noqa: ANN401
         """Tell all."""
@@ -97,10 +122,15 @@ def caller() -> Identity:
     return identity
 
 
+def new_item() -> Call:
+    """Return a call for one item of the stream that this task works for."""
+    stream = _CALL.get()
+    return Call(stream.rpc, stream.request_id, stream.identity, peer=stream.peer)
+
+
 def begin_item() -> Call:
     """Make one item of a stream what this task works for. The task must be the item's own."""
-    stream = _CALL.get()
-    item = Call(stream.rpc, stream.request_id, stream.identity, peer=stream.peer)
+    item = new_item()
     _CALL.set(item)
     return item
 

@@ -56,6 +56,19 @@ class Lanes:
         return self.exact if plan is Plan.EXACT else self.searches
 
 
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Faces of one subject, to be looked for among all others. `vectors`: of unit length, at least one.
+
+    `seen_by`: the lists that the caller is bound to, None for all.
+    """
+
+    vectors: Sequence[NDArray[np.float32]]
+    subject_id: str
+    seen_by: frozenset[str] | None
+    deadline: Deadline
+
+
 class Asking:
     """Compares faces. Methods belong to the event loop; the work is done in threads."""
 
@@ -197,34 +210,29 @@ class Asking:
     def _or_error(self, question: Question, face: DetectedFace | None, asked: Asked) -> Identification | Exception:
         return self._identification(question, asked, face) if isinstance(asked, Answer) else asked
 
-    async def duplicates(
-        self,
-        vectors: Sequence[NDArray[np.float32]],
-        subject_id: str,
-        deadline: Deadline,
-        seen_by: frozenset[str] | None = None,
-    ) -> list[Candidate]:
-        """Return other subjects with this face, on a list or not, best first: a hint at double enrolment.
+    async def duplicates(self, sought: Sequence[Sought]) -> list[list[Candidate] | Exception]:
+        """Return for each other subjects with these faces, on a list or not, best first: a hint at double enrolment.
 
-        `seen_by`: the lists that the caller is bound to, None for all.
+        All are looked for at once, and each is answered, or failed, by itself. Raises what refuses all.
         """
-        among = Everybody(self._defaults.identification_threshold, seen_by)
+        among = {each: Everybody(self._defaults.identification_threshold, each) for each in {s.seen_by for s in sought}}
         # The sweep looks at everyone; what the graph would add is not worth its time in a bulk enrolment.
         questions = [
-            Question(vector, among, _DUPLICATES, Plan.SWEEP, answer_by=deadline.at, besides=subject_id)
-            for vector in vectors
+            Question(
+                vector,
+                among[each.seen_by],
+                _DUPLICATES,
+                Plan.SWEEP,
+                answer_by=each.deadline.at,
+                besides=each.subject_id,
+            )
+            for each in sought
+            for vector in each.vectors
         ]
+        deadline = max((each.deadline for each in sought), key=lambda each: each.at)
         with self._meter.stage(SEARCH):
-            answers = await self._lanes.searches.run(questions, deadline)
-        best: dict[str, Candidate] = {}
-        for asked in answers:
-            if not isinstance(asked, Answer):
-                raise asked
-            for each in asked.candidates:
-                known = best.get(each.subject_id)
-                if known is None or each.similarity > known.similarity:
-                    best[each.subject_id] = each
-        return ranked(best.values(), _DUPLICATES)
+            answers = iter(await self._lanes.searches.run(questions, deadline))
+        return [_best([next(answers) for _ in each.vectors]) for each in sought]
 
     # --- 1:1 --------------------------------------------------------------------------------------------------------
 
@@ -263,3 +271,16 @@ class Asking:
 def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     product = float(one.astype(np.float64) @ other.astype(np.float64))
     return as_float32(min(1.0, max(-1.0, product)))
+
+
+def _best(answers: Sequence[Asked]) -> list[Candidate] | Exception:
+    """Return the best of all answers, each subject once; or the error of one."""
+    best: dict[str, Candidate] = {}
+    for asked in answers:
+        if not isinstance(asked, Answer):
+            return asked
+        for each in asked.candidates:
+            known = best.get(each.subject_id)
+            if known is None or each.similarity > known.similarity:
+                best[each.subject_id] = each
+    return ranked(best.values(), _DUPLICATES) if best else []

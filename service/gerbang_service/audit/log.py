@@ -147,21 +147,27 @@ class AuditLog:
             self._waiting_bytes += len(record) + _ENTRY_BYTES
 
     def write(self, record: bytes, revision: int | None = None) -> Future[None]:
-        """Record a change, `revision`: the one that it made; the future is done when the record is durable.
+        """Record a change, `revision`: the one that it made. As `write_all`."""
+        return self.write_all([(record, revision)])
 
-        The future raises AuditUnavailable when it could not be written at once: it will be when it can. It can't be
-        cancelled. Taken however much waits: what was done has to be recorded.
+    def write_all(self, changes: Sequence[tuple[bytes, int | None]]) -> Future[None]:
+        """Record changes, each with the revision that it made; the future is done when all these records are durable.
+
+        The future raises AuditUnavailable when they could not be written at once: they will be when they can. It can't
+        be cancelled. Taken however much waits: what was done has to be recorded.
         """
         durable: Future[None] = Future()
         durable.set_running_or_notify_cancel()
-        entry = _Entry(time.time_ns(), record, durable, revision)
+        now = time.time_ns()
+        entries = [_Entry(now, record, durable, revision) for record, revision in changes]
         with self._lock:
             if self._stopping:
                 durable.set_exception(AuditUnavailable("the server has stopped"))
-                log.critical("a change of revision %s is not in the audit log: it has been closed", revision)
+                revisions = [revision for _, revision in changes]
+                log.critical("changes of revisions %s are not in the audit log: it has been closed", revisions)
                 return durable
-            self._waiting.append(entry)
-            self._waiting_bytes += len(record) + _ENTRY_BYTES
+            self._waiting += entries
+            self._waiting_bytes += sum(len(record) + _ENTRY_BYTES for record, _ in changes)
         self._wake.set()
         return durable
 

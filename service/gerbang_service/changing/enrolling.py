@@ -1,242 +1,300 @@
-"""Enrol: samples in, templates stored, answer out."""
+"""Enrol: samples in, templates stored, answer out. Many at a time, each by itself (see threads/runs.py)."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Final, Protocol, TypeAlias
+from itertools import chain
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gerbang_service.access import bounds
+from gerbang_service.access.calls import Call
 from gerbang_service.access.identity import Identity
-from gerbang_service.asking.asking import Asking
-from gerbang_service.asking.revisions import Revisions
+from gerbang_service.asking.asking import Asking, Sought
+from gerbang_service.changing.enrolment import REJECTIONS, Enrolled, Enrolment, Item, Rejection, Withdrawn, settle_all
 from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
-from gerbang_service.changing.storing import NewEnrolment, OnExisting, Stored, earlier_answer, store
-from gerbang_service.changing.submitting import Writing, seen_through
+from gerbang_service.changing.one_face import OneFace
+from gerbang_service.changing.repeats import Repeats
+from gerbang_service.changing.results import best, enrolled, left
+from gerbang_service.changing.storing import NewEnrolment, Stored, StoredOrBefore, store
+from gerbang_service.changing.submitting import Writing, noted, seen_through
+from gerbang_service.changing.usable import checked, template_of, usable, vectors_of
 from gerbang_service.domain.decision import Candidate, as_float32
-from gerbang_service.domain.errors import FaceRejected, InputError, ModelMismatch, SubjectExists, SubjectNotFound
-from gerbang_service.domain.faces import DetectedFace
+from gerbang_service.domain.errors import GerbangError
 from gerbang_service.domain.questions import Features
-from gerbang_service.domain.samples import ImageSample, Sample
-from gerbang_service.domain.subjects import NewTemplate, Subject
+from gerbang_service.domain.samples import ImageSample, UncheckedTemplate
+from gerbang_service.domain.templates import unit_vectors
 from gerbang_service.faces.quality import ENROLMENT
-from gerbang_service.store.port import AnsweredRequest, Store
+from gerbang_service.store.port import AboutSubject, AnsweredRequest, Operation, Outcome, Transaction
 from gerbang_service.threads.admission import Deadline
-from gerbang_service.threads.pool import Pool
-from gerbang_service.threads.turns import Turn
-
-_DUPLICATES = 5
-
-Rejection: TypeAlias = FaceRejected | InputError | ModelMismatch
-"""What makes one sample unusable, as opposed to the whole request."""
-REJECTIONS: Final = (FaceRejected, InputError, ModelMismatch)
+from gerbang_service.threads.runs import Runs
 
 
-class Content(Protocol):
-    """What a request asks for. Its methods are called in a thread: they may take long."""
-
-    def digest(self) -> bytes:
-        """Return a digest of it."""
-
-    def has(self, digest: bytes) -> bool:
-        """Tell whether a digest, perhaps one of an older program's, is of the same content."""
-
-
-@dataclass(frozen=True, slots=True)
-class Enrolment:
-    """A person to enrol, as a caller asks for it. `samples`: 1 to 20; one that is none is the error that it is.
-
-    `request_id`: in canonical form, empty for none. `content`: what is asked for, for recognising repeats.
-    """
-
-    subject: Subject
-    samples: Sequence[Sample | Rejection]
-    on_existing: OnExisting
-    allow_partial: bool
-    request_id: str
-    content: Content
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolledSample:
-    """What became of a sample: a template, or a reason why not. `detail`: that reason in words, for people."""
-
-    template_id: int | None
-    rejection: str = ""
-    detail: str = ""
-    face: DetectedFace | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Enrolled:
-    """Who was enrolled, as the caller is shown them.
-
-    `duplicates`: others with this face, best first. `expired`: Identify does not see them, since their time is over.
-    `replayed`: an earlier request was answered so, and nothing was changed.
-    """
-
-    subject: Subject
-    samples: Sequence[EnrolledSample]
-    revision: int
-    expired: bool
-    duplicates: Sequence[Candidate] = ()
-    replayed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Enrolling:
-    """Enrols subjects. Its method belongs to the event loop.
+    """Enrols subjects. Its methods belong to the event loop."""
 
-    `model`: fingerprint of the recogniser; `threshold`: a cosine from which on two faces are the same person's.
-    """
-
-    asking: Asking
-    revisions: Revisions
-    store: Store
-    writing: Writing
-    queries: Pool
-    model: str
-    threshold: float
-    in_flight: InFlight = field(default_factory=InFlight)
-
-    async def enroll(
+    def __init__(
         self,
-        wanted: Enrolment,
-        caller: Identity,
-        deadline: Deadline,
-        turn: Turn | None = None,
-        lane: asyncio.Semaphore | None = None,
-    ) -> Enrolled:
+        asking: Asking,
+        repeats: Repeats,
+        writing: Writing,
+        recogniser: tuple[str, int],
+        threshold: float,
+        verification_threshold: float,
+    ) -> None:
+        """`recogniser`: its fingerprint, and the dimension of its templates.
+
+        Cosines from which on two faces are the same person's: `threshold` among many, for duplicates;
+        `verification_threshold` of two that are said to be.
+        """
+        self._asking = asking
+        self._repeats = repeats
+        self._writing = writing
+        self._model, self._dimension = recogniser
+        self._threshold = as_float32(threshold)
+        self._verification_threshold = verification_threshold
+        self._in_flight = InFlight()
+        self._runs: Runs[Item] = Runs(self._enrol)
+
+    async def enroll(self, wanted: Enrolment, caller: Identity, call: Call, deadline: Deadline) -> Enrolled:
         """Enrol one subject; returns when the change is durable and visible.
 
-        `turn`: when it comes the write is submitted, so that a stream keeps its order. `lane`: that of the stream.
+        When its caller goes away before it is written, it is not. What is written goes on as if nobody had gone away,
+        so that what was done is recorded like everything else; cancelled once more, it is given up.
         """
-        caller.check_watchlists(wanted.subject.watchlists)
-        digest = b""
-        if wanted.request_id:
-            digest, earlier = await self.queries.run(partial(self._earlier, wanted), deadline)
-            if earlier is not None:
-                return await self._replayed(earlier, caller, deadline)
-        samples = await self._features(wanted, deadline, lane or self.asking.lane())
-        vectors = [each.vector for each in samples if isinstance(each, Features)]
-        new = NewEnrolment(
-            wanted.subject,
-            [_template(each) if isinstance(each, Features) else each.reason for each in samples],
-            self.model,
-            wanted.on_existing,
-            wanted.request_id,
-            digest,
-        )
-        faces = np.stack(vectors)
-        with self.in_flight.others() as since:
-            visible = await self.asking.duplicates(vectors, wanted.subject.subject_id, deadline, caller.watchlists)
-            if turn is not None:
-                await turn.comes()
-            deadline.check()
-            others = self.in_flight.near(faces, since, self.threshold)
-            submitted = Submitted(faces, self.writing.submit(store(caller, new)))
-        with self.in_flight.put(submitted):
-            if turn is not None:
-                turn.end()
-            stored = await seen_through(submitted.written)
-        if isinstance(stored, AnsweredRequest):
-            return await self._replayed(stored, caller, deadline)
-        duplicates = self._duplicates(visible, others, submitted.vectors, stored, caller)
-        return Enrolled(
-            stored.subject, _results(samples, stored.samples), stored.revision, _expired(stored.subject), duplicates
-        )
-
-    def _earlier(self, wanted: Enrolment) -> tuple[bytes, AnsweredRequest | None]:
-        with self.store.reading() as reader:
-            earlier = earlier_answer(reader, wanted.request_id, wanted.content.has)
-        return (wanted.content.digest(), None) if earlier is None else (b"", earlier)
-
-    async def _replayed(self, earlier: AnsweredRequest, caller: Identity, deadline: Deadline) -> Enrolled:
-        """Answer a repeat of what is stored now, when that is visible here: others may have written it."""
-        await self.revisions.reached(earlier.revision, deadline)
-        subject = await self.queries.run(partial(self._seen, caller, earlier.subject_id), deadline)
-        samples = [
-            EnrolledSample(None, rejection=each) if isinstance(each, str) else EnrolledSample(each)
-            for each in earlier.samples
-        ]
-        return Enrolled(subject, samples, earlier.revision, _expired(subject), replayed=True)
-
-    def _seen(self, caller: Identity, subject_id: str) -> Subject:
-        with self.store.reading() as reader:
+        answer: asyncio.Future[Enrolled | Exception] = asyncio.get_running_loop().create_future()
+        item = Item(wanted, caller, call, deadline, partial(_tell, answer))
+        if wanted.has_image:
+            await self.prepare(item, self._asking.lane())
+        self._writing.watch(asyncio.current_task())
+        self.add(item)
+        while not answer.done():
             try:
-                return bounds.seen(caller, reader, subject_id)
-            except SubjectNotFound:
-                if reader.lists_of(subject_id) is None:
+                await asyncio.shield(answer)
+            except asyncio.CancelledError:
+                if item.withdrawn:
                     raise
-                # The answer may have been given to somebody who sees more.
-                raise SubjectExists(f"subject {subject_id} is already enrolled", subject_id=subject_id) from None
+                item.withdrawn = True
+        outcome = answer.result()
+        if isinstance(outcome, Withdrawn):
+            raise asyncio.CancelledError
+        if item.withdrawn and (task := asyncio.current_task()) is not None:
+            task.uncancel()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def watch(self, task: asyncio.Task[Any]) -> None:
+        """Have a server that stops wait for a task, which records what was enrolled."""
+        self._writing.watch(task)
+
+    def add(self, item: Item) -> None:
+        """Enrol an item after those that were added earlier. One with an image was prepared."""
+        self._runs.add(item)
+
+    async def prepare(self, item: Item, lane: asyncio.Semaphore) -> None:
+        """Make templates of an item's images, after its turns in `lane`; not where it repeats an earlier request.
+
+        Raises what the item fails with.
+        """
+        item.caller.check_watchlists(item.wanted.subject.watchlists)
+        if item.wanted.request_id:
+            await self._repeats.look_up_one(item)
+        if item.earlier is None:
+            samples = await asyncio.gather(*(self._features(each, item.deadline, lane) for each in item.wanted.samples))
+            item.usable = usable(item.wanted, samples)
+
+    # --- a run --------------------------------------------------------------------------------------------------------
+
+    async def _enrol(self, items: Sequence[Item], leave: Callable[[], object]) -> None:
+        """Enrol a run. Each item is settled by itself, whatever becomes of the others; `leave`: as of Runs."""
+        try:
+            new = await self._new(items)
+            if new:
+                await self._write(new, leave)
+            if repeats := [each for each in items if not each.done]:
+                # By itself: it may have to wait for what others wrote, and other runs need not.
+                self._writing.watch(asyncio.create_task(self._repeats.replay(repeats)))
+        except asyncio.CancelledError:
+            settle_all(items, Withdrawn())
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to the callers
+            settle_all(items, error)
+
+    async def _new(self, items: Sequence[Item]) -> list[Item]:
+        """Settle what can't be enrolled, and return who is to be: not those that repeat an earlier request."""
+        begun = _tried(items, _begin)
+        await self._repeats.look_up(
+            [each for each in begun if each.wanted.request_id and each.usable is None and each.earlier is None]
+        )
+        new = [each for each in begun if not each.done and each.earlier is None]
+        self._take_templates([each for each in new if each.usable is None])
+        return [each for each in new if not each.done]
+
+    def _take_templates(self, items: Sequence[Item]) -> None:
+        """Note what of their samples is usable, all of which came as templates; settle those of which nothing is."""
+        templates = [item.wanted.templates for item in items]
+        data = [each.data for each in chain(*templates) if isinstance(each, UncheckedTemplate)]
+        read = iter(unit_vectors(data, self._dimension))
+        for item, samples in zip(items, templates, strict=True):
+            taken = [checked(next(read)) if isinstance(each, UncheckedTemplate) else each for each in samples]
+            try:
+                item.usable = usable(item.wanted, taken)
+            except REJECTIONS as rejection:
+                item.settle(rejection)
+
+    async def _write(self, items: Sequence[Item], leave: Callable[[], object]) -> None:
+        """Look for others with these faces, then have all written together."""
+        followed = self._writing.followed
+        with self._in_flight.others() as since:
+            visible = await self._visible(items)
+            going = [each for each in _tried(items, _still_wanted) if each in visible]
+            if not going:
+                return
+            run = [Submitted(vectors_of(each), place) for place, each in enumerate(going)]
+            others = self._in_flight.near(run, since, self._threshold)
+            written = self._writing.submit_all([self._operation(each) for each in going], partial(_begun, going))
+            for submitted in run:
+                submitted.written = written
+        leave()
+        self._writing.watch(asyncio.current_task())
+        with self._in_flight.put(run):
+            outcomes = await seen_through(written)
+        visible |= await self._look_again(going, outcomes, everybody=self._writing.followed != followed)
+        for item, outcome, near in zip(going, outcomes, others, strict=True):
+            try:
+                self._conclude(item, outcome, visible[item], near)
+            except Exception as error:  # noqa: BLE001 - the item's own
+                item.settle(error)
+
+    async def _look_again(
+        self, items: Sequence[Item], outcomes: Sequence[StoredOrBefore | Exception], *, everybody: bool
+    ) -> dict[Item, Sequence[Candidate]]:
+        """Return for those who were stored whom the gallery has with their faces now, where that may be others.
+
+        `everybody`: another process may have enrolled a face meanwhile. And who has one that was left out is nobody's
+        duplicate.
+        """
+        again = [
+            (item, outcome.subject.subject_id, left(item, outcome))
+            for item, outcome in zip(items, outcomes, strict=True)
+            if isinstance(outcome, Stored)
+            and (everybody or sum(isinstance(each, int) for each in outcome.samples) < len(vectors_of(item)))
+        ]
+        if not again:
+            return {}
+        sought = [
+            Sought(list(vectors), subject_id, item.caller.watchlists, item.deadline)
+            for item, subject_id, vectors in again
+        ]
+        with suppress(GerbangError):  # what is stored is stored
+            found = await self._asking.duplicates(sought)
+            pairs = zip(again, found, strict=True)
+            return {item: each for (item, _, _), each in pairs if not isinstance(each, Exception)}
+        return {}
+
+    def _conclude(
+        self, item: Item, outcome: StoredOrBefore | Exception, visible: Iterable[Candidate], near: Sequence[Submitted]
+    ) -> None:
+        """Settle an item that was written, or was not; a repeat is left. `visible`, `near`: who may have its face."""
+        if isinstance(outcome, AnsweredRequest):
+            item.earlier = outcome
+        elif isinstance(outcome, Exception):
+            item.call.revision = None
+            item.settle(outcome)
+        else:
+            found = same_face(near, left(item, outcome), self._threshold, item.caller) if near else ()
+            duplicates = best((*visible, *found), outcome.subject.subject_id)
+            item.settle(enrolled(item, outcome, duplicates, self._verification_threshold))
+
+    async def _visible(self, items: Sequence[Item]) -> dict[Item, Sequence[Candidate]]:
+        """Return for each those in the gallery with its faces; settle those for whom that can't be told."""
+        sought = [
+            Sought(
+                [face.vector for face in each.usable or () if isinstance(face, Features)],
+                each.wanted.subject.subject_id,
+                each.caller.watchlists,
+                each.deadline,
+            )
+            for each in items
+        ]
+        try:
+            found = await self._asking.duplicates(sought)
+        except Exception as error:  # noqa: BLE001 - handed to the callers
+            if len(items) == 1 or isinstance(error, GerbangError):
+                settle_all(items, error)
+                return {}
+            # Alone, each fails or succeeds by itself.
+            alone = [await self._visible([each]) for each in items]
+            return {each: candidates for one in alone for each, candidates in one.items()}
+        visible: dict[Item, Sequence[Candidate]] = {}
+        for each, outcome in zip(items, found, strict=True):
+            if isinstance(outcome, Exception):
+                each.settle(outcome)
+            else:
+                visible[each] = outcome
+        return visible
+
+    def _operation(self, item: Item) -> Operation[StoredOrBefore]:
+        wanted = item.wanted
+        samples = [template_of(each) if isinstance(each, Features) else each.reason for each in item.usable or ()]
+        rule = OneFace(self._verification_threshold, wanted.allow_different, wanted.allow_partial)
+        new = NewEnrolment(
+            wanted.subject, samples, self._model, wanted.on_existing, wanted.request_id, item.digest, rule
+        )
+        operation = noted(store(item.caller, new), item.call)
+
+        def run(transaction: Transaction) -> Outcome[StoredOrBefore]:
+            if item.called_off:
+                raise Withdrawn
+            return operation(transaction)
+
+        return AboutSubject(operation.subject_id, run) if isinstance(operation, AboutSubject) else run
+
+    # --- samples ------------------------------------------------------------------------------------------------------
 
     async def _features(
-        self, wanted: Enrolment, deadline: Deadline, lane: asyncio.Semaphore
-    ) -> list[Features | Rejection]:
-        each_one = (self._one(each, deadline, lane) for each in wanted.samples)
-        # A task a sample only where one may have to wait: for its image.
-        if any(isinstance(each, ImageSample) for each in wanted.samples):
-            samples = await asyncio.gather(*each_one)
-        else:
-            samples = [await each for each in each_one]
-        rejections = [each for each in samples if not isinstance(each, Features)]
-        if rejections and (not wanted.allow_partial or len(rejections) == len(samples)):
-            first = rejections[0]
-            first.metadata["sample"] = str(samples.index(first))
-            raise first
-        return samples
-
-    async def _one(
-        self, sample: Sample | Rejection, deadline: Deadline, lane: asyncio.Semaphore
+        self, sample: ImageSample | UncheckedTemplate | Rejection, deadline: Deadline, lane: asyncio.Semaphore
     ) -> Features | Rejection:
+        if isinstance(sample, UncheckedTemplate):
+            return checked(unit_vectors([sample.data], self._dimension)[0])
         if isinstance(sample, REJECTIONS):
             return sample
         try:
-            return await self.asking.features(sample, ENROLMENT, deadline, lane)
+            return await self._asking.features(sample, ENROLMENT, deadline, lane)
         except REJECTIONS as rejection:
             return rejection
 
-    def _duplicates(
-        self,
-        visible: Iterable[Candidate],
-        others: Sequence[Submitted],
-        vectors: NDArray[np.float32],
-        stored: Stored,
-        caller: Identity,
-    ) -> list[Candidate]:
-        best: dict[str, Candidate] = {}
-        for each in (*visible, *same_face(others, vectors, as_float32(self.threshold), caller)):
-            known = best.get(each.subject_id)
-            if each.subject_id != stored.subject.subject_id and (known is None or each.similarity > known.similarity):
-                best[each.subject_id] = each
-        return sorted(best.values(), key=lambda each: (-each.similarity, each.subject_id))[:_DUPLICATES]
+
+def _begun(items: Sequence[Item]) -> None:
+    """Note, in the thread that writes, who is written: from now on nobody is called off."""
+    for each in items:
+        each.called_off = each.withdrawn
 
 
-def _template(features: Features) -> NewTemplate:
-    return NewTemplate(features.vector, features.face.quality if features.face else None)
+def _tell(answer: asyncio.Future[Enrolled | Exception], outcome: Enrolled | Exception) -> None:
+    if not answer.done():
+        answer.set_result(outcome)
 
 
-def _results(samples: Sequence[Features | Rejection], stored: Sequence[int | str]) -> list[EnrolledSample]:
-    return [
-        EnrolledSample(kept, face=each.face)
-        if isinstance(each, Features) and isinstance(kept, int)
-        else _rejected(each)
-        for each, kept in zip(samples, stored, strict=True)
-    ]
+def _tried(items: Sequence[Item], step: Callable[[Item], object]) -> list[Item]:
+    """Take a step with each item that is not settled, and return those that it left so; the others have its error."""
+    for each in items:
+        if not each.done:
+            try:
+                step(each)
+            except Exception as error:  # noqa: BLE001 - the item's own
+                each.settle(error)
+    return [each for each in items if not each.done]
 
 
-def _rejected(rejection: Features | Rejection) -> EnrolledSample:
-    assert not isinstance(rejection, Features)  # noqa: S101 - each template has an id
-    face = rejection.face if isinstance(rejection, FaceRejected) else None
-    return EnrolledSample(None, rejection.reason, str(rejection), face)
+def _begin(item: Item) -> None:
+    _still_wanted(item)
+    item.caller.check_watchlists(item.wanted.subject.watchlists)
 
 
-def _expired(subject: Subject) -> bool:
-    return subject.expire_time_ns is not None and subject.expire_time_ns <= time.time_ns()
+def _still_wanted(item: Item) -> None:
+    if item.withdrawn:
+        raise Withdrawn
+    item.deadline.check()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gerbang_service.access.identity import Identity
 from gerbang_service.changing.storing import Stored, StoredOrBefore
 from gerbang_service.domain.decision import Candidate, as_float32
+from gerbang_service.domain.errors import SamplesDiffer
 
 # Rows to make room for at once.
 _FEWEST = 64
@@ -22,12 +23,16 @@ _NOT_YET = np.iinfo(np.int64).max
 _ROUNDING = 1e-5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Submitted:
-    """An enrolment that the writer has. `vectors`: float32 (templates, dimension), unit length, in order."""
+    """An enrolment that is submitted with others. `vectors`: float32 (templates, dimension), unit length, in order.
+
+    `written`: what became of all of them, of which it is number `place`; None before they are submitted.
+    """
 
     vectors: NDArray[np.float32]
-    written: Future[StoredOrBefore]
+    place: int = 0
+    written: Future[list[StoredOrBefore | Exception]] | None = None
 
 
 class InFlight:
@@ -60,33 +65,44 @@ class InFlight:
             del self._blocks[since]
             self._erase()
 
-    def near(self, vectors: NDArray[np.float32], since: int, threshold: float) -> list[Submitted]:
-        """Return those that were in flight at any time within a block and may have a face of `vectors`, in no order.
+    def near(self, run: Sequence[Submitted], since: int, threshold: float) -> list[list[Submitted]]:
+        """Return for each of a run the others that may have one of its faces, in no order.
 
-        `vectors`: float32 (templates, dimension); `since`: what `others` lent; `threshold`: a cosine.
+        Of those before it in the run, and of those that were in flight at any time within a block. `since`: what
+        `others` lent; `threshold`: a cosine.
         """
-        if not self._of_row:
-            return []
-        scores = self._vectors @ vectors.T
+        vectors = _stacked(run)
         least = threshold - _ROUNDING
-        if scores.max() < least:  # strangers, as most are
-            return []
-        rows = np.flatnonzero((scores >= least).any(axis=1) & (self._through > since)).tolist()
-        return list(dict.fromkeys(each for each in map(self._of_row.__getitem__, rows) if each is not None))
+        found: list[list[Submitted]] = [[] for _ in run]
+        of_vector = np.repeat(np.arange(len(run)), [len(each.vectors) for each in run])
+        if self._of_row:
+            scores = self._vectors @ vectors.T
+            if scores.max() >= least:  # else strangers, as most are
+                rows, columns = np.nonzero((scores >= least) & (self._through > since)[:, np.newaxis])
+                for row, number in zip(rows.tolist(), of_vector[columns].tolist(), strict=True):
+                    if (other := self._of_row[row]) is not None:
+                        found[number].append(other)
+        if len(run) > 1:
+            before = of_vector[:, np.newaxis] < of_vector
+            ones, others = np.nonzero((vectors @ vectors.T >= least) & before)
+            for one, other in zip(of_vector[ones].tolist(), of_vector[others].tolist(), strict=True):
+                found[other].append(run[one])
+        return [list(dict.fromkeys(each)) for each in found]
 
     @contextmanager
-    def put(self, submitted: Submitted) -> Iterator[None]:
-        """Count an enrolment as in flight until the block ends."""
-        rows = self._take_rows(submitted.vectors)
-        # Row by row, as most are one: NumPy takes longer to look at a list of rows than to copy one.
-        for row, vector in zip(rows, submitted.vectors, strict=True):
-            self._vectors[row], self._through[row], self._of_row[row] = vector, _NOT_YET, submitted
+    def put(self, run: Sequence[Submitted]) -> Iterator[None]:
+        """Count enrolments as in flight until the block ends."""
+        vectors = _stacked(run)
+        rows = self._take_rows(vectors)
+        self._vectors[rows], self._through[rows] = vectors, _NOT_YET
+        owners = (each for each in run for _ in each.vectors)
+        for row, owner in zip(rows, owners, strict=True):
+            self._of_row[row] = owner
         try:
             yield
         finally:
             self._now += 1
-            for row in rows:
-                self._through[row] = self._now
+            self._through[rows] = self._now
             self._kept.append((self._now, rows))
             self._erase()
 
@@ -107,9 +123,14 @@ class InFlight:
         oldest = next(iter(self._blocks), self._now + 1)
         while self._kept and self._kept[0][0] < oldest:
             _, rows = self._kept.popleft()
+            self._vectors[rows], self._through[rows] = 0.0, 0
             for row in rows:
-                self._vectors[row], self._through[row], self._of_row[row] = 0.0, 0, None
+                self._of_row[row] = None
             self._free += rows
+
+
+def _stacked(run: Sequence[Submitted]) -> NDArray[np.float32]:
+    return run[0].vectors if len(run) == 1 else np.concatenate([each.vectors for each in run])
 
 
 def same_face(
@@ -132,15 +153,20 @@ def same_face(
             continue
         exact = (vectors.astype(np.float64) @ theirs[row].astype(np.float64)).max()
         similarity = as_float32(min(1.0, max(-1.0, float(exact))))
-        ids = [each for each in stored.samples if isinstance(each, int)]
-        if similarity >= threshold:
-            yield Candidate(stored.subject.subject_id, similarity, threshold, ids[row - first[number]])
+        if similarity >= threshold and (template_id := _template_ids(stored)[row - first[number]]) is not None:
+            yield Candidate(stored.subject.subject_id, similarity, threshold, template_id)
+
+
+def _template_ids(stored: Stored) -> list[int | None]:
+    """Return the template of each vector that was submitted; None where it was left out, as of another face."""
+    had_one = (each for each in stored.samples if isinstance(each, int) or each == SamplesDiffer.reason)
+    return [each if isinstance(each, int) else None for each in had_one]
 
 
 def _outcome(submitted: Submitted) -> Stored | None:
     """Return who was stored, or None where nobody was."""
     written = submitted.written
-    if not written.done() or written.cancelled() or written.exception() is not None:
+    if written is None or not written.done() or written.cancelled() or written.exception() is not None:
         return None
-    answer = written.result()
+    answer = written.result()[submitted.place]
     return answer if isinstance(answer, Stored) else None

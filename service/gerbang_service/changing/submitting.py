@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gerbang_service.access import calls
 from gerbang_service.access.calls import Call
@@ -24,7 +24,12 @@ class Writing:
         self._writer = writer
         writer.tell = asyncio.get_running_loop().call_soon_threadsafe
         self._check = check
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def followed(self) -> int:
+        """How often this process was brought what others wrote; as it was when a change that was awaited was made."""
+        return self._writer.followed
 
     async def write(self, operation: Operation[T]) -> T:
         """Have an operation written; raises what `Writer.submit` and its future do, and AuditUnavailable."""
@@ -33,11 +38,22 @@ class Writing:
     def submit(self, operation: Operation[T]) -> Future[T]:
         """Have an operation written, to be awaited with `seen_through`; those submitted earlier are written earlier."""
         self._check()
-        change = self._writer.submit(_noted(operation, calls.current()))
-        if (task := asyncio.current_task()) is not None:
+        change = self._writer.submit(noted(operation, calls.current()))
+        self.watch(asyncio.current_task())
+        return change
+
+    def submit_all(
+        self, operations: Sequence[Operation[T]], begun: Callable[[], object]
+    ) -> Future[list[T | Exception]]:
+        """Have operations written together, each `noted` by its call: see Writer."""
+        self._check()
+        return self._writer.submit_all(operations, begun)
+
+    def watch(self, task: asyncio.Task[Any] | None) -> None:
+        """Count a task among those that `finished` waits for: it answers, or records, what was submitted."""
+        if task is not None:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return change
 
     async def finished(self, timeout_s: float) -> None:
         """Wait until all that submitted a change have been answered and recorded, or so long."""
@@ -69,7 +85,7 @@ async def seen_through(change: Future[T]) -> T:
         raise
 
 
-def _noted(operation: Operation[T], call: Call) -> Operation[T]:
+def noted(operation: Operation[T], call: Call) -> Operation[T]:
     """Return the operation, which tells the call the revision that it makes."""
 
     def run(transaction: Transaction) -> Outcome[T]:

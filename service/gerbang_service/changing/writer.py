@@ -7,18 +7,17 @@ them (group commit).
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from gerbang_service.changing.erasing import Erasing
 from gerbang_service.changing.forgetting import Forgetting
-from gerbang_service.domain.errors import GerbangError, Overloaded, ShuttingDown, StoreUnavailable
+from gerbang_service.changing.waiting import Submitted, Waiting
+from gerbang_service.domain.errors import GerbangError, ShuttingDown, StoreUnavailable
 from gerbang_service.store.port import Follower, Operation, Outcome, Store
 from gerbang_service.telemetry.meter import UNMETERED, Meter
 from gerbang_service.threads.told import Tell, at_once
@@ -39,9 +38,7 @@ _UNREAD_AT_MOST_S = 1.0
 _STALLED_AFTER_S = 5.0
 # While the disk takes no changes, a small one is tried so often, seconds.
 _TRIED_EVERY_S = 1.0
-
-
-_Submitted: TypeAlias = tuple[Operation[object], Future[object]]
+_UNSURE = "the change may be on disk; this server has to be restarted"
 
 
 class Writer:
@@ -69,18 +66,19 @@ class Writer:
         self._on_failure = on_failure
         self.tell: Tell = at_once
         """Has the futures of a group completed; to be set by who waits for them in an event loop."""
+        self.followed = 0  # How often it was brought what others wrote. May be read from any thread.
         # While changes can't be written: when the next small one is tried.
         self._try_at: float | None = None
         # While the thread is about something: since when.
         self._busy_since: float | None = None
         self._meter = meter
-        self._queue: queue.Queue[_Submitted | None] = queue.Queue(max_pending)
+        self._waiting = Waiting(max_pending)
         self._follows = follows
         self._closed = False
         # What is not written any more fails with; None while the thread goes on.
         self._ended: Callable[[], GerbangError] | None = None
         self._read_at = 0.0
-        self._erasing = Erasing(store, self._look_at_others, hurried=lambda: not self._queue.empty())
+        self._erasing = Erasing(store, self._look_at_others, hurried=lambda: self._waiting.count > 0)
         self._forgetting = Forgetting(answers_kept_s)
         self._thread = threading.Thread(target=self._work, name="writer")
 
@@ -99,13 +97,13 @@ class Writer:
     def stop(self) -> None:
         """Write what was submitted, then end."""
         self._closed = True
-        self._wake()
+        self._waiting.wake()
         self._thread.join()
 
     def look(self) -> None:
         """Have what other processes wrote looked for at once."""
         if self._follows:
-            self._wake()
+            self._waiting.wake()
 
     @property
     def writable(self) -> bool:
@@ -120,12 +118,7 @@ class Writer:
     @property
     def pending(self) -> int:
         """Changes that wait."""
-        return self._queue.qsize()
-
-    def _wake(self) -> None:
-        # A full queue wakes as well.
-        with suppress(queue.Full):
-            self._queue.put_nowait(None)
+        return self._waiting.count
 
     def submit(self, operation: Operation[T]) -> Future[T]:
         """Have an operation written; the future's result is there when it is durable and visible.
@@ -134,24 +127,36 @@ class Writer:
         when the disk has not answered for long, ShuttingDown after `stop`. The future raises what the operation raised,
         or StoreUnavailable. One that is cancelled before its turn is not written; after that it can't be cancelled.
         """
+        alone: Future[T] = Future()
+        self._submit(Submitted((operation,), lambda outcomes: _complete(alone, outcomes[0]), alone))
+        return alone
+
+    def submit_all(
+        self, operations: Sequence[Operation[T]], begun: Callable[[], object] = lambda: None
+    ) -> Future[list[T | Exception]]:
+        """Have operations written together; the future's result is what became of each, in order.
+
+        Each by itself: what one raises is its result, and the others are written. `begun` is called by who writes, when
+        they can't be called back any more. Else as `submit`.
+        """
+        future: Future[list[T | Exception]] = Future()
+        self._submit(Submitted(operations, lambda all_: future.set_result(list(map(_result, all_))), future, begun))
+        return future
+
+    def _submit(self, submitted: Submitted) -> None:
         if self._closed:
             raise _shut_down()
         if self._stalled:
             raise StoreUnavailable(f"the disk has not taken a change for more than {_STALLED_AFTER_S:g} s")
-        future: Future[T] = Future()
-        try:
-            self._queue.put_nowait((operation, future))  # type: ignore[arg-type]  # each pair shares its own T
-        except queue.Full:
-            raise Overloaded("too many changes are waiting to be written", retry_after_s=1.0) from None
-        future.add_done_callback(self._meter.submitted())
+        self._waiting.put(submitted)
+        submitted.future.add_done_callback(self._meter.submitted())
         if self._ended is not None:
             self._refuse_waiting(self._ended)  # it was put there after the others had been refused
-        return future
 
     def _work(self) -> None:
         ended = _shut_down
         try:
-            while not (self._closed and self._queue.empty()):
+            while not (self._closed and not self._waiting.count):
                 group = self._next_group()
                 self._busy_since = time.monotonic()
                 if group or self._forgets:
@@ -174,30 +179,16 @@ class Writer:
 
     def _refuse_waiting(self, ended: Callable[[], GerbangError]) -> None:
         """Fail what nobody will write any more."""
-        with suppress(queue.Empty):
-            while True:
-                item = self._queue.get_nowait()
-                if item is not None and item[1].set_running_or_notify_cancel():
-                    item[1].set_exception(ended())
+        for each in self._waiting.take_all():
+            if each.begin():
+                each.settle([ended() for _ in each.operations])
 
-    def _next_group(self) -> list[_Submitted]:
+    def _next_group(self) -> list[Submitted]:
         """Wait for operations and return what there is; nothing when woken, or when it is time to look at others."""
         if self._follows:
-            largest, patience = _LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S
-        else:
-            largest = _LARGEST_GROUP
-            waits = self._try_at is not None or self._erasing.left
-            patience = _TRIED_EVERY_S if waits else self._forgetting.wait_s
-        group: list[_Submitted] = []
-        try:
-            while len(group) < largest:
-                item = self._queue.get(block=not group, timeout=patience)
-                if item is None:
-                    break
-                group.append(item)
-        except queue.Empty:
-            pass
-        return group
+            return self._waiting.take(_LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S)
+        waits = self._try_at is not None or self._erasing.left
+        return self._waiting.take(_LARGEST_GROUP, _TRIED_EVERY_S if waits else self._forgetting.wait_s)
 
     def _look_at_others(self) -> None:
         """Follow what others wrote. Raises FellBehind, and StoreUnavailable when it could not be read for too long."""
@@ -211,32 +202,35 @@ class Writer:
                 raise
             log.warning("what other workers wrote can't be read: %s", error)
         if self._gallery.revision != before:
+            self.followed += 1
             self._on_revision(self._gallery.revision)
 
     def _read_others(self) -> None:
         self._store.follow(self._gallery)
         self._read_at = time.monotonic()
 
-    def _write(self, submitted: list[_Submitted]) -> None:
+    def _write(self, submitted: list[Submitted]) -> None:
         """Write what was submitted, and forget old answers when it is time."""
         # From here on the futures can't be cancelled: when a caller goes away, asyncio cancels what it waited for.
-        group = [each for each in submitted if each[1].set_running_or_notify_cancel()]
+        group = [each for each in submitted if each.begin()]
         forgetting: list[Operation[Any]] = []
         if self._forgets:
             self._forgetting.begin()
             forgetting.append(self._forgetting)
-        operations = [*(each for each, _ in group), *forgetting]
+        operations = [*(each for one in group for each in one.operations), *forgetting]
         if not operations:
             return
         started = time.perf_counter()
         try:
-            outcomes = self._store.write(operations, follower=self._follower, meanwhile=self._look_at_others)
+            before, follower = self._gallery.revision, self._gallery if self._follows else None
+            outcomes = self._store.write(operations, follower=follower, meanwhile=self._look_at_others)
+            self.followed += self._gallery.revision != before
             changes = [each.change for each in outcomes if isinstance(each, Outcome) and each.change is not None]
             if changes:
                 self._gallery.apply(changes, changes[-1].revision)
         except Exception:
-            for _, future in group:
-                future.set_exception(StoreUnavailable("the change may be on disk; this server has to be restarted"))
+            for each in group:
+                each.settle([StoreUnavailable(_UNSURE) for _ in each.operations])
             raise
         # It takes all of a group or nothing.
         kept = not any(isinstance(each, StoreUnavailable) for each in outcomes)
@@ -244,23 +238,20 @@ class Writer:
         if changes or not kept:
             self._note(kept=kept)
         if group:
-            self._meter.committed(len(group), time.perf_counter() - started, kept=kept)
+            took_s = time.perf_counter() - started
+            self._meter.committed(len(operations) - len(forgetting), took_s, kept=kept)
         try:
             if any(isinstance(outcome, Outcome) and outcome.erases for outcome in outcomes):
                 self._erasing.erase()
         finally:
             # Whatever became of that: these changes are made, and who waits for them is told.
             self._on_revision(self._gallery.revision)
-            self.tell(partial(_complete, group, outcomes))
+            self.tell(partial(_settle, group, outcomes))
 
     @property
     def _forgets(self) -> bool:
         """Whether it is time to forget old answers. Not while the disk takes no changes: that is tried otherwise."""
         return self._try_at is None and not self._forgetting.wait_s
-
-    @property
-    def _follower(self) -> Follower | None:
-        return self._gallery if self._follows else None
 
     def _note(self, *, kept: bool) -> None:
         """Note whether the store took what was written."""
@@ -283,12 +274,22 @@ class Writer:
                 self._note(kept=True)
 
 
-def _complete(group: Sequence[_Submitted], outcomes: Sequence[Outcome[object] | Exception]) -> None:
-    for (_, future), outcome in zip(group, outcomes, strict=False):
-        if isinstance(outcome, Outcome):
-            future.set_result(outcome.answer)
-        else:
-            future.set_exception(outcome)
+def _settle(group: Sequence[Submitted], outcomes: Sequence[Outcome[Any] | Exception]) -> None:
+    first = 0
+    for each in group:
+        each.settle(outcomes[first : first + len(each.operations)])
+        first += len(each.operations)
+
+
+def _complete(future: Future[Any], outcome: Outcome[Any] | Exception) -> None:
+    if isinstance(outcome, Outcome):
+        future.set_result(outcome.answer)
+    else:
+        future.set_exception(outcome)
+
+
+def _result(outcome: Outcome[T] | Exception) -> T | Exception:
+    return outcome.answer if isinstance(outcome, Outcome) else outcome
 
 
 def _shut_down() -> GerbangError:

@@ -29,6 +29,7 @@ class _Options(TypedDict):
     valid_from: datetime | None
     expire_time: datetime | None
     face_choice: str | None
+    allow_different: bool
 
 
 @click.command(short_help="Enrol photos of one or many people.")
@@ -40,6 +41,7 @@ class _Options(TypedDict):
 @zone_option
 @labels_option("Returned with every candidate; may be repeated.")
 @face_option("only")
+@click.option("--allow-different", is_flag=True, help="Somebody looked: photos of unlike faces are of one person.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take at most N photos of each person.")
 @click.option("--again", is_flag=True, help="Enrol those again who were enrolled from these photos and deleted since.")
 @asks_server

@@ -56,6 +56,7 @@ class Terms:
     expire_time: datetime | None = None
     labels: dict[str, str] = field(default_factory=dict)
     face_choice: str | None = None
+    allow_different: bool = False
 
 
 class Outcome(StrEnum):
@@ -186,6 +187,7 @@ def request_for(subject_id: str, content: bytes, terms: Terms, generation: int =
         request_id=request_id(subject_id, content, terms, generation),
         on_existing="add",
         face_choice=terms.face_choice,
+        allow_different=terms.allow_different,
     )
 
 

@@ -22,6 +22,7 @@ GerbangError
 │   ├── WatchlistExists           WATCHLIST_EXISTS
 │   ├── WatchlistNotEmpty         WATCHLIST_NOT_EMPTY
 │   ├── SubjectHasNoTemplate      SUBJECT_HAS_NO_TEMPLATE
+│   ├── SamplesDiffer             SAMPLES_DIFFER
 │   ├── ModelMismatch             MODEL_MISMATCH
 │   ├── NoFacePack                NO_FACE_PACK
 │   └── DataDamaged               DATA_DAMAGED
@@ -188,6 +189,12 @@ class SubjectHasNoTemplate(StateError):
     """The subject to verify against has no template left."""
 
     reason = "SUBJECT_HAS_NO_TEMPLATE"
+
+
+class SamplesDiffer(StateError):
+    """Samples of one subject show different faces, or another than its templates do."""
+
+    reason = "SAMPLES_DIFFER"
 
 
 class ModelMismatch(StateError):

@@ -26,3 +26,10 @@ class TemplateSample:
 
 
 Sample = ImageSample | TemplateSample
+
+
+@dataclass(frozen=True, slots=True)
+class UncheckedTemplate:
+    """A template as it came, to be looked at together with others. `data`: as long as a vector of the server's."""
+
+    data: bytes

@@ -29,6 +29,9 @@ class RequestContent:
         tomorrow. And not of the message written anew: that changes when a server learns a field that clients sent
         before. It is of these fields, in this order, each with its length before it. A field that is learned later is
         added at the end, and only where it is set: all other requests keep their digests.
+
+        `allow_different` is left out: it asks for nothing else, it answers for what is asked for. Who is told
+        SAMPLES_DIFFER may say it and send the same again, with all that was taken before.
         """
         digest = hashlib.sha256()
         for part in _parts(self.request):
@@ -45,6 +48,7 @@ class RequestContent:
         message = pb.EnrollRequest()
         message.CopyFrom(self.request)
         message.request_id = check_request_id(message.request_id)
+        message.ClearField("allow_different")
         return hashlib.sha256(message.SerializeToString(deterministic=True)).digest()
 
 

@@ -38,6 +38,7 @@ STATUS: Mapping[type[errors.GerbangError], grpc.StatusCode] = {
     errors.WatchlistExists: _C.ALREADY_EXISTS,
     errors.WatchlistNotEmpty: _C.FAILED_PRECONDITION,
     errors.SubjectHasNoTemplate: _C.FAILED_PRECONDITION,
+    errors.SamplesDiffer: _C.FAILED_PRECONDITION,
     errors.ModelMismatch: _C.FAILED_PRECONDITION,
     errors.NoFacePack: _C.FAILED_PRECONDITION,
     errors.DataDamaged: _C.DATA_LOSS,

@@ -8,7 +8,7 @@ from gerbang.v1 import matching_service_pb2 as matching_pb
 from gerbang.v1 import sample_pb2, subject_pb2, watchlist_pb2
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang_service.asking.recall import Recall
-from gerbang_service.changing.enrolling import Enrolled, EnrolledSample
+from gerbang_service.changing.enrolment import Enrolled, EnrolledSample
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.faces import DetectedFace, Quality
 from gerbang_service.domain.questions import Identification, Lack, Verification
@@ -49,25 +49,31 @@ def face(found: DetectedFace | None) -> sample_pb2.Face | None:
 
 def subject(stored: Subject) -> subject_pb2.Subject:
     """Return the Subject message."""
-    return subject_pb2.Subject(
+    message = subject_pb2.Subject(
         subject_id=stored.subject_id,
-        watchlists=stored.watchlists,
-        valid_from=None if stored.valid_from_ns is None else timestamp(stored.valid_from_ns),
-        expire_time=None if stored.expire_time_ns is None else timestamp(stored.expire_time_ns),
-        labels=dict(stored.labels),
-        templates=[_template(each) for each in stored.templates],
+        templates=map(_template, stored.templates),
         create_time=timestamp(stored.create_time_ns),
         update_time=timestamp(stored.update_time_ns),
     )
+    # What is empty for most is not even looked at by protobuf, as below.
+    if stored.watchlists:
+        message.watchlists.extend(stored.watchlists)
+    if stored.labels:
+        message.labels.update(stored.labels)
+    if stored.valid_from_ns is not None:
+        message.valid_from.CopyFrom(timestamp(stored.valid_from_ns))
+    if stored.expire_time_ns is not None:
+        message.expire_time.CopyFrom(timestamp(stored.expire_time_ns))
+    return message
 
 
 def _template(info: TemplateInfo) -> subject_pb2.TemplateInfo:
-    return subject_pb2.TemplateInfo(
-        template_id=str(info.template_id),
-        model=info.model,
-        create_time=timestamp(info.create_time_ns),
-        quality=None if info.quality is None else quality(info.quality),
+    message = subject_pb2.TemplateInfo(
+        template_id=str(info.template_id), model=info.model, create_time=timestamp(info.create_time_ns)
     )
+    if info.quality is not None:
+        message.quality.CopyFrom(quality(info.quality))
+    return message
 
 
 def watchlist(counted: CountedWatchlist) -> watchlist_pb2.Watchlist:
@@ -140,23 +146,31 @@ def verification(outcome: Verification) -> matching_pb.VerifyResponse:
 
 def enrolment(outcome: Enrolled) -> matching_pb.EnrollResponse:
     """Return the EnrollResponse message."""
-    return matching_pb.EnrollResponse(
+    response = matching_pb.EnrollResponse(
         subject=subject(outcome.subject),
-        sample_results=[_sample_result(each) for each in outcome.samples],
-        duplicates=[candidate(each) for each in outcome.duplicates],
+        sample_results=map(_sample_result, outcome.samples),
         revision=outcome.revision,
-        replayed=outcome.replayed,
-        warnings=[matching_pb.ENROLL_WARNING_EXPIRED] if outcome.expired else [],
     )
+    if outcome.duplicates:
+        response.duplicates.extend(map(candidate, outcome.duplicates))
+    if outcome.replayed:
+        response.replayed = True
+    if outcome.expired:
+        response.warnings.append(matching_pb.ENROLL_WARNING_EXPIRED)
+    if outcome.different:
+        response.warnings.append(matching_pb.ENROLL_WARNING_DIFFERENT)
+    return response
 
 
 def _sample_result(sample: EnrolledSample) -> matching_pb.SampleResult:
-    return matching_pb.SampleResult(
-        template_id="" if sample.template_id is None else str(sample.template_id),
-        rejection=sample.rejection,
-        detail=sample.detail,
-        face=face(sample.face),
-    )
+    result = matching_pb.SampleResult(rejection=sample.rejection, detail=sample.detail)
+    if sample.template_id is not None:
+        result.template_id = str(sample.template_id)
+    if (found := face(sample.face)) is not None:
+        result.face.CopyFrom(found)
+    if sample.similarity is not None:
+        result.similarity_to_subject = sample.similarity
+    return result
 
 
 def generator(state: GeneratorProgress) -> office_pb.Generator:

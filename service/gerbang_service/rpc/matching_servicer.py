@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -20,11 +21,11 @@ from gerbang_service.domain.errors import FieldInvalid, GerbangError
 from gerbang_service.domain.faces import FaceChoice
 from gerbang_service.domain.questions import Identification, Search1N
 from gerbang_service.rpc import mapping
+from gerbang_service.rpc.enrolment_stream import EnrolmentStream
 from gerbang_service.rpc.errors import to_status
 from gerbang_service.rpc.parsing import MAX_BATCH, Parser
-from gerbang_service.rpc.streams import Drain, OpenStreams, as_ready, in_order
+from gerbang_service.rpc.streams import Drain, OpenStreams, as_ready
 from gerbang_service.threads.admission import Deadline
-from gerbang_service.threads.turns import Turn
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -54,38 +55,19 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
 
     async def Enroll(self, request: pb.EnrollRequest, context: Context) -> pb.EnrollResponse:
         """Enrol one subject."""
-        return await self._enroll(request, _deadline(context))
-
-    async def _enroll(
-        self,
-        request: pb.EnrollRequest,
-        deadline: Deadline,
-        turn: Turn | None = None,
-        lane: asyncio.Semaphore | None = None,
-    ) -> pb.EnrollResponse:
         wanted = self._parser.enrolment(request)
-        return mapping.enrolment(await self._enrolling.enroll(wanted, calls.caller(), deadline, turn, lane))
+        call, deadline = calls.current(), _deadline(context)
+        return mapping.enrolment(await self._enrolling.enroll(wanted, calls.caller(), call, deadline))
 
     async def EnrollStream(
         self, requests: AsyncIterable[pb.EnrollRequest], context: Context
     ) -> AsyncIterator[pb.EnrollResponse]:
         """Enrol many, one answer an item, in order."""
-        deadline, lane = _deadline(context), self._asking.lane()
-
-        async def work(request: pb.EnrollRequest, turn: Turn) -> pb.EnrollResponse:
-            call = calls.begin_item()
-            try:
-                response = await self._enroll(request, deadline, turn, lane)
-                await self._observer.answered(call, request, response)
-            except Exception as error:  # noqa: BLE001 - the item's own; the stream goes on
-                return pb.EnrollResponse(error=await self._failed(request, error))
-            finally:
-                turn.end()
-            return response
-
+        stream = EnrolmentStream(self._parser, self._enrolling, self._observer, _deadline(context), self._asking.lane())
         with self._open.admit(context.peer()):
-            async for response in in_order(aiter(requests), self._drain, work, window=_WINDOW):
-                yield response
+            async with aclosing(stream.answers(aiter(requests), self._drain)) as answers:
+                async for response in answers:
+                    yield response
 
     async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:
         """Compare 1:1."""
@@ -123,7 +105,7 @@ class MatchingServicer(matching_service_pb2_grpc.MatchingServiceServicer):
             return pb.IdentifyResponse(error=await self._failed(request, error), sequence=request.sequence)
         return response
 
-    async def _failed(self, request: pb.EnrollRequest | pb.IdentifyRequest, error: Exception) -> status_pb2.Status:
+    async def _failed(self, request: pb.IdentifyRequest, error: Exception) -> status_pb2.Status:
         call = calls.current()
         status = to_status(error, call.request_id)
         await self._observer.failed(call, request, status)

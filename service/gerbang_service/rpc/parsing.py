@@ -6,14 +6,14 @@ from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import sample_pb2
 from gerbang_service.access import bounds
 from gerbang_service.access.identity import Identity
-from gerbang_service.changing.enrolling import REJECTIONS, Enrolment, Rejection
+from gerbang_service.changing.enrolment import REJECTIONS, Enrolment, Rejection
 from gerbang_service.domain.decision import DEFAULT_CANDIDATES, MAX_CANDIDATES
 from gerbang_service.domain.errors import FieldInvalid
 from gerbang_service.domain.faces import FaceChoice
 from gerbang_service.domain.identifiers import check_id, check_request_id, check_threshold
 from gerbang_service.domain.questions import Search1N, Verify1
-from gerbang_service.domain.samples import ImageSample, Sample, TemplateSample
-from gerbang_service.domain.templates import check_model, unit_vector
+from gerbang_service.domain.samples import ImageSample, Sample, TemplateSample, UncheckedTemplate
+from gerbang_service.domain.templates import check_length, check_model, unit_vector
 from gerbang_service.rpc.digests import RequestContent
 from gerbang_service.rpc.enums import CHOICES, DIRECTIONS, ON_EXISTING, chosen_plan, word
 from gerbang_service.rpc.fields import lists, revision, subject
@@ -37,7 +37,7 @@ class Parser:
         if content == "template":
             check_model(sample.template.model, self.model)
             return TemplateSample(unit_vector(sample.template.vector, self._dimension))
-        raise FieldInvalid(field, "needs an image or a template")
+        raise _nothing(field)
 
     def image(self, field: str, data: bytes, face_choice: int, default: FaceChoice) -> ImageSample:
         """Read an image and which face of it is meant. `field`: path of the message around it, with a dot, or ""."""
@@ -86,13 +86,28 @@ class Parser:
             allow_partial=request.allow_partial,
             request_id=check_request_id(request.request_id),
             content=RequestContent(request),
+            allow_different=request.allow_different,
         )
 
-    def _enrolled(self, field: str, sample: sample_pb2.Sample) -> Sample | Rejection:
+    def _enrolled(self, field: str, sample: sample_pb2.Sample) -> ImageSample | UncheckedTemplate | Rejection:
         try:
-            return self.sample(field, sample, FaceChoice.ONLY)
+            match sample.WhichOneof("content"):
+                case "template":
+                    template = sample.template
+                    check_model(template.model, self.model)
+                    vector = template.vector
+                    check_length(vector, self._dimension)
+                    return UncheckedTemplate(vector)
+                case "image":
+                    return self.image(f"{field}.", sample.image, sample.face_choice, FaceChoice.ONLY)
+                case _:
+                    raise _nothing(field)
         except REJECTIONS as rejection:
             return rejection
+
+
+def _nothing(field: str) -> FieldInvalid:
+    return FieldInvalid(field, "needs an image or a template")
 
 
 def _threshold(request: pb.IdentifyRequest | pb.VerifyRequest) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import lru_cache
@@ -15,7 +16,7 @@ from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.rpc import error_details_pb2, status_pb2
 
 from gerbang.v1 import matching_service_pb2 as pb
-from gerbang_service.access.calls import Call
+from gerbang_service.access.calls import Answered, Call
 from gerbang_service.access.identity import Role
 from gerbang_service.audit.history import COMMITTED
 from gerbang_service.audit.log import AuditLog
@@ -52,6 +53,9 @@ class Recorder:
         """`model`: fingerprint of the recogniser whose templates are compared."""
         self._audit = audit
         self._model = model[:_MODEL_CHARACTERS]
+        # Of changes, and their revisions, not handed over yet; and what is done when they are durable.
+        self._changes: list[tuple[bytes, int | None]] = []
+        self._durable: asyncio.Future[None] | None = None
 
     async def answered(self, call: Call, request: Any, response: Any) -> None:  # noqa: ANN401 - protobuf messages
         """Record an answer; that of a change is durable when this returns. Raises AuditUnavailable."""
@@ -62,10 +66,21 @@ class Recorder:
                 if number % _RECORDS_AT_ONCE == _RECORDS_AT_ONCE - 1:
                     await asyncio.sleep(0)
             return
+        await self._put(call, self._answer(call, request, response))
+
+    async def answered_all(self, answered: Sequence[Answered]) -> None:
+        """Record the answers to items of a stream: those of changes are durable when this returns, all at once."""
+        durable = None
+        for call, request, response in answered:
+            durable = self._keep(call, self._answer(call, request, response)) or durable
+        if durable is not None:
+            await _seen_through(durable)
+
+    def _answer(self, call: Call, request: Any, response: Any) -> dict[str, Any]:  # noqa: ANN401
         answered = account.answered(response)
         if call.rpc in _MATCHING:
             answered["model"] = self._model
-        await self._put(call, {"asked": account.asked(request), "answered": answered})
+        return {"asked": account.asked(request), "answered": answered}
 
     async def failed(self, call: Call, request: Any, status: status_pb2.Status) -> None:  # noqa: ANN401
         """Record a failure. `request`: None when the call failed as a stream."""
@@ -86,11 +101,46 @@ class Recorder:
         return {**record, "answered": {**account.answered(response), "model": self._model}}
 
     async def _put(self, call: Call, record: dict[str, Any]) -> None:
+        durable = self._keep(call, record)
+        if durable is not None:
+            await _seen_through(durable)
+
+    def _keep(self, call: Call, record: dict[str, Any]) -> asyncio.Future[None] | None:
+        """Have a record written; return what is done when it is durable, for one whose answer waits for that.
+
+        Those of one turn of the event loop are handed over together: they are made durable by one fsync.
+        """
         encoded = _joined(_opening(call), record)
         if call.revision is None and (call.rpc not in _CHANGING or "failed" in record):
             self._audit.append(encoded)
-        else:
-            await _durable(self._audit.write(encoded, call.revision))
+            return None
+        loop = asyncio.get_running_loop()
+        if self._durable is None:
+            self._durable = loop.create_future()
+            loop.call_soon(self._hand_over)
+        self._changes.append((encoded, call.revision))
+        return self._durable
+
+    def _hand_over(self) -> None:
+        changes, self._changes = self._changes, []
+        durable, self._durable = self._durable, None
+        assert durable is not None  # noqa: S101 - made with the first of them
+        try:
+            written = self._audit.write_all(changes)
+        except Exception as error:  # noqa: BLE001 - handed to who waits
+            durable.set_exception(error)
+            return
+        done(written).add_done_callback(lambda _: _pass_on(written, durable))
+
+
+def _pass_on(written: Future[None], durable: asyncio.Future[None]) -> None:
+    if durable.done():
+        return
+    if (error := written.exception()) is None:
+        durable.set_result(None)
+    else:
+        durable.set_exception(error)
+        durable.exception()  # whoever waited may have gone
 
 
 def _opening(call: Call) -> str:
@@ -114,18 +164,17 @@ def _joined(opening: str, rest: dict[str, Any]) -> bytes:
     return f"{opening},{_encode(rest)[1:]}".encode()
 
 
-async def _durable(written: Future[None]) -> None:
-    """Wait until a record is durable, also when the caller goes away meanwhile: the call then counts as answered.
+async def _seen_through(durable: asyncio.Future[None]) -> None:
+    """Wait until records are durable, also when the caller goes away meanwhile: the call then counts as answered.
 
     Cancelled once more, as the event loop does with all that is left in the end, it is given up.
     """
     try:
-        await done(written)
+        await asyncio.shield(durable)
     except asyncio.CancelledError:
         if (task := asyncio.current_task()) is not None:
             task.uncancel()
-        await done(written)
-    written.result()
+        await asyncio.shield(durable)
 
 
 def _failure(status: status_pb2.Status) -> dict[str, str]:

@@ -174,6 +174,7 @@ def _enrolment(request: pb.EnrollRequest) -> Facts:
         **_present(
             on_existing=_ON_EXISTING.get(request.on_existing),
             allow_partial=request.allow_partial,
+            allow_different=request.allow_different,
             repeat_id=_id(request.request_id) if request.request_id else "",
         ),
     }

@@ -1,4 +1,4 @@
-"""Working on many items of a stream at once, answered as each is ready or in order."""
+"""Working on many items of a stream at once, answered as each is ready; and what all streams share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from gerbang_service.access import calls
 from gerbang_service.access.identity import LOCAL
 from gerbang_service.domain.errors import Overloaded, ShuttingDown
 from gerbang_service.rpc.deserializing import Unreadable
-from gerbang_service.threads.turns import Turn, Turns
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -134,42 +133,3 @@ async def as_ready(
         reader.cancel()
         for task in working:
             task.cancel()
-
-
-async def in_order(
-    source: AsyncIterator[Item], drain: Drain, work: Callable[[Item, Turn], Awaitable[Answer]], *, window: int
-) -> AsyncIterator[Answer]:
-    """Yield work(item, turn) for every item of `source`, in order; at most `window` are worked on at once."""
-    turns = Turns()
-    tasks: asyncio.Queue[asyncio.Task[Answer] | None] = asyncio.Queue()
-    places = asyncio.Semaphore(window)
-
-    def take(item: Item) -> None:
-        tasks.put_nowait(asyncio.create_task(_awaited(work(item, turns.next()))))
-
-    async def read() -> None:
-        try:
-            await drain.read(source, take, places)
-        finally:
-            tasks.put_nowait(None)
-
-    reader = asyncio.create_task(read())
-    started: asyncio.Task[Answer] | None = None
-    try:
-        while (started := await tasks.get()) is not None:
-            # Shielded: an item that can't be called back any more would take the cancellation for itself.
-            yield await asyncio.shield(started)
-            places.release()
-        await reader
-    finally:
-        reader.cancel()
-        while not tasks.empty():
-            left = tasks.get_nowait()
-            if left is not None:
-                left.cancel()
-        if started is not None:
-            started.cancel()
-
-
-async def _awaited(work: Awaitable[Answer]) -> Answer:
-    return await work

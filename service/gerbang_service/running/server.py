@@ -17,6 +17,7 @@ from gerbang_service.audit.log import AuditLog
 from gerbang_service.audit.serving import compare, note_others, note_start, open_log, open_worker_log
 from gerbang_service.changing.enrolling import Enrolling
 from gerbang_service.changing.office import OfficeChanges
+from gerbang_service.changing.repeats import Repeats
 from gerbang_service.changing.submitting import Writing
 from gerbang_service.configuration.addresses import split_address
 from gerbang_service.configuration.settings import Settings
@@ -231,12 +232,11 @@ class Server:
         writing = self._writing = Writing(parts.writer, audit.check if audit is not None else lambda: None)
         enrolling = Enrolling(
             parts.asking,
-            parts.revisions,
-            parts.store,
+            Repeats(parts.store, parts.queries, parts.revisions, recogniser.defaults.verification_threshold),
             writing,
-            parts.queries,
-            recogniser.model,
+            (recogniser.model, recogniser.dimension),
             recogniser.defaults.identification_threshold,
+            recogniser.defaults.verification_threshold,
         )
         facts = ServerFacts(
             recogniser.pack,

@@ -83,6 +83,9 @@ class Reader(Protocol):
         None where there is neither.
         """
 
+    def vector(self, template_id: int) -> bytes:
+        """Return the vector of a stored template, little-endian float32 of unit length. Raises DataDamaged."""
+
     def answered(self, request_id: str) -> AnsweredRequest | None:
         """Return the answer to an earlier request, or None."""
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from google.rpc import status_pb2
 
-from gerbang_service.access.calls import Call
+from gerbang_service.access.calls import Call, OneByOne
 from gerbang_service.telemetry.statuses import claimed, reason_of, status_name
 
 log = logging.getLogger("gerbang_service.calls")
@@ -25,7 +25,7 @@ _LEVELS: Final = {
 }
 
 
-class CallLog:
+class CallLog(OneByOne):
     """An Observer that writes a line for each call that failed, and at DEBUG for each that did not.
 
     Of what was asked it says nothing, and a failure's text quotes it: ids, and perhaps a label. Belongs to the

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, Tracer
 
-from gerbang_service.access.calls import Call
+from gerbang_service.access.calls import Call, OneByOne
 from gerbang_service.telemetry.meter import COMMIT, EXTRACT, SEARCH, Meter
 from gerbang_service.telemetry.statuses import reason_of
 
@@ -57,7 +57,7 @@ class Tracing:
         self._provider.shutdown()
 
 
-class SpanNotes:
+class SpanNotes(OneByOne):
     """An Observer that writes on a call's span what the client and the log know it by."""
 
     async def answered(self, call: Call, request: Any, response: Any) -> None:  # noqa: ANN401, ARG002
