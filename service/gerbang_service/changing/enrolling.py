@@ -239,4 +239,4 @@ def _rejected(rejection: Features | Rejection) -> EnrolledSample:
 
 
 def _expired(subject: Subject) -> bool:
-    return subject.expire_time_ns is not None and subject.expire_time_ns <= time.time_ns()
+    return subject.ended_by(time.time_ns())
