@@ -165,10 +165,11 @@ def _by_manifest(
         session.output.note(note)
     people = manifest.people
     tally = Tally([each.subject_id for each in people], manifest.left, unit="row")
-    with session.client(WatchlistClient) as office, manifest.keeping(tally.results):
+    with session.client(WatchlistClient) as office:
         _require_watchlists(office, sorted({name for each in people for name in each.terms.watchlists}))
-        _send(session, Upload(office, people, timeout=session.timeout, again=again), tally)
-        _compare(office, manifest, tally)
+        with manifest.keeping(tally.results):
+            _send(session, Upload(office, people, timeout=session.timeout, again=again), tally)
+            _compare(office, manifest, tally)
     report(tally, session.output)
     session.output.line(f"Each row's outcome is in {manifest.results}")
     return tally.exit_code

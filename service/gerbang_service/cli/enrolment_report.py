@@ -65,7 +65,7 @@ class Tally:
         """YES: all that there was is enrolled; NO: not all of it; ERROR: not finished, or nothing was kept."""
         if self.interrupted:
             return ExitCode.INTERRUPTED
-        if not self.finished or not self.kept:
+        if not self.finished or (self.asked and not self.kept):
             return ExitCode.ERROR
         left_out = self.counts[Outcome.REJECTED] or self.without_photo or self.skipped
         return ExitCode.NO if left_out else ExitCode.YES

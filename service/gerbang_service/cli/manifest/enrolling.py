@@ -43,11 +43,15 @@ class Manifest:
         Raises OSError before the block where it could not be written.
         """
         with table_writer(self.results, result_columns(self.table)) as writer:
+            ended: BaseException | None = None
             try:
                 yield
-            finally:
-                for cells in result_rows(self.table, self.rows, results):
-                    writer.write(cells)
+            except BaseException as error:  # noqa: BLE001 - raised again when the file is there
+                ended = error
+            for cells in result_rows(self.table, self.rows, results):
+                writer.write(cells)
+        if ended is not None:
+            raise ended
 
 
 def read_manifest(path: Path, zone: tzinfo | None, terms: Terms, results: Path | None) -> Manifest:
