@@ -144,7 +144,8 @@ def _named(found: Found, terms: Terms) -> list[Enrolment]:
         except FieldInvalid as error:
             more = f", one of which is the {NAME_LABEL} {person.name!r}" if named else ""
             raise click.UsageError(f"{error}{more}") from error
-        people.append(Enrolment(person.subject_id, person.photos, replace(terms, labels=labels)))
+        # One by one, so that a photo that was put into a folder since is added, and the others are recognised.
+        people.append(Enrolment(person.subject_id, person.photos, replace(terms, labels=labels), together=False))
     return people
 
 
