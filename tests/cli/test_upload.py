@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import threading
 import uuid
@@ -23,7 +24,7 @@ from gerbang_service.cli.enrolments import Enrolment, Outcome, Terms, request_fo
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.cli.photos import Person, find_people
-from gerbang_service.cli.upload import LOOK_AHEAD, Upload
+from gerbang_service.cli.upload import LARGEST_FILE, LOOK_AHEAD, Upload
 
 EXPIRY = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -192,6 +193,17 @@ def test_unreadable_file_does_not_end_the_upload(tmp_path: Path, capsys: pytest.
     assert content["counts"] == {"enrolled": 2, "already_there": 0, "rejected": 1, "not_done": 0}
     assert content["without_photo"] == ["P001"]
     assert content["results"][0]["template_id"] == "7"
+    assert tally.exit_code == ExitCode.NO
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe that nobody writes to would be read for ever; a picture is larger than a message may be."""
+    people = crowd(tmp_path, 3)
+    people[0].photos[0].unlink()
+    os.mkfifo(people[0].photos[0])
+    os.truncate(people[1].photos[0], LARGEST_FILE + 1)
+    tally = run(Office(), people)
+    assert [each.reason for each in tally.results] == ["", "FILE_UNREADABLE", "IMAGE_TOO_LARGE"]
     assert tally.exit_code == ExitCode.NO
 
 

@@ -104,7 +104,7 @@ def _summary(tally: Tally, output: Output) -> None:
         output.line(Text(f"The end of validity has passed for {expired}: Identify does not see them", style="bold red"))
     if tally.skipped:
         names = [str(path) for path in tally.skipped]
-        output.line(Text(f"Nobody's, and not sent: {_first(names)}", style="bold red"))
+        output.line(Text(f"Not sent, since it is nobody's: {_first(names)}", style="bold red"))
     if tally.hidden:
         files = "file was" if tally.hidden == 1 else "files were"
         output.line(Text(f"{tally.hidden} hidden {files} left out", style="dim"))

@@ -124,6 +124,8 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[Path], int]:
 def _is_picture(path: Path) -> bool:
     if path.suffix.lower() in _SUFFIXES:
         return True
+    if not path.is_file():  # a pipe would be waited for
+        return False
     with path.open("rb") as file:
         beginning = file.read(12)
     return beginning.startswith(_BEGINNINGS) or beginning[4:8] == _BOX_TYPE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -191,9 +192,13 @@ class Upload:
 
     def _read(self, subject_id: str, photo: Path) -> bytes | None:
         try:
-            if photo.stat().st_size <= LARGEST_FILE:
+            found = photo.stat()
+            if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+                reason, detail = "FILE_UNREADABLE", "is no file"
+            elif found.st_size > LARGEST_FILE:
+                reason, detail = "IMAGE_TOO_LARGE", f"larger than {LARGEST_FILE / 1e6:.0f} MB, not sent"
+            else:
                 return photo.read_bytes()
-            reason, detail = "IMAGE_TOO_LARGE", f"larger than {LARGEST_FILE / 1e6:.0f} MB, not sent"
         except OSError as error:
             reason, detail = "FILE_UNREADABLE", error.strerror or str(error)
         self._unsent.append(PhotoResult(photo, subject_id, Outcome.REJECTED, reason=reason, detail=detail))
