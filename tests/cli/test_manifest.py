@@ -87,6 +87,16 @@ def test_results_are_a_manifest_of_what_is_left(desk: Desk) -> None:
     assert desk.templates() == {1: 1, 2: 2, 3: 1}
 
 
+def test_results_are_written_as_the_manifest_is(desk: Desk) -> None:
+    """With what the office's spreadsheet has between columns, and nothing is left beside it."""
+    manifest = desk.folder / "people.csv"
+    manifest.write_text(f"subject_id;photo;watchlists;label.x\n{desk.tag}-1;1.jpg;{desk.tag};=1\n")
+    assert desk.run("enroll", "--manifest", manifest).exit_code == 0
+    (row,) = (desk.folder / "people.results.csv").read_text().splitlines()[1:]
+    assert row.startswith(f"{desk.tag}-1;1.jpg;{desk.tag};=1;enrolled;;;")
+    assert {each.name for each in desk.folder.glob(".*")} == set()
+
+
 def test_another_person_of_the_same_id_is_refused_unless_the_row_says_so(desk: Desk) -> None:
     desk.run("enroll", "--manifest", desk.write([desk.row(1)]))
     other = desk.run("enroll", "--manifest", desk.write([desk.row(1, photo="2.jpg"), desk.row(3)], "other.csv"))

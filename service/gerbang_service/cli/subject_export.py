@@ -47,7 +47,8 @@ def export(session: Session, /, file: Path, **which: Unpack[Which]) -> ExitCode:
                 labels.update(dict.fromkeys(f"{LABEL}{key}" for key in subject.labels))
                 aside.write(json.dumps(cells_of(subject)) + "\n")
         aside.seek(0)
-        write_table(file, [*COLUMNS, *sorted(labels)], map(json.loads, aside))
+        between = "\t" if file.suffix.lower() == ".tsv" else ","
+        write_table(file, [*COLUMNS, *sorted(labels)], map(json.loads, aside), delimiter=between)
     if session.output.as_json:
         session.output.document({"file": str(file), "subjects": count})
     session.output.line(f"{count} {'subject' if count == 1 else 'subjects'} in {file}")

@@ -12,7 +12,7 @@ from gerbang_service.cli.enrolments import Enrolment, PhotoResult, Terms
 from gerbang_service.cli.manifest.people import people_of
 from gerbang_service.cli.manifest.results import result_columns, result_rows, results_path
 from gerbang_service.cli.manifest.rows import Row, read_rows
-from gerbang_service.cli.manifest.tables import ManifestError, Table, read_table, table_writer
+from gerbang_service.cli.manifest.tables import ManifestError, Table, check_place, read_table, write_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,12 @@ class Manifest:
 
         Raises OSError before the block where it could not be written.
         """
-        with table_writer(self.results, result_columns(self.table)) as writer:
-            ended: BaseException | None = None
-            try:
-                yield
-            except BaseException as error:  # noqa: BLE001 - raised again when the file is there
-                ended = error
-            for cells in result_rows(self.table, self.rows, results):
-                writer.write(cells)
-        if ended is not None:
-            raise ended
+        check_place(self.results)
+        try:
+            yield
+        finally:
+            rows = result_rows(self.table, self.rows, results)
+            write_table(self.results, result_columns(self.table), rows, delimiter=self.table.delimiter)
 
 
 def read_manifest(path: Path, zone: tzinfo | None, terms: Terms, results: Path | None) -> Manifest:

@@ -6,11 +6,10 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TextIO
+from typing import Final, TextIO
 
 CSV_SUFFIXES: Final = frozenset({".csv", ".tsv"})
 JSON_SUFFIXES: Final = frozenset({".jsonl", ".ndjson"})
@@ -39,10 +38,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The rows of a file, and its columns in their order."""
+    """The rows of a file, and its columns in their order. `delimiter`: what is between them in CSV."""
 
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
+    delimiter: str = ","
 
 
 def is_json(path: Path) -> bool:
@@ -67,7 +67,8 @@ def read_table(path: Path) -> Table:
 
 
 def _from_csv(path: Path, text: str) -> Table:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    delimiter = _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: tuple[str, ...] = ()
     lines: list[Line] = []
     faults: list[str] = []
@@ -85,7 +86,7 @@ def _from_csv(path: Path, text: str) -> Table:
     faults += [f"column {each!r} is there twice" for each in sorted({c for c in columns if columns.count(c) > 1})]
     if faults:
         raise ManifestError(path, faults)
-    return Table(columns, tuple(lines))
+    return Table(columns, tuple(lines), delimiter)
 
 
 def _delimiter(text: str) -> str:
@@ -136,26 +137,28 @@ def _cell(name: str, value: object) -> str | None:
     return value
 
 
-class RowWriter(Protocol):
-    """Writes row after row."""
+def check_place(path: Path) -> None:
+    """Raise what `write_table` would raise because of where a file is to be: before there is anything to write."""
+    is_json(path)
+    unfinished = _unfinished(path)
+    os.close(_new_file(unfinished))
+    unfinished.unlink()
 
-    def write(self, cells: Mapping[str, str]) -> None:
-        """Write one row; a column that is not there is empty."""
 
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]], *, delimiter: str = ",") -> None:
+    """Write a file, which takes the place of the one of its name when all is written; a cell may be missing: empty.
 
-@contextmanager
-def table_writer(path: Path, columns: Sequence[str]) -> Iterator[RowWriter]:
-    """Lend a writer of a new file, which takes the place of the one of its name when all is written, at the end.
-
-    Raises OSError at once where it can't be written.
+    `delimiter`: as of Table. Raises ManifestError for a suffix that is of neither format, OSError.
     """
-    kind = _JsonWriter if is_json(path) else _CsvWriter
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    as_json, unfinished = is_json(path), _unfinished(path)
     try:
-        # For the one who writes it alone: it names people.
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            yield kind(file, columns)
+        with os.fdopen(_new_file(unfinished), "w", encoding="utf-8", newline="") as file:
+            if as_json:
+                _write_json(file, columns, rows)
+            else:
+                writer = csv.DictWriter(file, columns, restval="", lineterminator="\n", delimiter=delimiter)
+                writer.writeheader()
+                writer.writerows(rows)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
@@ -163,26 +166,16 @@ def table_writer(path: Path, columns: Sequence[str]) -> Iterator[RowWriter]:
         unfinished.unlink(missing_ok=True)
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
-    """Write all rows to a new file, as `table_writer` does."""
-    with table_writer(path, columns) as writer:
-        for row in rows:
-            writer.write(row)
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
-class _CsvWriter:
-    def __init__(self, file: TextIO, columns: Sequence[str]) -> None:
-        self._writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        self._writer.writeheader()
-
-    def write(self, cells: Mapping[str, str]) -> None:
-        self._writer.writerow(cells)
+def _new_file(path: Path) -> int:
+    # For who writes it alone: it names people.
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
 
 
-class _JsonWriter:
-    def __init__(self, file: TextIO, columns: Sequence[str]) -> None:
-        self._file, self._columns = file, columns
-
-    def write(self, cells: Mapping[str, str]) -> None:
-        known = {each: cells[each] for each in self._columns if each in cells}
-        self._file.write(json.dumps(known, ensure_ascii=False) + "\n")
+def _write_json(file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
+    for cells in rows:
+        said = {each: cells[each] for each in columns if each in cells}
+        file.write(json.dumps(said, ensure_ascii=False) + "\n")
