@@ -63,7 +63,7 @@ def test_rows_of_a_subject_are_a_person(tmp_path: Path, name: str) -> None:
 def test_what_dates_were_taken_for_is_said(tmp_path: Path) -> None:
     notes = read(tmp_path, HEADER + "P-1,a.jpg,,,2027-01-31,,\nP-2,b.jpg,,,2020-01-31,,\n").notes
     assert notes == (
-        "valid_until 2027-01-31: the end of that day in Asia/Jakarta, 2027-02-01T00:00:00+07:00; so are 1 more dates",
+        "valid_until 2027-01-31: the end of that day in Asia/Jakarta, 2027-02-01T00:00:00+07:00; 1 more likewise",
         "valid_until is in the past in row 3: Identify does not see who ended then",
     )
 

@@ -46,8 +46,9 @@ def test_request_id_is_that_of_the_request() -> None:
         request_id("S", [b"photo"], Terms(watchlists=["a", "b"], expire_time=EXPIRY), "add"),
         request_id("S", [b"photo"], Terms(["a", "b"], None, EXPIRY, {"k": "v"}, face_choice="largest"), "add"),
         request_id("S", [b"photo"], terms, "add", generation=1),
+        request_id("S", [b"photo"], terms, "add", after="x"),
     }
-    assert len(others | {first}) == 11
+    assert len(others | {first}) == 12
     assert request_for("S", [b"photo"], terms, "add") == request_for("S", [b"photo"], same, "add")
     # A release that made other ids would enrol everybody once more.
     listed = Terms(watchlists=["cegah"])
@@ -274,3 +275,17 @@ def test_a_photo_that_is_put_into_a_folder_later_is_added(tmp_path: Path) -> Non
     assert run(office, unreadable, together=False).counts == {Outcome.REJECTED: 7}
     (tmp_path / "P1" / "9.jpg").unlink()
     assert run(office, unreadable, together=False).counts == {Outcome.REJECTED: 7}
+
+
+def test_what_replaces_others_is_not_taken_for_what_it_erased(tmp_path: Path) -> None:
+    """With a photo more among the first, all are sent again: those before were erased with the rest."""
+    photos(tmp_path, *(f"P1/{number:02}.jpg" for number in range(1, 26)))
+    office = Office()
+    for _ in range(2):
+        run(office, list(find_people(tmp_path).people), on_existing="replace")
+    assert office.sizes == [("P1", 20, "replace"), ("P1", 5, "add")] * 2
+    assert len(office.known) == 2
+    photos(tmp_path, "P1/00.jpg")
+    tally = run(office, list(find_people(tmp_path).people), on_existing="replace")
+    assert tally.counts == {Outcome.ENROLLED: 26}
+    assert len(office.known) == 4

@@ -96,7 +96,7 @@ Contents: TypeAlias = Sequence[bytes]
 
 
 def request_for(
-    subject_id: str, contents: Contents, terms: Terms, on_existing: str, generation: int = 0
+    subject_id: str, contents: Contents, terms: Terms, on_existing: str, generation: int = 0, after: str = ""
 ) -> EnrollRequest:
     """Make the request for some photos of a subject, of which those that can't be used are left out."""
     return enroll_request(
@@ -106,7 +106,7 @@ def request_for(
         valid_from=terms.valid_from,
         expire_time=terms.expire_time,
         labels=terms.labels,
-        request_id=request_id(subject_id, contents, terms, on_existing, generation),
+        request_id=request_id(subject_id, contents, terms, on_existing, generation, after),
         on_existing=on_existing,
         # A photo alone is used or not: then its rejection is the request's, as it always was.
         allow_partial=len(contents) > 1,
@@ -114,10 +114,13 @@ def request_for(
     )
 
 
-def request_id(subject_id: str, contents: Contents, terms: Terms, on_existing: str, generation: int = 0) -> str:
+def request_id(
+    subject_id: str, contents: Contents, terms: Terms, on_existing: str, generation: int = 0, after: str = ""
+) -> str:
     """Make an id that is the same for the same request, so that the server does the work once.
 
-    `generation`: how often what this request enrolled is known to have been deleted.
+    `generation`: how often what this request enrolled is known to have been deleted. `after`: the id of a request that
+    erased all that was there before, with what was added then.
     """
     digests = [hashlib.sha256(each).hexdigest() for each in contents]
     everything = [
@@ -130,6 +133,7 @@ def request_id(subject_id: str, contents: Contents, terms: Terms, on_existing: s
         sorted(terms.labels.items()),
         terms.face_choice or "",
         generation,
+        *([after] if after else []),
     ]
     return str(uuid.uuid5(_REQUESTS, json.dumps(everything)))
 

@@ -42,7 +42,8 @@ _NOT_STORED: Final = frozenset({"STORE_UNAVAILABLE", "AUDIT_UNAVAILABLE"})
 class _Progress:
     """How far a person's photos are: those `left` to send, so many `at_once`, and whether any was `kept`.
 
-    `refused`: sent one by one, when somebody else seemed to be there; if a later one is known, it is us.
+    `refused`: sent one by one, when somebody else seemed to be there; if a later one is known, it is us. `replaced`:
+    the id of the request that was put in the place of all there was.
     """
 
     enrolment: Enrolment
@@ -51,6 +52,7 @@ class _Progress:
     kept: bool = False
     generation: int = 0
     refused: list[PhotoResult] = field(default_factory=list)
+    replaced: str = ""
 
     @property
     def on_existing(self) -> str:
@@ -60,10 +62,11 @@ class _Progress:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Photos that were sent together, and how many of the turns they took."""
+    """Photos that were sent together, by a request of this id, and how many of the turns they took."""
 
     progress: _Progress
     photos: tuple[Path, ...]
+    request_id: str
     turns: int
 
 
@@ -138,7 +141,9 @@ class Upload:
             progress.at_once = 1
             return
         results = results_of(progress.enrolment.subject_id, part.photos, response)
-        progress.kept = progress.kept or any(each.outcome in KEPT for each in results)
+        if not progress.kept and any(each.outcome in KEPT for each in results):
+            progress.replaced = part.request_id if progress.on_existing == "replace" else ""
+            progress.kept = True
         self._not_stored = self._not_stored + 1 if error is not None and error.reason in _NOT_STORED else 0
         self._over = self._over or self._not_stored >= STOPS_AFTER
         if isinstance(error, SubjectExists) and not progress.enrolment.together:
@@ -169,9 +174,16 @@ class Upload:
             turns = min(LOOK_AHEAD, 1 + sum(map(len, contents)) // _TURN)
             for _ in range(turns - 1):
                 self._free.acquire()
-            self._sent.append(_Part(progress, photos, turns))
-            wanted = progress.enrolment
-            yield request_for(wanted.subject_id, contents, wanted.terms, progress.on_existing, progress.generation)
+            request = request_for(
+                progress.enrolment.subject_id,
+                contents,
+                progress.enrolment.terms,
+                progress.on_existing,
+                progress.generation,
+                progress.replaced,
+            )
+            self._sent.append(_Part(progress, photos, request.request_id, turns))
+            yield request
 
     def _next(self, progress: _Progress) -> tuple[tuple[Path, ...], Contents]:
         """Take the photos of a person's next request, as many as fit; those that can't be read are told of."""

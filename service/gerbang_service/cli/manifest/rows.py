@@ -146,7 +146,7 @@ class _Reading:
     def notes(self) -> Iterator[str]:
         """Say what dates were taken for, and whose end has passed."""
         for column, said in self.dates.items():
-            yield f"{column} {said[0]}" + (f"; so are {len(said) - 1} more dates" if len(said) > 1 else "")
+            yield f"{column} {said[0]}" + (f"; {len(said) - 1} more likewise" if len(said) > 1 else "")
         if self.past:
             yield f"valid_until is in the past in {_rows(self.past)}: Identify does not see who ended then"
 
