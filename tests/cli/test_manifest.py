@@ -28,6 +28,7 @@ class Desk:
         self.office.create_watchlist(self.tag)
         for number in range(5):
             (folder / f"{number}.jpg").write_bytes(photo(9000 + number))
+            (folder / f"{number}-later.jpg").write_bytes(photo(9000 + number, 2))
         (folder / "crowd.png").write_bytes(crowd(9000, 9001))
 
     def run(self, *arguments: str | Path) -> Result:
@@ -78,7 +79,7 @@ def test_results_are_a_manifest_of_what_is_left(desk: Desk) -> None:
     assert again.exit_code == 1
     assert outcomes(results) == [("already", "")] * 2 + [("rejected", "SEVERAL_FACES")] * 2
 
-    results.write_text(results.read_text().replace("crowd.png", "4.jpg", 1).replace("crowd.png", "3.jpg", 1))
+    results.write_text(results.read_text().replace("crowd.png", "2-later.jpg", 1).replace("crowd.png", "3.jpg", 1))
     last = desk.run("enroll", "--manifest", results)
     assert last.exit_code == 0, last.output
     assert outcomes(results) == [("already", "")] * 2 + [("enrolled", "")] * 2
@@ -99,22 +100,22 @@ def test_results_are_written_as_the_manifest_is(desk: Desk) -> None:
 
 def test_another_person_of_the_same_id_is_refused_unless_the_row_says_so(desk: Desk) -> None:
     desk.run("enroll", "--manifest", desk.write([desk.row(1)]))
-    other = desk.run("enroll", "--manifest", desk.write([desk.row(1, photo="2.jpg"), desk.row(3)], "other.csv"))
+    other = desk.run("enroll", "--manifest", desk.write([desk.row(1, photo="1-later.jpg"), desk.row(3)], "other.csv"))
     assert other.exit_code == 1
     assert outcomes(desk.folder / "other.results.csv") == [("rejected", "SUBJECT_EXISTS"), ("enrolled", "")]
     assert desk.templates() == {1: 1, 3: 1}
-    added = [desk.row(1, photo="2.jpg", on_existing="add")]
+    added = [desk.row(1, photo="1-later.jpg", on_existing="add")]
     for _ in range(2):
         assert desk.run("enroll", "--manifest", desk.write(added, "added.csv")).exit_code == 0
         assert desk.templates() == {1: 2, 3: 1}
 
 
 def test_two_runs_of_different_people_never_merge(desk: Desk) -> None:
-    """Two folders of the same name: the second is refused, and with --on-existing add it is one person's."""
-    for number, home in enumerate(("one", "other")):
+    """Two folders of the same name: the second is refused, unless --on-existing add says that it is the same person."""
+    for number, home in enumerate(("one", "other"), start=1):
         folder = desk.folder / home / desk.tag
         folder.mkdir(parents=True)
-        (folder / "1.jpg").write_bytes(photo(9000 + number))
+        (folder / "1.jpg").write_bytes(photo(9000, number))
     assert desk.run("enroll", desk.folder / "one").exit_code == 0
     assert desk.run("enroll", desk.folder / "one").exit_code == 0
     refused = desk.run("enroll", desk.folder / "other")

@@ -29,6 +29,7 @@ def make_manifest(folder: Path, rows: int, tag: str = "") -> Path:
     """Write photos and a manifest of so many rows: some people have two, with lists, ends and labels of every kind."""
     for number in range(_FACES):
         (folder / f"{number:02}.jpg").write_bytes(photo(number))
+        (folder / f"{number:02}-later.jpg").write_bytes(photo(number, 2))
     file = folder / "people.csv"
     with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
@@ -38,8 +39,8 @@ def make_manifest(folder: Path, rows: int, tag: str = "") -> Path:
             number = row - 1 if row % 11 == 10 else row
             lists = ";".join(tag + each for at, each in enumerate(_LISTS) if number >> at & 1)
             end = "2230-01-31" if number % 3 else ""
-            face = number % _FACES if row == number else (number + 1) % _FACES
-            writer.writerow([f"{tag}P-{number:06}", f"{face:02}.jpg", lists, end, f'Ana "{number}", Müller; {tag}'])
+            file_name = f"{number % _FACES:02}{'' if row == number else '-later'}.jpg"
+            writer.writerow([f"{tag}P-{number:06}", file_name, lists, end, f'Ana "{number}", Müller; {tag}'])
     return file
 
 

@@ -90,9 +90,8 @@ def enroll(
 
     PATH is a photo, a folder of photos of one person, or a folder with a folder for each person, whose name becomes
     the subject's id. Of a name that is no id ([A-Za-z0-9._:-], 128 at most) one is made, and the name is kept as the
-    label 'name'. Photos are added to those whom these photos enrolled, and to others only if --on-existing says so.
-    Running it again sends all, and the server takes only what it has not got yet; so it also finishes a run that was
-    broken off.
+    label 'name'. Photos are added to somebody who is there only if --on-existing says so. Running it again sends all,
+    and the server takes only what it has not got yet; so it also finishes a run that was broken off.
 
     A manifest has a row for each photo: subject_id, photo (beside the file), watchlists (separated by ;), valid_from,
     valid_until, on_existing, label.NAME. The result file repeats the rows with what became of them. It is a manifest
@@ -145,10 +144,7 @@ def _named(found: Found, terms: Terms) -> list[Enrolment]:
         except FieldInvalid as error:
             more = f", one of which is the {NAME_LABEL} {person.name!r}" if named else ""
             raise click.UsageError(f"{error}{more}") from error
-        # One by one, so that a photo that was put into a folder since is added, and the others are recognised; but what
-        # replaces others replaces them as a whole.
-        together = terms.on_existing == "replace"
-        people.append(Enrolment(person.subject_id, person.photos, replace(terms, labels=labels), together))
+        people.append(Enrolment(person.subject_id, person.photos, replace(terms, labels=labels)))
     return people
 
 

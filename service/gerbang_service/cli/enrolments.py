@@ -50,15 +50,11 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """A person to enrol: the photos of one subject, and its terms.
-
-    `together`: they are one request, kept together or not; else each is its own, and one more is recognised as new.
-    """
+    """A person to enrol: the photos of one subject, and its terms."""
 
     subject_id: str
     photos: tuple[Path, ...]
     terms: Terms
-    together: bool = True
 
 
 class Outcome(StrEnum):

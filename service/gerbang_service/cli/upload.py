@@ -6,11 +6,11 @@ import stat
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from gerbang import EnrollRequest, EnrollResponse, SubjectExists, WatchlistClient, error_of
+from gerbang import EnrollRequest, EnrollResponse, WatchlistClient, error_of
 from gerbang_service.cli.enrolments import (
     KEPT,
     Contents,
@@ -42,8 +42,7 @@ _NOT_STORED: Final = frozenset({"STORE_UNAVAILABLE", "AUDIT_UNAVAILABLE"})
 class _Progress:
     """How far a person's photos are: those `left` to send, so many `at_once`, and whether any was `kept`.
 
-    `refused`: sent one by one, when somebody else seemed to be there; if a later one is known, it is us. `replaced`:
-    the id of the request that was put in the place of all there was.
+    `replaced`: the id of the request that was put in the place of all there was.
     """
 
     enrolment: Enrolment
@@ -51,7 +50,6 @@ class _Progress:
     at_once: int
     kept: bool = False
     generation: int = 0
-    refused: list[PhotoResult] = field(default_factory=list)
     replaced: str = ""
 
     @property
@@ -73,9 +71,10 @@ class _Part:
 class Upload:
     """One run over some people; `results` may be consumed once, by one thread.
 
-    Photos that belong together are one request. More than fit into one, and the others of who is sent one by one,
-    follow when the first is kept, and are added to it: to a subject that a request of this run made, now or in an
-    earlier run. So nobody is added to who is somebody else, unless the terms say "add"; then each is sent by itself.
+    A person's photos are one request, so that they are compared with each other before any is kept. More than fit into
+    one follow when the first are kept, and are added to those: to a subject that this run, or the same one before, has
+    made. So nobody is added to who is somebody else, unless the terms say "add". Then each photo is sent by itself, and
+    recognised by itself when it is sent again.
 
     The server remembers what was deleted since it was enrolled, and refuses the repeat. With `again`, such photos are
     sent once more with the request_id of their next generation, until one is new or was done already.
@@ -120,8 +119,6 @@ class Upload:
                 yield from self._drain_unsent()
                 if self._over:
                     return
-                for each in people:  # whose last photos could not be read
-                    yield from _settled(each)
                 people = [each for each in people if each.left]
         finally:
             self._over = True
@@ -146,15 +143,11 @@ class Upload:
             progress.kept = True
         self._not_stored = self._not_stored + 1 if error is not None and error.reason in _NOT_STORED else 0
         self._over = self._over or self._not_stored >= STOPS_AFTER
-        if isinstance(error, SubjectExists) and not progress.enrolment.together:
-            progress.refused += results
-            results = []
-        elif error is not None and not is_of_photo(error):
+        if error is not None and not is_of_photo(error):
             # It lies with the person or with the server: nothing more is asked about this person.
             results += [replace(results[-1], photo=photo) for photo in progress.left]
             progress.left.clear()
         yield from results
-        yield from _settled(progress)
 
     def _drain_unsent(self) -> Iterator[PhotoResult]:
         while self._unsent:
@@ -217,19 +210,8 @@ class Upload:
         return None
 
 
-def _settled(progress: _Progress) -> Iterator[PhotoResult]:
-    """Yield that photos were refused when it is known to be so; send them again when it was the same person."""
-    if progress.kept:
-        progress.left.extend(each.photo for each in progress.refused if each.photo is not None)
-    elif not progress.left:
-        yield from progress.refused
-    else:
-        return
-    progress.refused.clear()
-
-
 def _begun(person: Enrolment) -> Iterator[_Progress]:
     if person.terms.on_existing == "add":
         yield from (_Progress(person, deque([photo]), 1) for photo in person.photos)
     elif person.photos:
-        yield _Progress(person, deque(person.photos), _MOST_PHOTOS if person.together else 1)
+        yield _Progress(person, deque(person.photos), _MOST_PHOTOS)
