@@ -20,7 +20,7 @@ import gerbang
 from cli.photo_files import photos
 from gerbang import EnrollRequest, EnrollResponse, EnrollWarning, OnExisting
 from gerbang_service.cli.enrolment_report import Tally, report
-from gerbang_service.cli.enrolments import Enrolment, Outcome, Terms, request_for, request_id
+from gerbang_service.cli.enrolments import Enrolment, Outcome, Terms, request_for, request_id, results_of
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.cli.photos import Person, find_people
@@ -56,9 +56,10 @@ def test_request_id_is_that_of_the_request() -> None:
     assert request_id("S-1", [b"1", b"2"], listed, "reject") == "60e11255-46e8-5a28-bec1-c0ba3c51e706"
 
 
-def failure(reason: str, code: int, message: str) -> EnrollResponse:
+def failure(reason: str, code: int, message: str, **metadata: str) -> EnrollResponse:
     response = EnrollResponse(error=status_pb2.Status(code=code, message=message))
-    response.error.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain="gerbang"))
+    info = error_details_pb2.ErrorInfo(reason=reason, domain="gerbang", metadata=metadata)
+    response.error.details.add().Pack(info)
     return response
 
 
@@ -273,3 +274,15 @@ def test_what_replaces_others_is_not_taken_for_what_it_erased(tmp_path: Path) ->
     tally = run(office, list(find_people(tmp_path).people), on_existing="replace")
     assert tally.counts == {Outcome.ENROLLED: 26}
     assert len(office.known) == 4
+
+
+@pytest.mark.parametrize(
+    ("samples", "named"),
+    [("0,2;1", "unlike (a.jpg, c.jpg; b.jpg)"), ("", "unlike"), ("0;9", "unlike"), ("a person", "unlike")],
+)
+def test_photos_that_differ_are_told_by_their_names(samples: str, named: str) -> None:
+    """The server tells them by number."""
+    answer = failure("SAMPLES_DIFFER", 9, "unlike", samples=samples)
+    results = results_of("P1", [Path("a.jpg"), Path("b.jpg"), Path("c.jpg")], answer)
+    assert {each.detail for each in results} == {named}
+    assert len(results) == 3

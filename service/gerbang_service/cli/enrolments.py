@@ -151,7 +151,8 @@ def results_of(subject_id: str, photos: Sequence[Path], response: EnrollResponse
     """Tell what an answer says of each of the photos that were asked about."""
     error = error_of(response)
     if error is not None:
-        return [failed(subject_id, photo, error) for photo in photos]
+        detail = error.message + _named(error.metadata.get("samples", ""), photos)
+        return [failed(subject_id, photo, error, detail) for photo in photos]
     expired = EnrollWarning.ENROLL_WARNING_EXPIRED in response.warnings
     # A repeat's answer is what was true at the first time.
     duplicates = () if response.replayed else tuple(response.duplicates)
@@ -164,11 +165,20 @@ def results_of(subject_id: str, photos: Sequence[Path], response: EnrollResponse
     ]
 
 
-def failed(subject_id: str, photo: Path, error: GerbangError) -> PhotoResult:
-    """Tell what a failure means for a photo."""
+def failed(subject_id: str, photo: Path, error: GerbangError, detail: str) -> PhotoResult:
+    """Tell what a failure means for a photo. `detail`: the error's message, for people."""
     outcome = Outcome.NOT_DONE if may_succeed_later(error) else Outcome.REJECTED
     reason = DELETED_SINCE if was_deleted(error) else error.reason or error.code.name
-    return PhotoResult(photo, subject_id, outcome, reason=reason, detail=error.message)
+    return PhotoResult(photo, subject_id, outcome, reason=reason, detail=detail)
+
+
+def _named(samples: str, photos: Sequence[Path]) -> str:
+    """Name the photos that an error tells by number, a group for each face: `0,2;1`. Of anything else nothing."""
+    names = {f"{number}": photo.name for number, photo in enumerate(photos)}
+    groups = [group.split(",") for group in samples.split(";")]
+    if len(photos) == 1 or any(each not in names for group in groups for each in group):
+        return ""
+    return f" ({'; '.join(', '.join(map(names.__getitem__, group)) for group in groups)})"
 
 
 def _utc(moment: datetime | None) -> str:
