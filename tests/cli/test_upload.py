@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from google.rpc import error_details_pb2, status_pb2
 import gerbang
 from cli.photo_files import photos
 from gerbang import EnrollRequest, EnrollResponse, EnrollWarning, OnExisting
+from gerbang_service.cli import upload
 from gerbang_service.cli.enrolment_report import Tally, report
 from gerbang_service.cli.enrolments import Enrolment, Outcome, Terms, request_for, request_id, results_of
 from gerbang_service.cli.exits import ExitCode
@@ -103,7 +105,7 @@ class Office:
                 read.put(request)
             read.put(None)
 
-        threading.Thread(target=read_all, daemon=True).start()
+        threading.Thread(target=read_all, name="reader", daemon=True).start()
         answered = 0
         while (request := read.get(timeout=10)) is not None:
             if answered == self._breaks_after:
@@ -119,13 +121,13 @@ def run(office: Any, people: list[Person], *, again: bool = False, on_existing: 
     tally = Tally([each.subject_id for each in people], sum(len(each.photos) for each in people))
     terms = Terms(on_existing=on_existing)
     asked = [Enrolment(each.subject_id, each.photos, terms) for each in people]
-    upload = Upload(office, asked, again=again)
+    going = Upload(office, asked, again=again)
     try:
-        for result in upload.results():
+        for result in going.results():
             tally.add(result)
     except gerbang.GerbangError as error:
         tally.broken = error
-    tally.unanswered = upload.unanswered
+    tally.unanswered = going.unanswered
     return tally
 
 
@@ -205,6 +207,22 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     tally = run(Office(), people)
     assert [each.reason for each in tally.results] == ["", "FILE_UNREADABLE", "IMAGE_TOO_LARGE"]
     assert tally.exit_code == ExitCode.NO
+
+
+def test_large_photos_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded, whatever the size; who waits for several turns when the stream breaks is not left waiting."""
+    monkeypatch.setattr(upload, "_TURN", 1000)
+    people = crowd(tmp_path, 40)
+    for person in people:
+        os.truncate(person.photos[0], 4500)
+    office = Office()
+    assert run(office, people).counts == {Outcome.ENROLLED: 40}
+    assert office.most_unanswered <= 7
+    run(Office(breaks_after=1), people)
+    deadline = time.monotonic() + 10
+    while any(each.name == "reader" for each in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_photos_of_a_person_are_one_request(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class Upload:
                 people = [each for each in people if each.left]
         finally:
             self._over = True
-            self._free.release()  # lets gRPC's thread see that it is over
+            self._free.release(LOOK_AHEAD)  # lets gRPC's thread see that it is over, however many it waits for
 
     def _answered(self, part: _Part, response: EnrollResponse) -> Iterator[PhotoResult]:
         """Yield what became of a part's photos, unless they are sent again; see to what is left of the person's."""
@@ -167,6 +167,8 @@ class Upload:
             turns = min(LOOK_AHEAD, 1 + sum(map(len, contents)) // _TURN)
             for _ in range(turns - 1):
                 self._free.acquire()
+            if self._over:
+                return
             request = request_for(
                 progress.enrolment.subject_id,
                 contents,
