@@ -134,6 +134,12 @@ def test_a_name_that_is_no_id_is_kept_as_a_label(desk: Desk) -> None:
     (found,) = desk.office.list_subjects(watchlist=desk.tag)
     assert found.subject_id.startswith(f"{desk.tag}:made-")
     assert dict(found.labels) == {"name": f"王伟 {desk.tag}"}
+    many = [word for number in range(32) for word in ("--label", f"{number}=x")]
+    refused = desk.run("enroll", folder.parent, *many)
+    assert refused.exit_code == 2
+    assert "at most 32 labels, one of which is the name" in refused.output.replace("\n", " ")
+    assert desk.run("enroll", folder.parent, "--label", "name=x", "--on-existing", "replace").exit_code == 0
+    assert dict(desk.office.get_subject(found.subject_id).labels) == {"name": "x"}
 
 
 def test_nothing_is_sent_of_a_manifest_with_a_fault(desk: Desk) -> None:
