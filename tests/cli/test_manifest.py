@@ -116,8 +116,11 @@ def test_two_runs_of_different_people_never_merge(desk: Desk) -> None:
         folder = desk.folder / home / desk.tag
         folder.mkdir(parents=True)
         (folder / "1.jpg").write_bytes(photo(9000, number))
-    assert desk.run("enroll", desk.folder / "one").exit_code == 0
-    assert desk.run("enroll", desk.folder / "one").exit_code == 0
+    first = desk.run("enroll", desk.folder / "one")
+    assert first.exit_code == 0
+    assert "On no list, so that they can be verified and not identified: 1 of 1" in first.output
+    again = desk.run("enroll", desk.folder / "one")
+    assert (again.exit_code, "0 enrolled, 1 already there" in again.output) == (0, True)
     refused = desk.run("enroll", desk.folder / "other")
     assert refused.exit_code == 3
     assert "SUBJECT_EXISTS" in refused.output

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -131,6 +131,7 @@ def _by_path(session: Session, path: Path, terms: Terms, options: _Options, *, a
         _require_watchlists(office, terms.watchlists)
         _send(session, Upload(office, people, timeout=session.timeout, again=again), tally)
     report(tally, session.output)
+    _tell_unlisted(session, people)
     return tally.exit_code
 
 
@@ -171,6 +172,7 @@ def _by_manifest(
             _send(session, Upload(office, people, timeout=session.timeout, again=again), tally)
             _compare(office, manifest, tally)
     report(tally, session.output)
+    _tell_unlisted(session, people)
     session.output.line(f"Each row's outcome is in {manifest.results}")
     return tally.exit_code
 
@@ -184,6 +186,13 @@ def _compare(office: WatchlistClient, manifest: Manifest, tally: Tally) -> None:
         tally.broken = error
     except KeyboardInterrupt:
         tally.interrupted = True
+
+
+def _tell_unlisted(session: Session, people: Sequence[Enrolment]) -> None:
+    """Say who is on no list by this; those who are added to stay on theirs."""
+    unlisted = sum(not each.terms.watchlists and each.terms.on_existing != "add" for each in people)
+    if unlisted:
+        session.output.line(f"On no list, so that they can be verified and not identified: {unlisted} of {len(people)}")
 
 
 def _require_watchlists(office: WatchlistClient, watchlists: Iterable[str]) -> None:
