@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 
-.PHONY: setup demo test check format lint types protos protos-check protos-breaking docs bench bench-peers soak fuzz crashes tampering evaluation lock clean
+.PHONY: setup demo test check format lint types protos protos-check protos-breaking docs bench bench-peers soak fuzz crashes tampering manifest evaluation lock clean
 
 setup: $(VENV)/.ready
 
@@ -116,6 +116,10 @@ crashes: setup
 PLACES ?= 200
 tampering: setup
 	PYTHONPATH=.:tests $(BIN)/python -m store.tampering --places $(PLACES) $(if $(SEED),--seed $(SEED))
+
+# A manifest of 10,000 rows, killed five times, command and server in turn: each row is enrolled exactly once. Some minutes.
+manifest: setup
+	PYTHONPATH=.:tests $(BIN)/python -m crash.manifest --rows 10000 --kills 5 $(if $(SEED),--seed $(SEED))
 
 lock:
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \

@@ -33,6 +33,7 @@ def _batch(request: pb.IdentifyBatchRequest) -> None:
 
 def _subjects(request: office_pb.ListSubjectsRequest) -> None:
     office_parsing.page_size(request.page_size)
+    office_parsing.wanted(request)
     token_subject(request.page_token)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gerbang._choices import Choice, action_value, direction_value, measured_plan_value
 from gerbang._options import SubjectFields, WatchlistFields, refuse_unknown
-from gerbang._requests import labels_of, subject_message
+from gerbang._requests import labels_of, subject_message, timestamp
 from gerbang.v1.watchlist_pb2 import Watchlist
 from gerbang.v1.watchlist_service_pb2 import (
     CreateWatchlistRequest,
@@ -39,13 +40,26 @@ def update_subject_request(subject_id: str, fields: SubjectFields) -> UpdateSubj
     return UpdateSubjectRequest(subject=subject_message(subject_id, fields), update_mask=_mask(list(fields)))
 
 
+def list_subjects_request(
+    watchlist: str, expires_before: datetime | None, labels: Mapping[str, str] | None, page_size: int
+) -> ListSubjectsRequest:
+    """Make the request for the first page; raise ValueError for a datetime without a time zone."""
+    return ListSubjectsRequest(
+        watchlist=watchlist,
+        expires_before=timestamp(expires_before, "expires_before"),
+        labels=labels_of(labels),
+        page_size=page_size,
+    )
+
+
 def next_page(request: ListSubjectsRequest, response: ListSubjectsResponse) -> ListSubjectsRequest | None:
     """Return the request for the page after `response`, or None when it was the last."""
     if not response.next_page_token:
         return None
-    return ListSubjectsRequest(
-        watchlist=request.watchlist, page_size=request.page_size, page_token=response.next_page_token
-    )
+    following = ListSubjectsRequest()
+    following.CopyFrom(request)
+    following.page_token = response.next_page_token
+    return following
 
 
 def _watchlist(watchlist_id: str, fields: WatchlistFields) -> Watchlist:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Unpack
 
 from gerbang import _watchlist_requests as requests
@@ -117,14 +118,23 @@ class WatchlistClient(SyncClient):
         return self._call(self._watchlists.GetSubject, request, timeout).subject
 
     def list_subjects(
-        self, *, watchlist: str = "", page_size: int = 0, timeout: float | None = None
+        self,
+        *,
+        watchlist: str = "",
+        expires_before: datetime | None = None,
+        labels: Mapping[str, str] | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
     ) -> Iterator[Subject]:
         """Yield all subjects by id, fetching page after page as they are needed.
 
-        watchlist: only those on it. Default: all. page_size: subjects a call, 0 to 1000. Default 0: 100.
-        timeout: seconds a page. Raises WatchlistNotFound at the first subject.
+        watchlist: only those on it. Default: all. expires_before: only those whose time is over at this moment, a
+        datetime with a time zone. labels: only those that have all of these. page_size: subjects a call, 0 to 1000.
+        Default 0: 100. timeout: seconds a page. Raises WatchlistNotFound at the first subject.
         """
-        request: pb.ListSubjectsRequest | None = pb.ListSubjectsRequest(watchlist=watchlist, page_size=page_size)
+        request: pb.ListSubjectsRequest | None = requests.list_subjects_request(
+            watchlist, expires_before, labels, page_size
+        )
         while request is not None:
             page = self._call(self._watchlists.ListSubjects, request, timeout)
             yield from page.subjects

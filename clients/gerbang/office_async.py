@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Unpack
 
@@ -100,10 +101,18 @@ class AsyncWatchlistClient(AsyncClient):
         return (await self._call(self._watchlists.GetSubject, request, timeout)).subject
 
     async def list_subjects(
-        self, *, watchlist: str = "", page_size: int = 0, timeout: float | None = None
+        self,
+        *,
+        watchlist: str = "",
+        expires_before: datetime | None = None,
+        labels: Mapping[str, str] | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
     ) -> AsyncIterator[Subject]:
         """Yield all subjects by id, page after page; see WatchlistClient.list_subjects."""
-        request: pb.ListSubjectsRequest | None = pb.ListSubjectsRequest(watchlist=watchlist, page_size=page_size)
+        request: pb.ListSubjectsRequest | None = requests.list_subjects_request(
+            watchlist, expires_before, labels, page_size
+        )
         while request is not None:
             page = await self._call(self._watchlists.ListSubjects, request, timeout)
             for subject in page.subjects:

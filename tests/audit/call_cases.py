@@ -174,6 +174,12 @@ CASES: Final = (
         {"subjects": ["p-1"]},
     ),
     Case(
+        "ListSubjects",
+        office_pb.ListSubjectsRequest(expires_before=Timestamp(seconds=1_800_000_000), labels={"name": SECRET}),
+        {"expires_before": "2027-01-15T08:00:00Z", "labels": ["name"]},
+        {"subjects": []},
+    ),
+    Case(
         "UpdateSubject",
         office_pb.UpdateSubjectRequest(
             subject=Subject(subject_id="p-1", labels={"alias": SECRET}, expire_time=Timestamp(seconds=4_102_444_800)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,29 @@ def test_pages_give_every_subject_of_a_list_once_by_id(office: WatchlistClient, 
         office.enroll(subject, [portrait], watchlists=[name])
     for size in (1, 2, 4, 6, 7):
         assert [each.subject_id for each in office.list_subjects(watchlist=name, page_size=size)] == names
+
+
+def test_subjects_are_found_by_their_end_and_their_labels(office: WatchlistClient, portrait: bytes) -> None:
+    """All that is asked for must hold, whatever the page size; the moment of an end is the first after it."""
+    name, now = fresh("w"), datetime.now(UTC).replace(microsecond=0)
+    office.create_watchlist(name)
+    names = sorted(fresh("s") for _ in range(9))
+    for number, subject in enumerate(names):
+        end = now + timedelta(days=number) if number % 2 else None
+        kind = {"kind": "even" if number % 4 < 2 else "odd", "of": name}
+        office.enroll(subject, [portrait], watchlists=[name], expire_time=end, labels=kind)
+
+    def found(**wanted: Any) -> list[int]:
+        return [names.index(each.subject_id) for each in office.list_subjects(watchlist=name, **wanted)]
+
+    for size in (1, 2, 3, 1000):
+        assert found(expires_before=now + timedelta(days=5), page_size=size) == [1, 3, 5]
+        assert found(expires_before=now + timedelta(days=5, seconds=-1), page_size=size) == [1, 3]
+        assert found(labels={"kind": "even"}, page_size=size) == [0, 1, 4, 5, 8]
+        assert found(labels={"kind": "even", "of": "x"}, page_size=size) == []
+        assert found(labels={"kind": "odd"}, expires_before=now + timedelta(days=5), page_size=size) == [3]
+        everywhere = office.list_subjects(labels={"of": name}, page_size=size)
+        assert [each.subject_id for each in everywhere] == names
 
 
 def test_validity_can_be_set_and_cleared_and_never_reversed(office: WatchlistClient, portrait: bytes) -> None:

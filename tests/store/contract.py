@@ -162,6 +162,19 @@ class StoreContract(abc.ABC):
             assert ids(reader.subjects(after="", limit=9, watchlists=[])) == []
             assert [len(each.templates) for each in reader.subjects(after="", limit=3)] == [0, 2, 0]
 
+    def test_pages_of_those_whose_time_is_over(self, store: Store) -> None:
+        """At a moment: that of its end is the first at which it is; who never ends is never among them."""
+        ends = {"a": 10, "b": None, "c": 30, "d": 20, "e": 20}
+        for name, end in ends.items():
+            wrote(store, put_list(name))
+            wrote(store, put(name, name, ends=end))
+        with store.reading() as reader:
+            assert ids(reader.subjects(after="", limit=9, ended_by_ns=20)) == ["a", "d", "e"]
+            assert ids(reader.subjects(after="a", limit=1, ended_by_ns=20)) == ["d"]
+            assert ids(reader.subjects(after="", limit=9, ended_by_ns=9)) == []
+            assert ids(reader.subjects(after="", limit=9, watchlists=["a", "b", "e"], ended_by_ns=29)) == ["a", "e"]
+            assert ids(reader.subjects(after="a", limit=9, watchlists=["a", "c", "d"], ended_by_ns=29)) == ["d"]
+
     def test_a_list_made_anew_has_nobody_of_the_old_one(self, store: Store) -> None:
         """However many were on it, and although they may not all have left it yet; who was on it stays."""
 

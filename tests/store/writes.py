@@ -40,11 +40,15 @@ def drop_list(name: str) -> Operation[None]:
     return operation
 
 
-def put(name: str, *lists: str, seeds: Sequence[int] = (), model: str = MODEL) -> Operation[list[int]]:
+def put(
+    name: str, *lists: str, seeds: Sequence[int] = (), model: str = MODEL, ends: int | None = None
+) -> Operation[list[int]]:
     """Put a subject on these lists, with a template more for each seed; answers their ids."""
 
     def operation(transaction: Transaction) -> Outcome[list[int]]:
-        transaction.put_subject(Subject(name, lists, labels={"of": name}, create_time_ns=1, update_time_ns=2))
+        transaction.put_subject(
+            Subject(name, lists, expire_time_ns=ends, labels={"of": name}, create_time_ns=1, update_time_ns=2)
+        )
         new = [NewTemplate(vector(each), None) for each in seeds]
         ids = transaction.add_templates(name, new, model, 3)
         subject = transaction.subject(name)

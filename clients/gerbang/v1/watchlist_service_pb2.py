@@ -29,13 +29,15 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"gerbang/v1/watchlist_service.proto\x12\ngerbang.v1\x1a\x15gerbang/v1/plan.proto\x1a\x18gerbang/v1/subject.proto\x1a\x1agerbang/v1/watchlist.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"B\n\x16\x43reateWatchlistRequest\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\"U\n\x17\x43reateWatchlistResponse\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12\x10\n\x08revision\x18\x02 \x01(\x03\"+\n\x13GetWatchlistRequest\x12\x14\n\x0cwatchlist_id\x18\x01 \x01(\t\"@\n\x14GetWatchlistResponse\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\"\x17\n\x15ListWatchlistsRequest\"C\n\x16ListWatchlistsResponse\x12)\n\nwatchlists\x18\x01 \x03(\x0b\x32\x15.gerbang.v1.Watchlist\"s\n\x16UpdateWatchlistRequest\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"U\n\x17UpdateWatchlistResponse\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12\x10\n\x08revision\x18\x02 \x01(\x03\"=\n\x16\x44\x65leteWatchlistRequest\x12\x14\n\x0cwatchlist_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"+\n\x17\x44\x65leteWatchlistResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"\'\n\x11GetSubjectRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\":\n\x12GetSubjectResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\"O\n\x13ListSubjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\twatchlist\x18\x03 \x01(\t\"V\n\x14ListSubjectsResponse\x12%\n\x08subjects\x18\x01 \x03(\x0b\x32\x13.gerbang.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"m\n\x14UpdateSubjectRequest\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"O\n\x15UpdateSubjectResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12\x10\n\x08revision\x18\x02 \x01(\x03\"*\n\x14\x44\x65leteSubjectRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\")\n\x15\x44\x65leteSubjectResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"@\n\x15\x44\x65leteTemplateRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x13\n\x0btemplate_id\x18\x02 \x01(\t\"P\n\x16\x44\x65leteTemplateResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\x16\n\x14GetServerInfoRequest\"\xd1\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x11\n\tface_pack\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\x05\x12\x1e\n\x16verification_threshold\x18\x05 \x01(\x02\x12 \n\x18identification_threshold\x18\x06 \x01(\x02\x12\x14\n\x0cgallery_size\x18\x07 \x01(\x03\x12\x15\n\rsubject_count\x18\x08 \x01(\x03\x12\x17\n\x0fwatchlist_count\x18\t \x01(\x03\x12\x10\n\x08revision\x18\n \x01(\x03\x12\x1e\n\x04plan\x18\x0b \x01(\x0e\x32\x10.gerbang.v1.Plan\x12(\n\x05graph\x18\x0c \x01(\x0b\x32\x19.gerbang.v1.GraphProgress\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05\x61udit\x18\x0e \x01(\x0b\x32\x15.gerbang.v1.SelfAudit\x12)\n\ngenerators\x18\x0f \x03(\x0b\x32\x15.gerbang.v1.Generator\x12\r\n\x05\x65poch\x18\x10 \x01(\t\"K\n\tGenerator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07indexed\x18\x02 \x01(\x03\x12\x0f\n\x07pending\x18\x03 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x08\"=\n\tSelfAudit\x12\x0f\n\x07\x61udited\x18\x01 \x01(\x03\x12\x0e\n\x06missed\x18\x02 \x01(\x03\x12\x0f\n\x07skipped\x18\x03 \x01(\x03\"]\n\x14MeasureRecallRequest\x12\x0e\n\x06sample\x18\x01 \x01(\x05\x12\x14\n\x0csimilarities\x18\x02 \x03(\x02\x12\x1f\n\x05plans\x18\x03 \x03(\x0e\x32\x10.gerbang.v1.Plan\"y\n\x15MeasureRecallResponse\x12\x33\n\x0cmeasurements\x18\x01 \x03(\x0b\x32\x1d.gerbang.v1.RecallMeasurement\x12\x14\n\x0cgallery_size\x18\x02 \x01(\x03\x12\x15\n\rgraph_indexed\x18\x03 \x01(\x03\"\x8a\x01\n\x11RecallMeasurement\x12\x1e\n\x04plan\x18\x01 \x01(\x0e\x32\x10.gerbang.v1.Plan\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x0e\n\x06probes\x18\x03 \x01(\x05\x12\x0e\n\x06missed\x18\x04 \x01(\x05\x12\x11\n\tmedian_us\x18\x05 \x01(\x02\x12\x0e\n\x06p99_us\x18\x06 \x01(\x02\"E\n\rGraphProgress\x12\x0f\n\x07indexed\x18\x01 \x01(\x03\x12\x0f\n\x07pending\x18\x02 \x01(\x03\x12\x12\n\ntombstones\x18\x03 \x01(\x03\x32\xa3\x08\n\x10WatchlistService\x12Z\n\x0f\x43reateWatchlist\x12\".gerbang.v1.CreateWatchlistRequest\x1a#.gerbang.v1.CreateWatchlistResponse\x12Q\n\x0cGetWatchlist\x12\x1f.gerbang.v1.GetWatchlistRequest\x1a .gerbang.v1.GetWatchlistResponse\x12W\n\x0eListWatchlists\x12!.gerbang.v1.ListWatchlistsRequest\x1a\".gerbang.v1.ListWatchlistsResponse\x12Z\n\x0fUpdateWatchlist\x12\".gerbang.v1.UpdateWatchlistRequest\x1a#.gerbang.v1.UpdateWatchlistResponse\x12Z\n\x0f\x44\x65leteWatchlist\x12\".gerbang.v1.DeleteWatchlistRequest\x1a#.gerbang.v1.DeleteWatchlistResponse\x12K\n\nGetSubject\x12\x1d.gerbang.v1.GetSubjectRequest\x1a\x1e.gerbang.v1.GetSubjectResponse\x12Q\n\x0cListSubjects\x12\x1f.gerbang.v1.ListSubjectsRequest\x1a .gerbang.v1.ListSubjectsResponse\x12T\n\rUpdateSubject\x12 .gerbang.v1.UpdateSubjectRequest\x1a!.gerbang.v1.UpdateSubjectResponse\x12T\n\rDeleteSubject\x12 .gerbang.v1.DeleteSubjectRequest\x1a!.gerbang.v1.DeleteSubjectResponse\x12W\n\x0e\x44\x65leteTemplate\x12!.gerbang.v1.DeleteTemplateRequest\x1a\".gerbang.v1.DeleteTemplateResponse\x12T\n\rGetServerInfo\x12 .gerbang.v1.GetServerInfoRequest\x1a!.gerbang.v1.GetServerInfoResponse\x12T\n\rMeasureRecall\x12 .gerbang.v1.MeasureRecallRequest\x1a!.gerbang.v1.MeasureRecallResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"gerbang/v1/watchlist_service.proto\x12\ngerbang.v1\x1a\x15gerbang/v1/plan.proto\x1a\x18gerbang/v1/subject.proto\x1a\x1agerbang/v1/watchlist.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"B\n\x16\x43reateWatchlistRequest\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\"U\n\x17\x43reateWatchlistResponse\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12\x10\n\x08revision\x18\x02 \x01(\x03\"+\n\x13GetWatchlistRequest\x12\x14\n\x0cwatchlist_id\x18\x01 \x01(\t\"@\n\x14GetWatchlistResponse\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\"\x17\n\x15ListWatchlistsRequest\"C\n\x16ListWatchlistsResponse\x12)\n\nwatchlists\x18\x01 \x03(\x0b\x32\x15.gerbang.v1.Watchlist\"s\n\x16UpdateWatchlistRequest\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"U\n\x17UpdateWatchlistResponse\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12\x10\n\x08revision\x18\x02 \x01(\x03\"=\n\x16\x44\x65leteWatchlistRequest\x12\x14\n\x0cwatchlist_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"+\n\x17\x44\x65leteWatchlistResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"\'\n\x11GetSubjectRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\":\n\x12GetSubjectResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\"\xef\x01\n\x13ListSubjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\twatchlist\x18\x03 \x01(\t\x12\x32\n\x0e\x65xpires_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x06labels\x18\x05 \x03(\x0b\x32+.gerbang.v1.ListSubjectsRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"V\n\x14ListSubjectsResponse\x12%\n\x08subjects\x18\x01 \x03(\x0b\x32\x13.gerbang.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"m\n\x14UpdateSubjectRequest\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"O\n\x15UpdateSubjectResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12\x10\n\x08revision\x18\x02 \x01(\x03\"*\n\x14\x44\x65leteSubjectRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\")\n\x15\x44\x65leteSubjectResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"@\n\x15\x44\x65leteTemplateRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x13\n\x0btemplate_id\x18\x02 \x01(\t\"P\n\x16\x44\x65leteTemplateResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\x16\n\x14GetServerInfoRequest\"\xd1\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x11\n\tface_pack\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\x05\x12\x1e\n\x16verification_threshold\x18\x05 \x01(\x02\x12 \n\x18identification_threshold\x18\x06 \x01(\x02\x12\x14\n\x0cgallery_size\x18\x07 \x01(\x03\x12\x15\n\rsubject_count\x18\x08 \x01(\x03\x12\x17\n\x0fwatchlist_count\x18\t \x01(\x03\x12\x10\n\x08revision\x18\n \x01(\x03\x12\x1e\n\x04plan\x18\x0b \x01(\x0e\x32\x10.gerbang.v1.Plan\x12(\n\x05graph\x18\x0c \x01(\x0b\x32\x19.gerbang.v1.GraphProgress\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05\x61udit\x18\x0e \x01(\x0b\x32\x15.gerbang.v1.SelfAudit\x12)\n\ngenerators\x18\x0f \x03(\x0b\x32\x15.gerbang.v1.Generator\x12\r\n\x05\x65poch\x18\x10 \x01(\t\"K\n\tGenerator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07indexed\x18\x02 \x01(\x03\x12\x0f\n\x07pending\x18\x03 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x08\"=\n\tSelfAudit\x12\x0f\n\x07\x61udited\x18\x01 \x01(\x03\x12\x0e\n\x06missed\x18\x02 \x01(\x03\x12\x0f\n\x07skipped\x18\x03 \x01(\x03\"]\n\x14MeasureRecallRequest\x12\x0e\n\x06sample\x18\x01 \x01(\x05\x12\x14\n\x0csimilarities\x18\x02 \x03(\x02\x12\x1f\n\x05plans\x18\x03 \x03(\x0e\x32\x10.gerbang.v1.Plan\"y\n\x15MeasureRecallResponse\x12\x33\n\x0cmeasurements\x18\x01 \x03(\x0b\x32\x1d.gerbang.v1.RecallMeasurement\x12\x14\n\x0cgallery_size\x18\x02 \x01(\x03\x12\x15\n\rgraph_indexed\x18\x03 \x01(\x03\"\x8a\x01\n\x11RecallMeasurement\x12\x1e\n\x04plan\x18\x01 \x01(\x0e\x32\x10.gerbang.v1.Plan\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x0e\n\x06probes\x18\x03 \x01(\x05\x12\x0e\n\x06missed\x18\x04 \x01(\x05\x12\x11\n\tmedian_us\x18\x05 \x01(\x02\x12\x0e\n\x06p99_us\x18\x06 \x01(\x02\"E\n\rGraphProgress\x12\x0f\n\x07indexed\x18\x01 \x01(\x03\x12\x0f\n\x07pending\x18\x02 \x01(\x03\x12\x12\n\ntombstones\x18\x03 \x01(\x03\x32\xa3\x08\n\x10WatchlistService\x12Z\n\x0f\x43reateWatchlist\x12\".gerbang.v1.CreateWatchlistRequest\x1a#.gerbang.v1.CreateWatchlistResponse\x12Q\n\x0cGetWatchlist\x12\x1f.gerbang.v1.GetWatchlistRequest\x1a .gerbang.v1.GetWatchlistResponse\x12W\n\x0eListWatchlists\x12!.gerbang.v1.ListWatchlistsRequest\x1a\".gerbang.v1.ListWatchlistsResponse\x12Z\n\x0fUpdateWatchlist\x12\".gerbang.v1.UpdateWatchlistRequest\x1a#.gerbang.v1.UpdateWatchlistResponse\x12Z\n\x0f\x44\x65leteWatchlist\x12\".gerbang.v1.DeleteWatchlistRequest\x1a#.gerbang.v1.DeleteWatchlistResponse\x12K\n\nGetSubject\x12\x1d.gerbang.v1.GetSubjectRequest\x1a\x1e.gerbang.v1.GetSubjectResponse\x12Q\n\x0cListSubjects\x12\x1f.gerbang.v1.ListSubjectsRequest\x1a .gerbang.v1.ListSubjectsResponse\x12T\n\rUpdateSubject\x12 .gerbang.v1.UpdateSubjectRequest\x1a!.gerbang.v1.UpdateSubjectResponse\x12T\n\rDeleteSubject\x12 .gerbang.v1.DeleteSubjectRequest\x1a!.gerbang.v1.DeleteSubjectResponse\x12W\n\x0e\x44\x65leteTemplate\x12!.gerbang.v1.DeleteTemplateRequest\x1a\".gerbang.v1.DeleteTemplateResponse\x12T\n\rGetServerInfo\x12 .gerbang.v1.GetServerInfoRequest\x1a!.gerbang.v1.GetServerInfoResponse\x12T\n\rMeasureRecall\x12 .gerbang.v1.MeasureRecallRequest\x1a!.gerbang.v1.MeasureRecallResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gerbang.v1.watchlist_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LISTSUBJECTSREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_LISTSUBJECTSREQUEST_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_CREATEWATCHLISTREQUEST']._serialized_start=194
   _globals['_CREATEWATCHLISTREQUEST']._serialized_end=260
   _globals['_CREATEWATCHLISTRESPONSE']._serialized_start=262
@@ -60,38 +62,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSUBJECTREQUEST']._serialized_end=905
   _globals['_GETSUBJECTRESPONSE']._serialized_start=907
   _globals['_GETSUBJECTRESPONSE']._serialized_end=965
-  _globals['_LISTSUBJECTSREQUEST']._serialized_start=967
-  _globals['_LISTSUBJECTSREQUEST']._serialized_end=1046
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=1048
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=1134
-  _globals['_UPDATESUBJECTREQUEST']._serialized_start=1136
-  _globals['_UPDATESUBJECTREQUEST']._serialized_end=1245
-  _globals['_UPDATESUBJECTRESPONSE']._serialized_start=1247
-  _globals['_UPDATESUBJECTRESPONSE']._serialized_end=1326
-  _globals['_DELETESUBJECTREQUEST']._serialized_start=1328
-  _globals['_DELETESUBJECTREQUEST']._serialized_end=1370
-  _globals['_DELETESUBJECTRESPONSE']._serialized_start=1372
-  _globals['_DELETESUBJECTRESPONSE']._serialized_end=1413
-  _globals['_DELETETEMPLATEREQUEST']._serialized_start=1415
-  _globals['_DELETETEMPLATEREQUEST']._serialized_end=1479
-  _globals['_DELETETEMPLATERESPONSE']._serialized_start=1481
-  _globals['_DELETETEMPLATERESPONSE']._serialized_end=1561
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=1563
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=1585
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=1588
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=2053
-  _globals['_GENERATOR']._serialized_start=2055
-  _globals['_GENERATOR']._serialized_end=2130
-  _globals['_SELFAUDIT']._serialized_start=2132
-  _globals['_SELFAUDIT']._serialized_end=2193
-  _globals['_MEASURERECALLREQUEST']._serialized_start=2195
-  _globals['_MEASURERECALLREQUEST']._serialized_end=2288
-  _globals['_MEASURERECALLRESPONSE']._serialized_start=2290
-  _globals['_MEASURERECALLRESPONSE']._serialized_end=2411
-  _globals['_RECALLMEASUREMENT']._serialized_start=2414
-  _globals['_RECALLMEASUREMENT']._serialized_end=2552
-  _globals['_GRAPHPROGRESS']._serialized_start=2554
-  _globals['_GRAPHPROGRESS']._serialized_end=2623
-  _globals['_WATCHLISTSERVICE']._serialized_start=2626
-  _globals['_WATCHLISTSERVICE']._serialized_end=3685
+  _globals['_LISTSUBJECTSREQUEST']._serialized_start=968
+  _globals['_LISTSUBJECTSREQUEST']._serialized_end=1207
+  _globals['_LISTSUBJECTSREQUEST_LABELSENTRY']._serialized_start=1162
+  _globals['_LISTSUBJECTSREQUEST_LABELSENTRY']._serialized_end=1207
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=1209
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=1295
+  _globals['_UPDATESUBJECTREQUEST']._serialized_start=1297
+  _globals['_UPDATESUBJECTREQUEST']._serialized_end=1406
+  _globals['_UPDATESUBJECTRESPONSE']._serialized_start=1408
+  _globals['_UPDATESUBJECTRESPONSE']._serialized_end=1487
+  _globals['_DELETESUBJECTREQUEST']._serialized_start=1489
+  _globals['_DELETESUBJECTREQUEST']._serialized_end=1531
+  _globals['_DELETESUBJECTRESPONSE']._serialized_start=1533
+  _globals['_DELETESUBJECTRESPONSE']._serialized_end=1574
+  _globals['_DELETETEMPLATEREQUEST']._serialized_start=1576
+  _globals['_DELETETEMPLATEREQUEST']._serialized_end=1640
+  _globals['_DELETETEMPLATERESPONSE']._serialized_start=1642
+  _globals['_DELETETEMPLATERESPONSE']._serialized_end=1722
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=1724
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=1746
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=1749
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=2214
+  _globals['_GENERATOR']._serialized_start=2216
+  _globals['_GENERATOR']._serialized_end=2291
+  _globals['_SELFAUDIT']._serialized_start=2293
+  _globals['_SELFAUDIT']._serialized_end=2354
+  _globals['_MEASURERECALLREQUEST']._serialized_start=2356
+  _globals['_MEASURERECALLREQUEST']._serialized_end=2449
+  _globals['_MEASURERECALLRESPONSE']._serialized_start=2451
+  _globals['_MEASURERECALLRESPONSE']._serialized_end=2572
+  _globals['_RECALLMEASUREMENT']._serialized_start=2575
+  _globals['_RECALLMEASUREMENT']._serialized_end=2713
+  _globals['_GRAPHPROGRESS']._serialized_start=2715
+  _globals['_GRAPHPROGRESS']._serialized_end=2784
+  _globals['_WATCHLISTSERVICE']._serialized_start=2787
+  _globals['_WATCHLISTSERVICE']._serialized_end=3846
 # @@protoc_insertion_point(module_scope)

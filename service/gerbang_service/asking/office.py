@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from gerbang_service.access import bounds
 from gerbang_service.access.identity import Identity
@@ -16,6 +16,22 @@ from gerbang_service.threads.admission import Deadline
 from gerbang_service.threads.pool import Pool
 
 T = TypeVar("T")
+
+# So many subjects are looked at for a page of those with some labels: tens of milliseconds.
+_LOOKED_AT: Final = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which subjects to list. `watchlist_id`: only those on it; empty: all that the caller sees.
+
+    `ended_by_ns`: only those whose time is over at that moment, ns since the epoch; None: whenever it ends. `labels`:
+    only those that have all of these.
+    """
+
+    watchlist_id: str = ""
+    ended_by_ns: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +71,29 @@ class OfficeReads:
         return await self._read(lambda reader: bounds.seen(caller, reader, subject_id), deadline)
 
     async def subjects(
-        self, watchlist_id: str, after: str, limit: int, caller: Identity, deadline: Deadline
-    ) -> list[Subject]:
-        """Return up to `limit` subjects with an id greater than `after`, by id, as the caller is shown them.
+        self, wanted: Wanted, after: str, size: int, caller: Identity, deadline: Deadline
+    ) -> tuple[list[Subject], str]:
+        """Return a page of subjects with ids greater than `after`, by id, as the caller is shown them, and its end.
 
-        `watchlist_id`: only those on it; empty: all that the caller sees. Raises WatchlistNotFound, WatchlistDenied.
+        That is the id after which the next page begins, empty for the last one. `size`: of the page, which has fewer at
+        the end, or where those who are wanted are few. Raises WatchlistNotFound, WatchlistDenied.
         """
-        if watchlist_id:
-            caller.check_watchlists([watchlist_id])
+        if wanted.watchlist_id:
+            caller.check_watchlists([wanted.watchlist_id])
 
-        def query(reader: Reader) -> list[Subject]:
-            if watchlist_id and reader.watchlist(watchlist_id) is None:
-                raise _no_watchlist(watchlist_id)
-            lists = [watchlist_id] if watchlist_id else caller.watchlists
-            found = reader.subjects(after=after, limit=limit, watchlists=lists)
-            return [bounds.shown(caller, each) for each in found]
+        def query(reader: Reader) -> tuple[list[Subject], str]:
+            if wanted.watchlist_id and reader.watchlist(wanted.watchlist_id) is None:
+                raise _no_watchlist(wanted.watchlist_id)
+            lists = [wanted.watchlist_id] if wanted.watchlist_id else caller.watchlists
+            # One more than asked for tells whether there is another page. Labels are sealed: who has them is found by
+            # looking at a number of subjects that keeps the time of a page within bounds.
+            seen = size if not wanted.labels else max(size, _LOOKED_AT)
+            found = reader.subjects(after=after, limit=seen + 1, watchlists=lists, ended_by_ns=wanted.ended_by_ns)
+            fitting = [each for each in found[:seen] if wanted.labels.items() <= each.labels.items()]
+            page = [bounds.shown(caller, each) for each in fitting[:size]]
+            if len(fitting) > size:
+                return page, page[-1].subject_id
+            return page, found[seen - 1].subject_id if len(found) > seen else ""
 
         return await self._read(query, deadline)
 

@@ -71,4 +71,4 @@ def replayed(item: Item, subject: Subject, likeness: Mapping[int, float | None],
 
 
 def _expired(subject: Subject) -> bool:
-    return subject.expire_time_ns is not None and subject.expire_time_ns <= time.time_ns()
+    return subject.ended_by(time.time_ns())

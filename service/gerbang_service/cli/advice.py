@@ -22,6 +22,8 @@ _BY_REASON: Final[dict[str, str]] = {
     "TEMPLATE_NOT_FOUND": "'gerbang subject show' lists the subject's templates",
     "WATCHLIST_NOT_FOUND": "is the id right? Who may call 'gerbang watchlist list' sees there those there are, and an "
     "administrator makes one with 'gerbang watchlist create'",
+    "SUBJECT_EXISTS": "'gerbang subject show' tells who that is. The same person: --on-existing add adds the photos, "
+    "replace puts them in the place of all there is. Another: choose another id",
     "WATCHLIST_EXISTS": "'gerbang watchlist update' changes it",
     "WATCHLIST_NOT_EMPTY": "--force deletes it; its subjects stay enrolled",
     "SAMPLES_DIFFER": "look at the photos: is one of somebody else? --allow-different enrols them as one person anyway",

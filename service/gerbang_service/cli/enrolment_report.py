@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,19 +13,26 @@ from rich.text import Text
 from gerbang import GerbangError
 from gerbang_service.cli.advice import advice_on
 from gerbang_service.cli.documents import error_document
+from gerbang_service.cli.enrolments import KEPT, Outcome, PhotoResult
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
-from gerbang_service.cli.photos import Found
-from gerbang_service.cli.upload import Outcome, PhotoResult
 
 _SHOWN: Final = 20  # rows of a table for people; --json has them all
 
 
 @dataclass(slots=True)
 class Tally:
-    """Results so far of enrolling the people of `found`; `broken` when the stream ended before all were answered."""
+    """Results so far of enrolling people; `broken` when the stream ended before all were answered.
 
-    found: Found
+    `people`: their ids; `asked`: how many results there will be, each of a `unit`: a photo, or a row of a manifest.
+    `skipped`: files and folders that are nobody's; `hidden`: how many hidden files were left out.
+    """
+
+    people: Sequence[str]
+    asked: int
+    skipped: Sequence[Path] = ()
+    hidden: int = 0
+    unit: str = "photo"
     results: list[PhotoResult] = field(default_factory=list)
     counts: Counter[Outcome] = field(default_factory=Counter)
     broken: GerbangError | None = None
@@ -39,7 +47,7 @@ class Tally:
     @property
     def kept(self) -> int:
         """Photos that the server has acknowledged, in this run or before."""
-        return self.counts[Outcome.ENROLLED] + self.counts[Outcome.ALREADY_THERE]
+        return sum(self.counts[each] for each in KEPT)
 
     @property
     def finished(self) -> bool:
@@ -49,17 +57,18 @@ class Tally:
     @property
     def without_photo(self) -> list[str]:
         """Ids of people of whom no photo was kept; known only once `finished`."""
-        kept = {r.subject_id for r in self.results if r.outcome in (Outcome.ENROLLED, Outcome.ALREADY_THERE)}
-        return [person.subject_id for person in self.found.people if person.subject_id not in kept]
+        kept = {result.subject_id for result in self.results if result.outcome in KEPT}
+        return [subject_id for subject_id in self.people if subject_id not in kept]
 
     @property
     def exit_code(self) -> ExitCode:
-        """YES: all photos are enrolled; NO: some were rejected; ERROR: not finished, or none was kept."""
+        """YES: all that there was is enrolled; NO: not all of it; ERROR: not finished, or nothing was kept."""
         if self.interrupted:
             return ExitCode.INTERRUPTED
-        if not self.finished or not self.kept:
+        if not self.finished or (self.asked and not self.kept):
             return ExitCode.ERROR
-        return ExitCode.NO if self.counts[Outcome.REJECTED] else ExitCode.YES
+        left_out = self.counts[Outcome.REJECTED] or self.without_photo or self.skipped
+        return ExitCode.NO if left_out else ExitCode.YES
 
 
 def report(tally: Tally, output: Output) -> None:
@@ -81,38 +90,42 @@ def report(tally: Tally, output: Output) -> None:
 
 def _summary(tally: Tally, output: Output) -> None:
     counts = tally.counts
-    people, photos = len(tally.found.people), tally.found.photo_count
+    people, asked = len(tally.people), tally.asked
     output.line(
-        f"{people} {'person' if people == 1 else 'people'}, {photos} {'photo' if photos == 1 else 'photos'}: ",
+        f"{people} {'person' if people == 1 else 'people'}, {asked} {tally.unit}{'' if asked == 1 else 's'}: ",
         Text(f"{counts[Outcome.ENROLLED]} enrolled", style="bold green" if counts[Outcome.ENROLLED] else ""),
         f", {counts[Outcome.ALREADY_THERE]} already there, ",
         Text(f"{counts[Outcome.REJECTED]} rejected", style="bold red" if counts[Outcome.REJECTED] else ""),
     )
     missing = tally.without_photo if tally.finished else []
     if missing:
-        output.line(Text(f"No photo was kept of {_first(missing)}", style="bold red"))
+        output.line(Text(f"Not enrolled by this, no photo was kept: {_first(missing)}", style="bold red"))
     if expired := sum(result.expired for result in tally.results):
         output.line(Text(f"The end of validity has passed for {expired}: Identify does not see them", style="bold red"))
-    if tally.found.skipped:
-        output.line(Text(f"Passed over, no photos: {_first([str(path) for path in tally.found.skipped])}", style="dim"))
+    if tally.skipped:
+        names = [str(path) for path in tally.skipped]
+        output.line(Text(f"Not sent, since it is nobody's: {_first(names)}", style="bold red"))
+    if tally.hidden:
+        files = "file was" if tally.hidden == 1 else "files were"
+        output.line(Text(f"{tally.hidden} hidden {files} left out", style="dim"))
 
 
 def _rejections(tally: Tally, output: Output) -> None:
     bad = [result for result in tally.results if result.outcome in (Outcome.REJECTED, Outcome.NOT_DONE)]
     if not bad:
         return
-    rows = [(_short(result.photo), result.reason, result.detail) for result in bad[:_SHOWN]]
-    output.table(("photo", "reason", "detail"), rows)
+    rows = [(_short(result), result.reason, result.detail) for result in bad[:_SHOWN]]
+    output.table((tally.unit, "reason", "detail"), rows)
     _and_more(len(bad), output)
     reasons = Counter(result.reason for result in bad)
     if len(bad) > 1:
         rows = [(reason, str(count), advice_on(reason)) for reason, count in reasons.most_common()]
-        output.table(("reason", ">photos", "what to do"), rows)
+        output.table(("reason", f">{tally.unit}s", "what to do"), rows)
 
 
 def _duplicates(tally: Tally, output: Output) -> None:
     found = [
-        (_short(result.photo), result.subject_id, other.subject_id, f"{other.similarity:.4f}")
+        (_short(result), result.subject_id, other.subject_id, f"{other.similarity:.4f}")
         for result in tally.results
         for other in result.duplicates
     ]
@@ -132,8 +145,8 @@ def _and_more(total: int, output: Output) -> None:
 
 
 def _unfinished_line(tally: Tally) -> str:
-    left = tally.found.photo_count - len(tally.results) + tally.counts[Outcome.NOT_DONE]
-    line = f"not finished: {tally.kept} of {tally.found.photo_count} photos are kept, {left} are to be sent again"
+    left = tally.asked - len(tally.results) + tally.counts[Outcome.NOT_DONE]
+    line = f"not finished: {tally.kept} of {tally.asked} {tally.unit}s are kept, {left} are to be sent again"
     if tally.unanswered:
         line += f"; {tally.unanswered} of those were sent, and the server may have kept them without saying so"
     return line
@@ -142,11 +155,12 @@ def _unfinished_line(tally: Tally) -> str:
 def _document(tally: Tally) -> dict[str, Any]:
     content: dict[str, Any] = {
         "finished": tally.finished,
-        "people": len(tally.found.people),
-        "photos": tally.found.photo_count,
+        "people": len(tally.people),
+        f"{tally.unit}s": tally.asked,
         "counts": {outcome.value: tally.counts[outcome] for outcome in Outcome},
         "without_photo": tally.without_photo if tally.finished else [],
-        "skipped": [str(path) for path in tally.found.skipped],
+        "skipped": [str(path) for path in tally.skipped],
+        "hidden": tally.hidden,
         "results": [_result_document(result) for result in tally.results],
     }
     if tally.broken is not None:
@@ -156,7 +170,7 @@ def _document(tally: Tally) -> dict[str, Any]:
 
 def _result_document(result: PhotoResult) -> dict[str, Any]:
     content: dict[str, Any] = {
-        "photo": str(result.photo),
+        "photo": None if result.photo is None else str(result.photo),
         "subject_id": result.subject_id,
         "outcome": result.outcome.value,
     }
@@ -174,8 +188,11 @@ def _result_document(result: PhotoResult) -> dict[str, Any]:
     return content
 
 
-def _short(photo: Path) -> str:
-    """Shorten a path for a table; enough is left to find it."""
+def _short(result: PhotoResult) -> str:
+    """Shorten a photo's path for a table; enough is left to find it."""
+    photo = result.photo
+    if photo is None:
+        return f"{result.subject_id}, no photo"
     if photo.name.startswith(photo.parent.name):
         return photo.name
     return str(Path(photo.parent.name, photo.name))

@@ -1,9 +1,9 @@
-"""Times and dates as options: whose day is meant is never guessed without a word."""
+"""Times and dates: whose day is meant is never guessed without a word."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,62 +13,85 @@ from gerbang_service.cli.output import Output
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Under which a command remembers its --zone.
-_ZONE: Final = "gerbang.zone"
+# Under which a command remembers its --time-zone.
+_ZONE: Final = "gerbang.time_zone"
 
 
-class Moment(click.ParamType[datetime]):
-    """A point in time in ISO 8601, with an offset; or a date alone, which is the whole of that day in --zone.
+def moment_of(text: str, zone: tzinfo | None, *, to_its_end: bool = False) -> datetime:
+    """Return the point in time that `text` says, always with a zone.
 
-    `to_its_end`: a date means the end of that day, the next midnight; else its beginning. Which moment was taken for a
-    date is said on stderr.
+    `text`: ISO 8601 with an offset, or a date alone, which is the whole of that day in `zone` (None: this machine's):
+    its beginning or, `to_its_end`, the next midnight. Raises ValueError, whose text says what to write instead.
     """
-
-    name = "TIME"
-
-    def __init__(self, *, to_its_end: bool = False) -> None:
-        self._to_its_end = to_its_end
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401
-        """Return the moment, always with a zone."""
-        if isinstance(value, datetime):
-            return value
-        text = str(value)
-        zone: ZoneInfo | None = ctx.meta.get(_ZONE) if ctx is not None else None
-        try:
-            if (day := _date(text)) is not None:
-                return self._of_day(day, zone, param)
-            moment = datetime.fromisoformat(text)
-        except (ValueError, OverflowError):
-            self.fail(f"{text!r} is not a date such as 2027-01-31, or a time: 2027-01-31T08:00:00+07:00", param, ctx)
-        if moment.tzinfo is None:
-            advice = f"add it: {text}+07:00, or {text}Z for UTC; a date alone is that whole day"
-            self.fail(f"{text!r} does not say in which zone: {advice}", param, ctx)
-        return moment
-
-    def _of_day(self, day: date, zone: ZoneInfo | None, param: click.Parameter | None) -> datetime:
-        midnight = datetime.combine(day + timedelta(days=self._to_its_end), time(), zone)
-        # Without --zone: as this machine reckoned, or will, on that day.
-        moment = midnight if zone is not None else midnight.astimezone()
-        whose = str(zone) if zone is not None else f"{moment.tzname()}, this machine's zone"
-        option = param.opts[0] if param is not None else self.name
-        end = "end" if self._to_its_end else "beginning"
-        Output(as_json=True).note(f"{option} {day}: the {end} of that day in {whose}, {moment.isoformat()}")
-        return moment
+    try:
+        if (day := day_of(text)) is not None:
+            midnight = datetime.combine(day + timedelta(days=to_its_end), time(), zone)
+            # Without a zone: as this machine reckoned, or will, on that day.
+            return midnight if zone is not None else midnight.astimezone()
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is not a date such as 2027-01-31, or a time: 2027-01-31T08:00:00+07:00") from None
+    if moment.tzinfo is None:
+        advice = f"add it: {text}+07:00, or {text}Z for UTC; a date alone is that whole day"
+        raise ValueError(f"{text!r} does not say in which zone: {advice}")
+    return moment
 
 
-def _date(text: str) -> date | None:
+def day_of(text: str) -> date | None:
+    """Return the day that a text is, or None for one that is no date alone."""
     try:
         return date.fromisoformat(text)
     except ValueError:
         return None
 
 
+def explained(day: date, moment: datetime, zone: tzinfo | None, *, to_its_end: bool = False) -> str:
+    """Say which moment was taken for a day: what `moment_of` returned."""
+    whose = str(zone) if zone is not None else f"{moment.tzname()}, this machine's zone"
+    return f"{day}: the {'end' if to_its_end else 'beginning'} of that day in {whose}, {moment.isoformat()}"
+
+
+class Moment(click.ParamType[datetime]):
+    """A point in time as `moment_of` reads it, a date in --time-zone. Which moment it was taken for is said on stderr.
+
+    `to_its_end`: a date means the end of that day. `told_if_past`: it is said when that was before now.
+    """
+
+    name = "TIME"
+
+    def __init__(self, *, to_its_end: bool = False, told_if_past: bool = False) -> None:
+        self._to_its_end = to_its_end
+        self._told_if_past = told_if_past
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401
+        """Return the moment, always with a zone."""
+        if isinstance(value, datetime):
+            return value
+        text, zone = str(value), time_zone(ctx)
+        try:
+            moment = moment_of(text, zone, to_its_end=self._to_its_end)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        option = param.opts[0] if param is not None else self.name
+        output = Output(as_json=True)
+        if (day := day_of(text)) is not None:
+            output.note(f"{option} {explained(day, moment, zone, to_its_end=self._to_its_end)}")
+        if self._told_if_past and moment <= datetime.now(UTC):
+            output.note(f"{option} {text} is in the past: Identify does not see who ended then")
+        return moment
+
+
+def time_zone(ctx: click.Context | None) -> ZoneInfo | None:
+    """Return the --time-zone of a command, or None for this machine's."""
+    return ctx.meta.get(_ZONE) if ctx is not None else None
+
+
 def zone_option(command: F) -> F:
-    """--zone, for all dates of a command."""
+    """--time-zone, for all dates of a command."""
     return click.option(
+        "--time-zone",
         "--zone",
-        envvar="GERBANG_ZONE",
+        envvar=["GERBANG_TIME_ZONE", "GERBANG_ZONE"],
         show_envvar=True,
         metavar="NAME",
         is_eager=True,
@@ -96,4 +119,5 @@ def valid_from_option(command: F) -> F:
 def expires_option(command: F) -> F:
     """--expires."""
     text = "Until when Identify sees the subject: a date, which is its last day, or a time with its offset."
-    return click.option("--expires", "expire_time", type=Moment(to_its_end=True), help=text)(command)
+    kind = Moment(to_its_end=True, told_if_past=True)
+    return click.option("--expires", "expire_time", type=kind, help=text)(command)

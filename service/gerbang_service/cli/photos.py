@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-PHOTO_SUFFIXES: Final = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"}
+from gerbang_service.cli.made_ids import composed, is_id, subject_id_of
+
+# By its name or by its first bytes a file is known as a picture, of whatever kind: whether it can be read the server
+# tells. The last is of HEIC and AVIF, whose bytes before say how long they are.
+_SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"}
+    | {".heic", ".heif", ".avif", ".tif", ".tiff", ".gif"}
 )
-_NOT_IN_AN_ID: Final = re.compile(r"[^A-Za-z0-9._:-]")
-_LONGEST_ID: Final = 128
+_BEGINNINGS: Final = (
+    *(b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*"),
+    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+)
+_BOX_TYPE: Final = b"ftyp"
+_OF_SYSTEMS: Final = frozenset({"thumbs.db", "desktop.ini"})
 
 
 class UnclearPhotosError(ValueError):
@@ -22,18 +30,26 @@ class UnclearPhotosError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One person to enrol: the id to be enrolled as, and the photos in order of their names."""
+    """One person to enrol: the id to be enrolled as, and the photos in order of their names.
+
+    `name`: of which the id was made; empty where the id is the name.
+    """
 
     subject_id: str
     photos: tuple[Path, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a path holds: the people, and the paths that are neither a photo nor a folder of photos."""
+    """What a path holds: the people, the files and folders that are nobody's, and how many hidden ones were left out.
+
+    Hidden: names that begin with a dot, and what operating systems leave in folders of pictures (Thumbs.db).
+    """
 
     people: tuple[Person, ...]
     skipped: tuple[Path, ...] = ()
+    hidden: int = 0
 
     @property
     def photo_count(self) -> int:
@@ -44,66 +60,82 @@ class Found:
 def find_people(path: Path, *, subject_id: str | None = None, limit: int | None = None) -> Found:
     """Find the people in `path`: a photo, a folder of photos of one person, or a folder with a folder for each.
 
-    A person's id is `subject_id`, else the name of the folder (of a photo alone: of the file without its suffix) made
-    into an id. At most `limit` photos a person are taken, the first by name. Hidden files are passed over.
+    A person's id is `subject_id`, else that of the folder's name (see made_ids). A photo alone has no name that could
+    tell whose it is: it needs `subject_id`. Every file in a person's folder counts as a photo, whatever its name, and
+    somebody whose folder is empty is found too: the server says what it can't read, and nobody is passed over. At most
+    `limit` photos a person are taken, the first by name.
 
-    Raises UnclearPhotosError when there are no photos, photos beside folders, two folders with the same id, or a
-    `subject_id` for several people; OSError when a folder can't be read.
+    Raises UnclearPhotosError when there are no photos, photos beside folders, two folders with the same id, a photo
+    alone without `subject_id`, or a `subject_id` for several people; OSError when a folder can't be read.
     """
     if path.is_file():
-        return Found((Person(subject_id or id_of(path.stem), (path,)),))
-    photos, folders, skipped = _sorted_out(path)
-    if photos and folders:
+        if subject_id is None:
+            raise UnclearPhotosError(f"{path} is a photo alone: say with --subject whose it is")
+        return Found((Person(subject_id, (path,)),))
+    files, folders, hidden = _sorted_out(path)
+    pictures = [each for each in files if _is_picture(each)]
+    if not folders:
+        if not pictures:
+            raise UnclearPhotosError(f"{path} holds no photos")
+        return Found((_person(path.resolve(), files[:limit], subject_id),), hidden=hidden)
+    if pictures:
         raise UnclearPhotosError(
-            f"{path} holds photos and folders: of one person ({photos[0].name}) or of several ({folders[0].name})?"
+            f"{path} holds photos and folders: of one person ({pictures[0].name}) or of several ({folders[0].name})?"
         )
-    if folders and subject_id:
+    if subject_id:
         raise UnclearPhotosError(f"--subject names one person, and {path} holds {len(folders)} folders, one a person")
+    return _in_folders(folders, files, hidden, limit)
+
+
+def _in_folders(folders: Iterable[Path], beside: Iterable[Path], hidden: int, limit: int | None) -> Found:
     people: list[Person] = []
-    if photos:
-        people.append(Person(subject_id or id_of(path.resolve().name), tuple(photos[:limit])))
+    skipped = list(beside)
     for folder in folders:
-        own, nested, others = _sorted_out(folder)
-        skipped += [*nested, *others]
-        if own:
-            people.append(Person(id_of(folder.name), tuple(own[:limit])))
-        else:
-            skipped.append(folder)
-    if not people:
-        raise UnclearPhotosError(f"{path} holds no photos ({', '.join(sorted(PHOTO_SUFFIXES))})")
-    _refuse_collisions(folders)
-    return Found(tuple(people), tuple(skipped))
+        own, nested, more = _sorted_out(folder)
+        skipped += nested
+        hidden += more
+        people.append(_person(folder, own[:limit]))
+    _refuse_collisions(people)
+    if not any(person.photos for person in people):
+        raise UnclearPhotosError("none of the folders holds a photo")
+    return Found(tuple(people), tuple(skipped), hidden)
 
 
-def id_of(name: str) -> str:
-    """Make an id of a folder's name: other characters than `[A-Za-z0-9._:-]` become `_`, 128 at most are kept."""
-    return _NOT_IN_AN_ID.sub("_", name)[:_LONGEST_ID]
+def _person(folder: Path, photos: Iterable[Path], subject_id: str | None = None) -> Person:
+    if subject_id is not None:
+        return Person(subject_id, tuple(photos))
+    name = folder.name
+    return Person(subject_id_of(name), tuple(photos), "" if is_id(name) else composed(name))
 
 
-def is_id(text: str) -> bool:
-    """Tell whether the server takes `text` as an id."""
-    return bool(text) and id_of(text) == text
-
-
-def _sorted_out(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
-    """Return the photos, the folders and the other files in a folder, each by name; hidden ones left out."""
-    photos: list[Path] = []
+def _sorted_out(folder: Path) -> tuple[list[Path], list[Path], int]:
+    """Return the files and the folders in a folder, each by name, and how many hidden ones were left out."""
+    files: list[Path] = []
     folders: list[Path] = []
-    others: list[Path] = []
+    hidden = 0
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            folders.append(path)
+        if path.name.startswith(".") or path.name.lower() in _OF_SYSTEMS:
+            hidden += 1
         else:
-            (photos if path.suffix.lower() in PHOTO_SUFFIXES else others).append(path)
-    return photos, folders, others
+            (folders if path.is_dir() else files).append(path)
+    return files, folders, hidden
 
 
-def _refuse_collisions(folders: Iterable[Path]) -> None:
-    names: dict[str, list[str]] = defaultdict(list)
-    for folder in folders:
-        names[id_of(folder.name)].append(folder.name)
-    for subject_id, same in names.items():
+def _is_picture(path: Path) -> bool:
+    if path.suffix.lower() in _SUFFIXES:
+        return True
+    if not path.is_file():  # a pipe would be waited for
+        return False
+    with path.open("rb") as file:
+        beginning = file.read(12)
+    return beginning.startswith(_BEGINNINGS) or beginning[4:8] == _BOX_TYPE
+
+
+def _refuse_collisions(people: Iterable[Person]) -> None:
+    of_id: dict[str, list[Person]] = defaultdict(list)
+    for person in people:
+        of_id[person.subject_id].append(person)
+    for subject_id, same in of_id.items():
         if len(same) > 1:
-            raise UnclearPhotosError(f"the folders {', '.join(map(repr, same))} would both be the subject {subject_id}")
+            names = ", ".join(repr(each.name or subject_id) for each in same)
+            raise UnclearPhotosError(f"the folders {names} would both be the subject {subject_id}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any
 
 import click
@@ -21,8 +20,8 @@ from gerbang_service.cli.options import (
     watchlists_option,
 )
 from gerbang_service.cli.output import NONE, Cell, Output, labels_text, listed, time_text
-
-_PAGE = 1000
+from gerbang_service.cli.subject_export import export
+from gerbang_service.cli.subject_list import list_some
 
 
 @click.group(cls=InOrder, short_help="Show, change and delete enrolled people.")
@@ -43,37 +42,8 @@ def show(session: Session, subject_id: str) -> ExitCode:
     return ExitCode.YES
 
 
-@subject.command("list", short_help="Show subjects.")
-@click.option("--watchlist", default="", metavar="ID", help="Only those on this list.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=100,
-    show_default=True,
-    metavar="N",
-    help="Show the first N by id; 0: all.",
-)
-@asks_server
-def list_some(session: Session, watchlist: str, limit: int) -> ExitCode:
-    """Show subjects by id."""
-    with session.client(WatchlistClient) as office:
-        # One more than is shown tells whether there are more.
-        page = min(limit + 1, _PAGE) if limit else _PAGE
-        all_of_them = office.list_subjects(watchlist=watchlist, page_size=page)
-        found = list(islice(all_of_them, limit + 1 if limit else None))
-    shown = found[:limit] if limit else found
-    more = len(found) > len(shown)
-    output = session.output
-    if output.as_json:
-        output.document({"subjects": [document(each) for each in shown], "more": more})
-    elif not shown:
-        output.line(f"Nobody is on {watchlist}." if watchlist else "Nobody is enrolled.")
-    else:
-        columns = ("subject", "watchlists", "valid from", "expires", "labels", ">templates")
-        output.table(columns, [_row(each) for each in shown])
-        if more:
-            output.line(f"... and more; --limit 0 shows all (here the first {limit})")
-    return ExitCode.YES
+subject.add_command(list_some)
+subject.add_command(export)
 
 
 @subject.command(short_help="Change a subject.")
@@ -133,17 +103,6 @@ def delete_template(session: Session, subject_id: str, template_id: str) -> Exit
         session.output.document(document(changed))
     session.output.line(f"erased template {template_id} of {subject_id}, {len(changed.subject.templates)} left")
     return ExitCode.YES
-
-
-def _row(found: Subject) -> tuple[Cell, ...]:
-    return (
-        found.subject_id,
-        listed(found.watchlists),
-        time_text(found, "valid_from"),
-        time_text(found, "expire_time"),
-        labels_text(found.labels),
-        f"{len(found.templates)}",
-    )
 
 
 def _show(output: Output, found: Subject) -> None:

@@ -1,92 +1,80 @@
-"""Sending many photos: one stream, files read only as they are sent, an answer for each."""
+"""Sending many people's photos: files read only as they are sent, what became of each told as it is known."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
+import stat
 import threading
-import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-from gerbang import (
-    Candidate,
-    EnrollRequest,
-    EnrollResponse,
-    EnrollWarning,
-    SubjectNotFound,
-    WatchlistClient,
-    enroll_request,
-    error_of,
+from gerbang import EnrollRequest, EnrollResponse, WatchlistClient, error_of
+from gerbang_service.cli.enrolments import (
+    KEPT,
+    Contents,
+    Enrolment,
+    Outcome,
+    PhotoResult,
+    is_of_photo,
+    request_for,
+    results_of,
+    was_deleted,
 )
-from gerbang_service.cli.advice import may_succeed_later
-from gerbang_service.cli.photos import Person
 
 LOOK_AHEAD: Final = 32
-"""Photos sent or being sent without an answer yet: enough to keep a server busy, at most 320 MB in memory."""
+"""Requests sent or being sent without an answer yet: enough to keep a server busy."""
 
 STOPS_AFTER: Final = 2 * LOOK_AHEAD
-"""Photos in a row that the server could not store, as when its disk is full: the rest is then not sent at all."""
+"""Requests in a row that the server could not store, as when its disk is full: the rest is then not sent at all."""
 
-LARGEST_FILE: Final = 60_000_000
+LARGEST_FILE: Final = 50_000_000
 """Bytes. A larger file can't be one message (64 MiB) and would end the stream for all others."""
 
+# A request's photos; and the bytes that a turn of those LOOK_AHEAD stands for, so that all take 320 MB at most.
+_MOST_PHOTOS: Final = 20
+_TURN: Final = 10_000_000
 _NOT_STORED: Final = frozenset({"STORE_UNAVAILABLE", "AUDIT_UNAVAILABLE"})
-DELETED_SINCE: Final = "DELETED_SINCE"
-"""Reason of a photo that was enrolled before and whose subject was deleted; not one of the server's."""
-
-_Owned: TypeAlias = tuple[str, Path]  # subject_id and photo
-
-# Fixed for ever: the same photo of the same subject has the same request_id in every run and release.
-_REQUESTS: Final = uuid.UUID("6f4b1f0e-6a9c-5d7e-9b0b-0d5b8c2f4e11")
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What all photos of a run are enrolled with; each means what it means to `gerbang.enroll_request`."""
+@dataclass(slots=True)
+class _Progress:
+    """How far a person's photos are: those `left` to send, so many `at_once`, and whether any was `kept`.
 
-    watchlists: Sequence[str] = ()
-    valid_from: datetime | None = None
-    expire_time: datetime | None = None
-    labels: dict[str, str] = field(default_factory=dict)
-    face_choice: str | None = None
-    allow_different: bool = False
-
-
-class Outcome(StrEnum):
-    """What became of one photo."""
-
-    ENROLLED = "enrolled"
-    ALREADY_THERE = "already_there"
-    REJECTED = "rejected"
-    NOT_DONE = "not_done"  # the server could not, and may later
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoResult:
-    """What became of one photo, and why.
-
-    `duplicates`: other subjects that have this face; `expired`: the subject's end of validity has passed.
+    `replaced`: the id of the request that was put in the place of all there was.
     """
 
-    photo: Path
-    subject_id: str
-    outcome: Outcome
-    template_id: str = ""
-    reason: str = ""
-    detail: str = ""
-    duplicates: tuple[Candidate, ...] = ()
-    expired: bool = False
+    enrolment: Enrolment
+    left: deque[Path]
+    at_once: int
+    kept: bool = False
+    generation: int = 0
+    replaced: str = ""
+
+    @property
+    def on_existing(self) -> str:
+        """What the next photos are to somebody who is there: once some are kept, they are added to those."""
+        return "add" if self.kept else self.enrolment.terms.on_existing
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Photos that were sent together, by a request of this id, and how many of the turns they took."""
+
+    progress: _Progress
+    photos: tuple[Path, ...]
+    request_id: str
+    turns: int
 
 
 class Upload:
-    """One run over the photos of `people`; `results` may be consumed once, by one thread.
+    """One run over some people; `results` may be consumed once, by one thread.
+
+    A person's photos are one request, so that they are compared with each other before any is kept. More than fit into
+    one follow when the first are kept, and are added to those: to a subject that this run, or the same one before, has
+    made. So nobody is added to who is somebody else, unless the terms say "add". Then each photo is sent by itself, and
+    recognised by itself when it is sent again.
 
     The server remembers what was deleted since it was enrolled, and refuses the repeat. With `again`, such photos are
     sent once more with the request_id of their next generation, until one is new or was done already.
@@ -95,27 +83,26 @@ class Upload:
     def __init__(
         self,
         office: WatchlistClient,
-        people: Sequence[Person],
-        terms: Terms,
+        people: Sequence[Enrolment],
         *,
         timeout: float | None = None,
         again: bool = False,
     ) -> None:
         self._office = office
-        self._photos: Sequence[_Owned] = [(person.subject_id, photo) for person in people for photo in person.photos]
-        self._terms = terms
+        self._people = people
         self._timeout = timeout
         self._again = again
         self._free = threading.Semaphore(LOOK_AHEAD)
         self._over = False
+        self._not_stored = 0
         # Both are filled by gRPC's thread and emptied by the caller's: deque's append and popleft are atomic.
-        self._sent: deque[_Owned] = deque()
+        self._sent: deque[_Part] = deque()
         self._unsent: deque[PhotoResult] = deque()
 
     @property
     def unanswered(self) -> int:
         """Photos that were sent and not answered: after a break, nobody knows whether they were kept."""
-        return len(self._sent)
+        return sum(len(part.photos) for part in self._sent)
 
     def results(self) -> Iterator[PhotoResult]:
         """Send the photos and yield what became of each, in about their order.
@@ -123,118 +110,110 @@ class Upload:
         Ends early when the server can store nothing more. Raises gerbang.GerbangError when the stream breaks. What was
         yielded until then as enrolled is kept by the server.
         """
-        photos = self._photos
-        not_stored = 0
+        people = [each for person in self._people for each in _begun(person)]
         try:
-            for generation in itertools.count():
-                deleted: list[_Owned] = []
-                for response in self._office.enroll_stream(self._requests(photos, generation), timeout=self._timeout):
-                    self._free.release()
-                    owned = self._sent.popleft()
-                    if self._again and was_deleted(response):
-                        deleted.append(owned)
-                    else:
-                        result = result_of(owned, response)
-                        not_stored = not_stored + 1 if result.reason in _NOT_STORED else 0
-                        self._over = self._over or not_stored >= STOPS_AFTER
-                        yield result
+            while people:
+                for response in self._office.enroll_stream(self._requests(people), timeout=self._timeout):
+                    yield from self._answered(self._sent.popleft(), response)
                     yield from self._drain_unsent()
                 yield from self._drain_unsent()
-                if not deleted:
+                if self._over:
                     return
-                photos = deleted
+                people = [each for each in people if each.left]
         finally:
             self._over = True
-            self._free.release()  # lets gRPC's thread see that it is over
+            self._free.release(LOOK_AHEAD)  # lets gRPC's thread see that it is over, however many it waits for
+
+    def _answered(self, part: _Part, response: EnrollResponse) -> Iterator[PhotoResult]:
+        """Yield what became of a part's photos, unless they are sent again; see to what is left of the person's."""
+        self._free.release(part.turns)
+        progress, error = part.progress, error_of(response)
+        if self._again and was_deleted(error):
+            progress.left.extendleft(reversed(part.photos))
+            progress.generation += 1
+            return
+        if error is not None and is_of_photo(error) and len(part.photos) > 1:
+            # None could be used, and the server says why of one: each is asked about by itself.
+            progress.left.extendleft(reversed(part.photos))
+            progress.at_once = 1
+            return
+        results = results_of(progress.enrolment.subject_id, part.photos, response)
+        if not progress.kept and any(each.outcome in KEPT for each in results):
+            progress.replaced = part.request_id if progress.on_existing == "replace" else ""
+            progress.kept = True
+        self._not_stored = self._not_stored + 1 if error is not None and error.reason in _NOT_STORED else 0
+        self._over = self._over or self._not_stored >= STOPS_AFTER
+        if error is not None and not is_of_photo(error):
+            # It lies with the person or with the server: nothing more is asked about this person.
+            results += [replace(results[-1], photo=photo) for photo in progress.left]
+            progress.left.clear()
+        yield from results
 
     def _drain_unsent(self) -> Iterator[PhotoResult]:
         while self._unsent:
             yield self._unsent.popleft()
 
-    def _requests(self, photos: Sequence[_Owned], generation: int) -> Iterator[EnrollRequest]:
-        """Read and yield photo after photo; run by gRPC's thread, LOOK_AHEAD ahead of the answers at most."""
-        for subject_id, photo in photos:
+    def _requests(self, people: Sequence[_Progress]) -> Iterator[EnrollRequest]:
+        """Read and yield a request for each person; run by gRPC's thread, LOOK_AHEAD ahead of the answers at most."""
+        for progress in people:
             self._free.acquire()
             if self._over:
                 return
-            content = self._read(subject_id, photo)
-            if content is None:
+            photos, contents = self._next(progress)
+            if not photos:
                 self._free.release()
                 continue
-            self._sent.append((subject_id, photo))
-            yield request_for(subject_id, content, self._terms, generation)
+            # Of one thread only, so two of them can't wait for each other.
+            turns = min(LOOK_AHEAD, 1 + sum(map(len, contents)) // _TURN)
+            for _ in range(turns - 1):
+                self._free.acquire()
+            if self._over:
+                return
+            request = request_for(
+                progress.enrolment.subject_id,
+                contents,
+                progress.enrolment.terms,
+                progress.on_existing,
+                progress.generation,
+                progress.replaced,
+            )
+            self._sent.append(_Part(progress, photos, request.request_id, turns))
+            yield request
+
+    def _next(self, progress: _Progress) -> tuple[tuple[Path, ...], Contents]:
+        """Take the photos of a person's next request, as many as fit; those that can't be read are told of."""
+        photos: list[Path] = []
+        contents: list[bytes] = []
+        size = 0
+        while progress.left and len(photos) < progress.at_once:
+            photo = progress.left[0]
+            content = self._read(progress.enrolment.subject_id, photo)
+            if content is not None:
+                size += len(content)
+                if photos and size > LARGEST_FILE:
+                    break
+                photos.append(photo)
+                contents.append(content)
+            progress.left.popleft()
+        return tuple(photos), contents
 
     def _read(self, subject_id: str, photo: Path) -> bytes | None:
         try:
-            if photo.stat().st_size <= LARGEST_FILE:
+            found = photo.stat()
+            if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+                reason, detail = "FILE_UNREADABLE", "is no file"
+            elif found.st_size > LARGEST_FILE:
+                reason, detail = "IMAGE_TOO_LARGE", f"larger than {LARGEST_FILE / 1e6:.0f} MB, not sent"
+            else:
                 return photo.read_bytes()
-            reason, detail = "IMAGE_TOO_LARGE", f"larger than {LARGEST_FILE / 1e6:.0f} MB, not sent"
         except OSError as error:
             reason, detail = "FILE_UNREADABLE", error.strerror or str(error)
         self._unsent.append(PhotoResult(photo, subject_id, Outcome.REJECTED, reason=reason, detail=detail))
         return None
 
 
-def request_for(subject_id: str, content: bytes, terms: Terms, generation: int = 0) -> EnrollRequest:
-    """Make the request that adds one photo to a subject, which is created when it is not there."""
-    return enroll_request(
-        subject_id,
-        [content],
-        watchlists=sorted(terms.watchlists),
-        valid_from=terms.valid_from,
-        expire_time=terms.expire_time,
-        labels=terms.labels,
-        request_id=request_id(subject_id, content, terms, generation),
-        on_existing="add",
-        face_choice=terms.face_choice,
-        allow_different=terms.allow_different,
-    )
-
-
-def request_id(subject_id: str, content: bytes, terms: Terms, generation: int = 0) -> str:
-    """Make an id that is the same for the same request, so that the server does the work once.
-
-    `generation`: how often what this request enrolled is known to have been deleted.
-    """
-    everything = [
-        subject_id,
-        hashlib.sha256(content).hexdigest(),
-        sorted(terms.watchlists),
-        _utc(terms.valid_from),
-        _utc(terms.expire_time),
-        sorted(terms.labels.items()),
-        terms.face_choice or "",
-        generation,
-    ]
-    return str(uuid.uuid5(_REQUESTS, json.dumps(everything)))
-
-
-def was_deleted(response: EnrollResponse) -> bool:
-    """Tell whether the server did this before, and the subject was deleted since.
-
-    Adding to a subject that is not there creates it, so nothing else can be not found.
-    """
-    return isinstance(error_of(response), SubjectNotFound)
-
-
-def result_of(owned: _Owned, response: EnrollResponse) -> PhotoResult:
-    """Tell what an answer says of a photo."""
-    subject_id, photo = owned
-    error = error_of(response)
-    if error is not None:
-        outcome = Outcome.NOT_DONE if may_succeed_later(error) else Outcome.REJECTED
-        reason = DELETED_SINCE if was_deleted(response) else error.reason or error.code.name
-        return PhotoResult(photo, subject_id, outcome, reason=reason, detail=error.message)
-    return PhotoResult(
-        photo,
-        subject_id,
-        Outcome.ALREADY_THERE if response.replayed else Outcome.ENROLLED,
-        template_id=response.sample_results[0].template_id if response.sample_results else "",
-        # A repeat's answer is what was true at the first time.
-        duplicates=() if response.replayed else tuple(response.duplicates),
-        expired=EnrollWarning.ENROLL_WARNING_EXPIRED in response.warnings,
-    )
-
-
-def _utc(moment: datetime | None) -> str:
-    return moment.astimezone(UTC).isoformat() if moment else ""
+def _begun(person: Enrolment) -> Iterator[_Progress]:
+    if person.terms.on_existing == "add":
+        yield from (_Progress(person, deque([photo]), 1) for photo in person.photos)
+    elif person.photos:
+        yield _Progress(person, deque(person.photos), _MOST_PHOTOS)

@@ -36,6 +36,10 @@ class Subject:
     create_time_ns: int = 0
     update_time_ns: int = 0
 
+    def ended_by(self, moment_ns: int) -> bool:
+        """Tell whether its time is over at a moment, ns since the epoch."""
+        return self.expire_time_ns is not None and self.expire_time_ns <= moment_ns
+
 
 def check_validity(subject: Subject) -> None:
     """Raise FieldInvalid unless the validity has a beginning before its end."""

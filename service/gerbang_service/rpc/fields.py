@@ -35,9 +35,13 @@ def subject_time(message: subject_pb2.Subject, field: str) -> int | None:
     """Read a time of a Subject, ns since the epoch; None where it is absent."""
     if not message.HasField(field):  # type: ignore[arg-type]  # one of the two literals
         return None
-    value: timestamp_pb2.Timestamp = getattr(message, field)
+    return time_ns(f"subject.{field}", getattr(message, field))
+
+
+def time_ns(field: str, value: timestamp_pb2.Timestamp) -> int:
+    """Return a time as ns since the epoch."""
     if not (-_LATEST_S <= value.seconds <= _LATEST_S and 0 <= value.nanos < 1_000_000_000):
-        raise FieldInvalid(f"subject.{field}", "must be between 1678 and 2262")
+        raise FieldInvalid(field, "must be between 1678 and 2262")
     return value.seconds * 1_000_000_000 + value.nanos
 
 

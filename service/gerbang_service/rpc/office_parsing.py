@@ -9,13 +9,14 @@ from google.protobuf import field_mask_pb2
 
 from gerbang.v1 import subject_pb2, watchlist_pb2
 from gerbang.v1 import watchlist_service_pb2 as pb
+from gerbang_service.asking.office import Wanted
 from gerbang_service.asking.recall import RecallQuestion
 from gerbang_service.domain.errors import FieldInvalid
 from gerbang_service.domain.identifiers import check_id, check_labels, check_threshold, check_title
 from gerbang_service.domain.questions import Plan
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.rpc.enums import ACTIONS, DIRECTIONS, PLANS, word
-from gerbang_service.rpc.fields import masked, subject, subject_time
+from gerbang_service.rpc.fields import masked, subject, subject_time, time_ns
 
 MAX_PAGE = 1000
 _DEFAULT_PAGE = 100
@@ -72,6 +73,15 @@ def recall(request: pb.MeasureRecallRequest) -> RecallQuestion:
         request.sample or _DEFAULT_RECALL_SAMPLE,
         tuple(request.similarities) or _DEFAULT_RECALL_SIMILARITIES,
         plans or list(Plan),
+    )
+
+
+def wanted(request: pb.ListSubjectsRequest) -> Wanted:
+    """Read which subjects a ListSubjectsRequest asks for."""
+    return Wanted(
+        watchlist_id=check_id("watchlist", request.watchlist) if request.watchlist else "",
+        ended_by_ns=time_ns("expires_before", request.expires_before) if request.HasField("expires_before") else None,
+        labels=check_labels("labels", request.labels),
     )
 
 

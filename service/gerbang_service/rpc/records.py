@@ -78,7 +78,7 @@ def _present(**facts: Any) -> Facts:  # noqa: ANN401
     return {name: value for name, value in facts.items() if value}
 
 
-def _time(message: subject_pb2.Subject, field: str) -> str:
+def _time(message: subject_pb2.Subject | office_pb.ListSubjectsRequest, field: str) -> str:
     if not message.HasField(field):  # type: ignore[arg-type]  # one of the two literals
         return ""
     value: timestamp_pb2.Timestamp = getattr(message, field)
@@ -230,6 +230,8 @@ def _page(request: office_pb.ListSubjectsRequest) -> Facts:
         watchlist=_id(request.watchlist) if request.watchlist else "",
         page_size=request.page_size,
         after=_id(after) if after else "",
+        expires_before=_time(request, "expires_before"),
+        labels=_keys(request.labels),
     )
 
 

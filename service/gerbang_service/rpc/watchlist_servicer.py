@@ -93,13 +93,11 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         """Return a page of subjects."""
         size = office_parsing.page_size(request.page_size)
         after = token_subject(request.page_token)
-        watchlist = check_id("watchlist", request.watchlist) if request.watchlist else ""
-        # One more than asked for tells whether there is another page.
-        found = await self._reads.subjects(watchlist, after, size + 1, calls.caller(), _deadline(context))
-        page = found[:size]
+        wanted = office_parsing.wanted(request)
+        page, end = await self._reads.subjects(wanted, after, size, calls.caller(), _deadline(context))
         return pb.ListSubjectsResponse(
             subjects=[mapping.subject(each) for each in page],
-            next_page_token=page_token(page[-1].subject_id) if len(found) > size else "",
+            next_page_token=page_token(end) if end else "",
         )
 
     async def UpdateSubject(self, request: pb.UpdateSubjectRequest, context: Context) -> pb.UpdateSubjectResponse:

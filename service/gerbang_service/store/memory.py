@@ -61,11 +61,14 @@ class MemoryReader:
         subject = self.subject(subject_id)
         return None if subject is None else subject.watchlists
 
-    def subjects(self, *, after: str, limit: int, watchlists: Collection[str] | None = None) -> list[Subject]:
-        """Return up to `limit` subjects with an id greater than `after`, by id; `watchlists`: only those on one."""
+    def subjects(
+        self, *, after: str, limit: int, watchlists: Collection[str] | None = None, ended_by_ns: int | None = None
+    ) -> list[Subject]:
+        """Return up to `limit` subjects with an id greater than `after`, by id: see Reader."""
         found = (self._state.subjects[name] for name in sorted(self._state.subjects) if name > after)
         seen = (each for each in found if watchlists is None or not set(watchlists).isdisjoint(each.watchlists))
-        return [each for _, each in zip(range(limit), seen, strict=False)]
+        ended = (each for each in seen if ended_by_ns is None or each.ended_by(ended_by_ns))
+        return [each for _, each in zip(range(limit), ended, strict=False)]
 
     def expired(self, before_ns: int, limit: int) -> list[str]:
         """Return the ids of up to `limit` subjects whose expire time is then, or earlier."""

@@ -68,10 +68,14 @@ class Reader(Protocol):
     def lists_of(self, subject_id: str) -> tuple[str, ...] | None:
         """Return the lists that a subject is on, or None when nobody has this id. Reads nothing else of the subject."""
 
-    def subjects(self, *, after: str, limit: int, watchlists: Collection[str] | None = None) -> list[Subject]:
+    def subjects(
+        self, *, after: str, limit: int, watchlists: Collection[str] | None = None, ended_by_ns: int | None = None
+    ) -> list[Subject]:
         """Return up to `limit` subjects with an id greater than `after`, by id.
 
         `watchlists`: only those on one of these lists, None for all. A long list, or a late page, costs no more.
+        `ended_by_ns`: only those whose time is over at that moment, ns since the epoch; None for all. For these it may
+        have to look at all that are left.
         """
 
     def expired(self, before_ns: int, limit: int) -> list[str]:

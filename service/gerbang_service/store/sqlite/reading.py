@@ -106,23 +106,33 @@ class SqliteReader:
         rows = self._connection_of("subjects", subject_id).execute(query, (subject_id,)).fetchall()
         return tuple(name for (name,) in rows if name is not None) if rows else None
 
-    def subjects(self, *, after: str, limit: int, watchlists: Collection[str] | None = None) -> list[Subject]:
-        """Return up to `limit` subjects with an id greater than `after`, by id; `watchlists`: only those on one."""
+    def subjects(
+        self, *, after: str, limit: int, watchlists: Collection[str] | None = None, ended_by_ns: int | None = None
+    ) -> list[Subject]:
+        """Return up to `limit` subjects with an id greater than `after`, by id: see Reader."""
         if watchlists is None:
-            query = "SELECT subject_key FROM subjects WHERE subject_id > ? ORDER BY subject_id LIMIT ?"
-            return self._subjects_of([key for (key,) in self._connection.execute(query, (after, limit))])
-        members = (self._members(each, after, limit) for each in watchlists)
+            ended = "" if ended_by_ns is None else "AND expire_time_ns <= :ended"
+            query = (
+                f"SELECT subject_key FROM subjects WHERE subject_id > :after {ended} "  # noqa: S608 - constant texts
+                "ORDER BY subject_id LIMIT :limit"
+            )
+            values = {"after": after, "ended": ended_by_ns, "limit": limit}
+            return self._subjects_of([key for (key,) in self._connection.execute(query, values)])
+        members = (self._members(each, after, limit, ended_by_ns) for each in watchlists)
         # Who is on several of the lists comes once for each, one after the other.
         merged = dict.fromkeys(key for _, key in islice(heapq.merge(*members), limit * max(1, len(watchlists))))
         return self._subjects_of(list(islice(merged, limit)))
 
-    def _members(self, watchlist_id: str, after: str, limit: int) -> Iterable[tuple[str, int]]:
+    def _members(self, watchlist_id: str, after: str, limit: int, ended_by_ns: int | None) -> Iterable[tuple[str, int]]:
+        ended = "" if ended_by_ns is None else "AND expire_time_ns <= :ended"
+        joined = "" if ended_by_ns is None else "CROSS JOIN subjects USING (subject_key)"
         query = (
-            "SELECT subject_id, subject_key FROM memberships "
-            "WHERE list_key = (SELECT list_key FROM watchlists WHERE watchlist_id = ?) AND subject_id > ? "
-            "ORDER BY subject_id LIMIT ?"
+            f"SELECT memberships.subject_id, subject_key FROM memberships {joined} "  # noqa: S608 - constant texts
+            "WHERE list_key = (SELECT list_key FROM watchlists WHERE watchlist_id = :list) "
+            f"AND memberships.subject_id > :after {ended} ORDER BY memberships.subject_id LIMIT :limit"
         )
-        return self._connection.execute(query, (watchlist_id, after, limit))
+        values = {"list": watchlist_id, "after": after, "ended": ended_by_ns, "limit": limit}
+        return self._connection.execute(query, values)
 
     def _subjects_of(self, keys: Sequence[int]) -> list[Subject]:
         """Return the subjects of these keys, in their order: in four queries, however many they are."""
