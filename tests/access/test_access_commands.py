@@ -19,12 +19,12 @@ from access.pki import TEMPLATES, GuardedServer, Pki, gerbang_command, new_token
 from gerbang_service.access.identity import Role
 from gerbang_service.access.policy import Entry, Kind, add_entry, entry_text, load
 from gerbang_service.cli.root import root
-from running import RunningServer
+from running import KEY, RunningServer
 
 
 def run(*arguments: str, **env: str) -> Result:
     """Run a `gerbang` command."""
-    return CliRunner().invoke(root, arguments, prog_name="gerbang", env=env)
+    return CliRunner().invoke(root, arguments, prog_name="gerbang", env={"GERBANG_KEY": KEY, **env})
 
 
 def refusal(*arguments: str, **env: str) -> str:
