@@ -81,14 +81,14 @@ def test_who_submits_just_as_the_writer_ends_is_told(
 ) -> None:
     """A change that passed the door before it closed, and came after the last look, is refused, never left waiting."""
     writer = make()
-    arrive = writer._waiting.put
+    arrive = writer.waiting.put
 
     def late(item: Any) -> None:
         monkeypatch.undo()
         writer.stop()
         arrive(item)
 
-    monkeypatch.setattr(writer._waiting, "put", late)
+    monkeypatch.setattr(writer.waiting, "put", late)
     change: Future[None] = writer.submit(put_list("v"))
     assert isinstance(change.exception(WAIT_S), ShuttingDown)
 

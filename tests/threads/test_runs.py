@@ -114,3 +114,22 @@ async def test_a_run_that_ends_without_leaving_lets_others_go_on() -> None:
     await turns()
     assert worker.runs == [[1], [2]]
     worker.end[1].set()
+
+
+async def test_nothing_waits_for_a_run_that_is_stuck() -> None:
+    """As while a disk hangs: what comes is looked at, and refused, at once."""
+    worker = Worker()
+    stuck = False
+    runs = Runs(worker, stuck=lambda: stuck)
+    for each in range(3):
+        runs.add(each)
+        await turns()
+    worker.leave[0]()
+    await turns()
+    assert worker.runs == [[0]]
+    stuck = True
+    runs.add(3)
+    await turns()
+    assert worker.runs == [[0], [1, 2, 3]]
+    for end in worker.end:
+        end.set()

@@ -12,7 +12,17 @@ from typing import Any
 from gerbang_service.access.calls import Call
 from gerbang_service.access.identity import Identity
 from gerbang_service.asking.asking import Asking, Sought
-from gerbang_service.changing.enrolment import REJECTIONS, Enrolled, Enrolment, Item, Rejection, Withdrawn, settle_all
+from gerbang_service.changing.enrolment import (
+    REJECTIONS,
+    Enrolled,
+    Enrolment,
+    Item,
+    Rejection,
+    Withdrawn,
+    settle_all,
+    tell,
+    tried,
+)
 from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
 from gerbang_service.changing.one_face import OneFace
 from gerbang_service.changing.repeats import Repeats
@@ -55,7 +65,7 @@ class Enrolling:
         self._threshold = as_float32(threshold)
         self._verification_threshold = verification_threshold
         self._in_flight = InFlight()
-        self._runs: Runs[Item] = Runs(self._enrol)
+        self._runs: Runs[Item] = Runs(self._enrol, stuck=lambda: writing.stalled)
 
     async def enroll(self, wanted: Enrolment, caller: Identity, call: Call, deadline: Deadline) -> Enrolled:
         """Enrol one subject; returns when the change is durable and visible.
@@ -64,7 +74,7 @@ class Enrolling:
         so that what was done is recorded like everything else; cancelled once more, it is given up.
         """
         answer: asyncio.Future[Enrolled | Exception] = asyncio.get_running_loop().create_future()
-        item = Item(wanted, caller, call, deadline, partial(_tell, answer))
+        item = Item(wanted, caller, call, deadline, partial(tell, answer))
         if wanted.has_image:
             await self.prepare(item, self._asking.lane())
         self._writing.watch(asyncio.current_task())
@@ -90,8 +100,13 @@ class Enrolling:
         self._writing.watch(task)
 
     def add(self, item: Item) -> None:
-        """Enrol an item after those that were added earlier. One with an image was prepared."""
-        self._runs.add(item)
+        """Enrol an item after those that were added earlier, or refuse it at once. One with an image was prepared."""
+        try:
+            self._writing.check_room(self._runs.waiting)
+        except GerbangError as error:
+            item.settle(error)
+        else:
+            self._runs.add(item)
 
     async def prepare(self, item: Item, lane: asyncio.Semaphore) -> None:
         """Make templates of an item's images, after its turns in `lane`; not where it repeats an earlier request.
@@ -124,7 +139,7 @@ class Enrolling:
 
     async def _new(self, items: Sequence[Item]) -> list[Item]:
         """Settle what can't be enrolled, and return who is to be: not those that repeat an earlier request."""
-        begun = _tried(items, _begin)
+        begun = tried(items, _begin)
         await self._repeats.look_up(
             [each for each in begun if each.wanted.request_id and each.usable is None and each.earlier is None]
         )
@@ -149,7 +164,7 @@ class Enrolling:
         followed = self._writing.followed
         with self._in_flight.others() as since:
             visible = await self._visible(items)
-            going = [each for each in _tried(items, _still_wanted) if each in visible]
+            going = [each for each in tried(items, _still_wanted) if each in visible]
             if not going:
                 return
             run = [Submitted(vectors_of(each), place) for place, each in enumerate(going)]
@@ -271,22 +286,6 @@ def _begun(items: Sequence[Item]) -> None:
     """Note, in the thread that writes, who is written: from now on nobody is called off."""
     for each in items:
         each.called_off = each.withdrawn
-
-
-def _tell(answer: asyncio.Future[Enrolled | Exception], outcome: Enrolled | Exception) -> None:
-    if not answer.done():
-        answer.set_result(outcome)
-
-
-def _tried(items: Sequence[Item], step: Callable[[Item], object]) -> list[Item]:
-    """Take a step with each item that is not settled, and return those that it left so; the others have its error."""
-    for each in items:
-        if not each.done:
-            try:
-                step(each)
-            except Exception as error:  # noqa: BLE001 - the item's own
-                each.settle(error)
-    return [each for each in items if not each.done]
 
 
 def _begin(item: Item) -> None:

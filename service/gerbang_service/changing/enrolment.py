@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
@@ -127,3 +128,20 @@ def settle_all(items: Iterable[Item], outcome: Exception) -> None:
     """Settle those that are not yet with the same error."""
     for each in items:
         each.settle(outcome)
+
+
+def tried(items: Sequence[Item], step: Callable[[Item], object]) -> list[Item]:
+    """Take a step with each item that is not settled, and return those that it left so; the others have its error."""
+    for each in items:
+        if not each.done:
+            try:
+                step(each)
+            except Exception as error:  # noqa: BLE001 - the item's own
+                each.settle(error)
+    return [each for each in items if not each.done]
+
+
+def tell(answer: asyncio.Future[Enrolled | Exception], outcome: Enrolled | Exception) -> None:
+    """Tell who waits for an item what became of it, if anybody still does."""
+    if not answer.done():
+        answer.set_result(outcome)

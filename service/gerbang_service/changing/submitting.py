@@ -49,6 +49,15 @@ class Writing:
         self._check()
         return self._writer.submit_all(operations, begun)
 
+    @property
+    def stalled(self) -> bool:
+        """Whether what is submitted is refused at once, since the disk has not answered for long."""
+        return self._writer.stalled
+
+    def check_room(self, others: int) -> None:
+        """Raise Overloaded when too many wait already; `others`: changes that are to be submitted before."""
+        self._writer.waiting.check(others)
+
     def watch(self, task: asyncio.Task[Any] | None) -> None:
         """Count a task among those that `finished` waits for: it answers, or records, what was submitted."""
         if task is not None:

@@ -48,11 +48,15 @@ class Waiting:
     def put(self, submitted: Submitted) -> None:
         """Have something wait. Raises Overloaded when too much waits already."""
         with self._changed:
-            if self.count >= self._limit:
-                raise Overloaded("too many changes are waiting to be written", retry_after_s=1.0)
+            self.check()
             self._submitted.append(submitted)
             self.count += len(submitted.operations)
             self._changed.notify()
+
+    def check(self, others: int = 0) -> None:
+        """Raise Overloaded when too much waits already, together with `others` that are to be put here."""
+        if self.count + others >= self._limit:
+            raise Overloaded("too many changes are waiting to be written", retry_after_s=1.0)
 
     def wake(self) -> None:
         """Have who takes return, with nothing if nothing waits."""

@@ -72,13 +72,13 @@ class Writer:
         # While the thread is about something: since when.
         self._busy_since: float | None = None
         self._meter = meter
-        self._waiting = Waiting(max_pending)
+        self.waiting = Waiting(max_pending)
         self._follows = follows
         self._closed = False
         # What is not written any more fails with; None while the thread goes on.
         self._ended: Callable[[], GerbangError] | None = None
         self._read_at = 0.0
-        self._erasing = Erasing(store, self._look_at_others, hurried=lambda: self._waiting.count > 0)
+        self._erasing = Erasing(store, self._look_at_others, hurried=lambda: self.waiting.count > 0)
         self._forgetting = Forgetting(answers_kept_s)
         self._thread = threading.Thread(target=self._work, name="writer")
 
@@ -97,28 +97,24 @@ class Writer:
     def stop(self) -> None:
         """Write what was submitted, then end."""
         self._closed = True
-        self._waiting.wake()
+        self.waiting.wake()
         self._thread.join()
 
     def look(self) -> None:
         """Have what other processes wrote looked for at once."""
         if self._follows:
-            self._waiting.wake()
+            self.waiting.wake()
 
     @property
     def writable(self) -> bool:
         """Whether the disk takes changes: it kept the last one, and lets none wait for long."""
-        return self._try_at is None and not self._stalled
+        return self._try_at is None and not self.stalled
 
     @property
-    def _stalled(self) -> bool:
+    def stalled(self) -> bool:
+        """Whether the disk has not answered for long: what is submitted is refused at once."""
         since = self._busy_since
         return since is not None and time.monotonic() - since > _STALLED_AFTER_S
-
-    @property
-    def pending(self) -> int:
-        """Changes that wait."""
-        return self._waiting.count
 
     def submit(self, operation: Operation[T]) -> Future[T]:
         """Have an operation written; the future's result is there when it is durable and visible.
@@ -146,9 +142,9 @@ class Writer:
     def _submit(self, submitted: Submitted) -> None:
         if self._closed:
             raise _shut_down()
-        if self._stalled:
+        if self.stalled:
             raise StoreUnavailable(f"the disk has not taken a change for more than {_STALLED_AFTER_S:g} s")
-        self._waiting.put(submitted)
+        self.waiting.put(submitted)
         submitted.future.add_done_callback(self._meter.submitted())
         if self._ended is not None:
             self._refuse_waiting(self._ended)  # it was put there after the others had been refused
@@ -156,7 +152,7 @@ class Writer:
     def _work(self) -> None:
         ended = _shut_down
         try:
-            while not (self._closed and not self._waiting.count):
+            while not (self._closed and not self.waiting.count):
                 group = self._next_group()
                 self._busy_since = time.monotonic()
                 if group or self._forgets:
@@ -179,16 +175,16 @@ class Writer:
 
     def _refuse_waiting(self, ended: Callable[[], GerbangError]) -> None:
         """Fail what nobody will write any more."""
-        for each in self._waiting.take_all():
+        for each in self.waiting.take_all():
             if each.begin():
                 each.settle([ended() for _ in each.operations])
 
     def _next_group(self) -> list[Submitted]:
         """Wait for operations and return what there is; nothing when woken, or when it is time to look at others."""
         if self._follows:
-            return self._waiting.take(_LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S)
+            return self.waiting.take(_LARGEST_SHARED_GROUP, _FOLLOWED_EVERY_S)
         waits = self._try_at is not None or self._erasing.left
-        return self._waiting.take(_LARGEST_GROUP, _TRIED_EVERY_S if waits else self._forgetting.wait_s)
+        return self.waiting.take(_LARGEST_GROUP, _TRIED_EVERY_S if waits else self._forgetting.wait_s)
 
     def _look_at_others(self) -> None:
         """Follow what others wrote. Raises FellBehind, and StoreUnavailable when it could not be read for too long."""

@@ -104,7 +104,7 @@ class ServerState(Collector):
             "exact_searches": parts.lanes.exact.pending,
             "images": parts.images.pending,
             "queries": parts.queries.pending,
-            "writes": parts.writer.pending,
+            "writes": parts.writer.waiting.count,
         }
         limits = {
             "searches": parts.lanes.searches.limit,

@@ -22,13 +22,26 @@ class Runs(Generic[Item]):
     comes later when that is done, or, if it is much, beside it.
     """
 
-    def __init__(self, work: Callable[[Sequence[Item], Callable[[], object]], Awaitable[object]]) -> None:
-        """`work` is given a run and what to call once the next run can't overtake this one. It must not raise."""
+    def __init__(
+        self,
+        work: Callable[[Sequence[Item], Callable[[], object]], Awaitable[object]],
+        stuck: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`work` is given a run and what to call once the next run can't overtake this one. It must not raise.
+
+        `stuck`: whether what is under way may take for ever; then nothing waits for it.
+        """
         self._work = work
+        self._stuck = stuck
         self._waiting: list[Item] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._entered = False
         self._due = False
+
+    @property
+    def waiting(self) -> int:
+        """How many things are not in a run yet."""
+        return len(self._waiting)
 
     def add(self, item: Item) -> None:
         """Have something worked on."""
@@ -36,9 +49,10 @@ class Runs(Generic[Item]):
         self._look()
 
     def _look(self) -> None:
-        if not self._waiting or self._due or self._entered or len(self._tasks) >= _AT_ONCE:
+        if not self._waiting or self._due or self._entered:
             return
-        if not self._tasks or len(self._waiting) >= _WORTH_IT:
+        worth_it = len(self._tasks) < _AT_ONCE and len(self._waiting) >= _WORTH_IT
+        if not self._tasks or worth_it or self._stuck():
             # Not at once: what the same turn of the event loop brings goes with it.
             self._due = True
             asyncio.get_running_loop().call_soon(self._begin)
