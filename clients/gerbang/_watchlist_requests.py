@@ -61,7 +61,7 @@ def _watchlist(watchlist_id: str, fields: WatchlistFields) -> Watchlist:
 
 
 def _mask(paths: list[str]) -> FieldMask:
-    # On the wire, an empty mask means all fields: an update of nothing would clear everything.
+    # On the wire it would be FIELD_INVALID.
     if not paths:
         raise ValueError("an update names at least one field")
     return FieldMask(paths=paths)

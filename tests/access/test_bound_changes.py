@@ -135,9 +135,14 @@ def test_a_bound_administrator_makes_and_deletes_own_lists_only(airport: Airport
     admin = airport.bound["admin"]
     for name in ("red", "new-list"):
         denied(admin, "CreateWatchlist", office_pb.CreateWatchlistRequest(watchlist=Watchlist(watchlist_id=name)))
-        denied(admin, "UpdateWatchlist", office_pb.UpdateWatchlistRequest(watchlist=Watchlist(watchlist_id=name)))
+        change = office_pb.UpdateWatchlistRequest(
+            watchlist=Watchlist(watchlist_id=name), update_mask=FieldMask(paths=["*"])
+        )
+        denied(admin, "UpdateWatchlist", change)
         denied(admin, "DeleteWatchlist", office_pb.DeleteWatchlistRequest(watchlist_id=name, force=True))
-    change = office_pb.UpdateWatchlistRequest(watchlist=Watchlist(watchlist_id="lounge", title="Lounge"))
+    change = office_pb.UpdateWatchlistRequest(
+        watchlist=Watchlist(watchlist_id="lounge", title="Lounge"), update_mask=FieldMask(paths=["title"])
+    )
     assert admin.call("UpdateWatchlist", change).watchlist.title == "Lounge"
 
 

@@ -176,7 +176,9 @@ class UpdateWatchlistRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change: of title, direction, action, threshold, labels. Absent or empty: all of them."""
+        """Which fields to change: of title, direction, action, threshold, labels. `*` alone: all of them. Absent or empty:
+        FIELD_INVALID.
+        """
 
     def __init__(
         self,
@@ -388,7 +390,9 @@ class UpdateSubjectRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change: of watchlists, valid_from, expire_time, labels. Absent or empty: all of them."""
+        """Which fields to change: of watchlists, valid_from, expire_time, labels. `*` alone: all of them. Absent or empty:
+        FIELD_INVALID.
+        """
 
     def __init__(
         self,

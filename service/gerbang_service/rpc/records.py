@@ -18,6 +18,7 @@ from gerbang.v1 import plan_pb2, sample_pb2, subject_pb2, watchlist_pb2
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang_service.domain.errors import FieldInvalid
 from gerbang_service.domain.identifiers import MAX_LABELS, MAX_WATCHLISTS_PER_SUBJECT, check_id
+from gerbang_service.rpc.fields import ALL_FIELDS
 from gerbang_service.rpc.pages import token_subject
 
 Facts = dict[str, Any]
@@ -205,9 +206,9 @@ def _watchlist(message: watchlist_pb2.Watchlist) -> Facts:
 
 
 def _fields(paths: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Return which fields an update names; all, as the empty mask means, when it names none."""
-    names = frozenset(known)
-    return list(dict.fromkeys(path if path in names else "(no field)" for path in paths)) or ["*"]
+    """Return which fields an update names; "*" is all of them."""
+    names = frozenset(known) | {ALL_FIELDS}
+    return list(dict.fromkeys(path if path in names else "(no field)" for path in paths))
 
 
 def _subject_update(request: office_pb.UpdateSubjectRequest) -> Facts:
