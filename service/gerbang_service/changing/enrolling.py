@@ -17,7 +17,8 @@ from gerbang_service.access.identity import Identity
 from gerbang_service.asking.asking import Asking
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
-from gerbang_service.changing.storing import NewEnrolment, OnExisting, Stored, earlier_answer, store
+from gerbang_service.changing.safeguards import earlier_answer
+from gerbang_service.changing.storing import NewEnrolment, OnExisting, Stored, store
 from gerbang_service.changing.submitting import Writing, seen_through
 from gerbang_service.domain.decision import Candidate, as_float32
 from gerbang_service.domain.errors import FaceRejected, InputError, ModelMismatch, SubjectExists, SubjectNotFound
@@ -53,6 +54,7 @@ class Enrolment:
     """A person to enrol, as a caller asks for it. `samples`: 1 to 20; one that is none is the error that it is.
 
     `request_id`: in canonical form, empty for none. `content`: what is asked for, for recognising repeats.
+    `expected_revision`: of who is there already, 0 for whoever it is.
     """
 
     subject: Subject
@@ -61,6 +63,7 @@ class Enrolment:
     allow_partial: bool
     request_id: str
     content: Content
+    expected_revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ class Enrolled:
     """Who was enrolled, as the caller is shown them.
 
     `duplicates`: others with this face, best first. `expired`: Identify does not see them, since their time is over.
-    `replayed`: an earlier request was answered so, and nothing was changed.
+    `replayed`: an earlier request was answered so, and nothing was changed. `added_watchlists`: those that somebody who
+    was there already was put on.
     """
 
     subject: Subject
@@ -87,6 +91,7 @@ class Enrolled:
     expired: bool
     duplicates: Sequence[Candidate] = ()
     replayed: bool = False
+    added_watchlists: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,7 @@ class Enrolling:
             wanted.on_existing,
             wanted.request_id,
             digest,
+            wanted.expected_revision,
         )
         faces = np.stack(vectors)
         with self.in_flight.others() as since:
@@ -149,7 +155,12 @@ class Enrolling:
             return await self._replayed(stored, caller, deadline)
         duplicates = self._duplicates(visible, others, submitted.vectors, stored, caller)
         return Enrolled(
-            stored.subject, _results(samples, stored.samples), stored.revision, _expired(stored.subject), duplicates
+            stored.subject,
+            _results(samples, stored.samples),
+            stored.revision,
+            _expired(stored.subject),
+            duplicates,
+            added_watchlists=stored.added,
         )
 
     def _earlier(self, wanted: Enrolment) -> tuple[bytes, AnsweredRequest | None]:

@@ -6,7 +6,7 @@ import dataclasses
 import hmac
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -14,11 +14,12 @@ from typing import TypeAlias
 
 from gerbang_service.access.identity import Identity
 from gerbang_service.changing import bounds
-from gerbang_service.changing.subjects import check_lists
+from gerbang_service.changing.safeguards import Safeguards, earlier_answer
+from gerbang_service.changing.subjects import check_lists, joined
 from gerbang_service.domain.changes import SubjectPut
-from gerbang_service.domain.errors import FieldInvalid, SubjectExists, SubjectNotFound
+from gerbang_service.domain.errors import FieldInvalid, SubjectExists
 from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
-from gerbang_service.store.port import AboutSubject, AnsweredRequest, Operation, Outcome, Reader, Transaction
+from gerbang_service.store.port import AboutSubject, AnsweredRequest, Operation, Outcome, Transaction
 
 MAX_TEMPLATES_PER_SUBJECT = 100
 
@@ -35,7 +36,8 @@ class OnExisting(Enum):
 class NewEnrolment:
     """A person to store. `samples`: for each sample, in order, its template, or the reason why it was rejected.
 
-    `request_id`: in canonical form, empty for none; `digest`: of the request's content, for recognising repeats.
+    `request_id`: in canonical form, empty for none; `digest`: of the request's content, for recognising repeats;
+    `expected_revision`: of who is there already, 0 for whoever it is.
     """
 
     subject: Subject
@@ -44,38 +46,24 @@ class NewEnrolment:
     on_existing: OnExisting
     request_id: str
     digest: bytes
+    expected_revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Who was stored, as they are now. `samples`: as in AnsweredRequest."""
+    """Who was stored, as they are now. `samples`: as in AnsweredRequest.
+
+    `added`: the lists that somebody who was there already was put on.
+    """
 
     subject: Subject
     samples: tuple[int | str, ...]
     revision: int
+    added: tuple[str, ...] = ()
 
 
 StoredOrBefore: TypeAlias = Stored | AnsweredRequest
 """What became of an enrolment: it was stored, or its request was answered before."""
-
-
-def earlier_answer(reader: Reader, request_id: str, same: Callable[[bytes], bool]) -> AnsweredRequest | None:
-    """Return the answer to a request that was answered before, or None for a new one.
-
-    `same` tells whether a digest is of the content that is asked for now. Raises FieldInvalid when the id was used for
-    other content, SubjectNotFound when the subject was deleted since.
-    """
-    earlier = reader.answered(request_id) if request_id else None
-    if earlier is None:
-        return None
-    if earlier.erased:
-        raise SubjectNotFound(
-            f"subject {earlier.subject_id}, enrolled by this request_id, was deleted since",
-            subject_id=earlier.subject_id,
-        )
-    if not same(earlier.digest):
-        raise FieldInvalid("request_id", "was used before for a different request")
-    return earlier
 
 
 def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
@@ -89,7 +77,10 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
         bounds.check_enrolment(caller, transaction, new.subject.subject_id)
         now = time.time_ns()
         existing = transaction.subject(name)
-        subject = _merged(existing, new.subject, new.on_existing, name, now)
+        Safeguards(expected_revision=new.expected_revision).check(existing.revision if existing else 0, subject_id=name)
+        revision = transaction.next_revision()
+        merged = _merged(existing, new.subject, new.on_existing, name, now)
+        subject = dataclasses.replace(merged, revision=revision)
         check_lists(transaction, subject.watchlists)
         bounds.check_left(caller, subject)
         replaces = existing is not None and new.on_existing is OnExisting.REPLACE
@@ -99,16 +90,18 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
         transaction.put_subject(subject)
         templates = [each for each in new.samples if isinstance(each, NewTemplate)]
         ids = transaction.add_templates(subject.subject_id, templates, new.model, now)
-        added = dict(zip(ids, templates, strict=True))
-        infos = (TemplateInfo(each, new.model, now, template.quality) for each, template in added.items())
+        put = dict(zip(ids, templates, strict=True))
+        infos = (TemplateInfo(each, new.model, now, template.quality) for each, template in put.items())
         subject = dataclasses.replace(subject, templates=(*kept, *infos))
         if len(subject.templates) > MAX_TEMPLATES_PER_SUBJECT:
             raise FieldInvalid("samples", f"a subject has at most {MAX_TEMPLATES_PER_SUBJECT} templates")
         left = iter(ids)
         samples = tuple(each if isinstance(each, str) else next(left) for each in new.samples)
-        stored = Stored(subject, samples, transaction.next_revision())
+        before = subject.watchlists if existing is None else existing.watchlists
+        added = tuple(each for each in subject.watchlists if each not in before)
+        stored = Stored(subject, samples, revision, added)
         _keep(transaction, new, stored, now)
-        vectors = {each: template.vector for each, template in added.items()}
+        vectors = {each: template.vector for each, template in put.items()}
         return Outcome(stored, SubjectPut(stored.revision, subject, vectors), erases=replaces)
 
     return AboutSubject(name, operation)
@@ -130,7 +123,6 @@ def _merged(existing: Subject | None, wanted: Subject, on_existing: OnExisting, 
         return dataclasses.replace(wanted, create_time_ns=existing.create_time_ns, update_time_ns=now)
     # Absent is one thing and the first moment of 1970, or any other value that counts as false, another.
     differs = {
-        "watchlists": wanted.watchlists not in ((), existing.watchlists),
         "valid_from": wanted.valid_from_ns is not None and wanted.valid_from_ns != existing.valid_from_ns,
         "expire_time": wanted.expire_time_ns is not None and wanted.expire_time_ns != existing.expire_time_ns,
         "labels": len(wanted.labels) > 0 and wanted.labels != existing.labels,
@@ -140,4 +132,5 @@ def _merged(existing: Subject | None, wanted: Subject, on_existing: OnExisting, 
             raise FieldInvalid(
                 f"subject.{field}", "with on_existing ADD must be empty or as stored; change it with UpdateSubject"
             )
-    return dataclasses.replace(existing, update_time_ns=now)
+    lists = joined(existing.watchlists, wanted.watchlists, "subject.watchlists")
+    return dataclasses.replace(existing, watchlists=lists, update_time_ns=now)

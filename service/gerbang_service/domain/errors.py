@@ -21,6 +21,7 @@ GerbangError
 │   ├── SubjectExists             SUBJECT_EXISTS
 │   ├── WatchlistExists           WATCHLIST_EXISTS
 │   ├── WatchlistNotEmpty         WATCHLIST_NOT_EMPTY
+│   ├── RevisionConflict          REVISION_CONFLICT
 │   ├── SubjectHasNoTemplate      SUBJECT_HAS_NO_TEMPLATE
 │   ├── ModelMismatch             MODEL_MISMATCH
 │   ├── NoFacePack                NO_FACE_PACK
@@ -182,6 +183,12 @@ class WatchlistNotEmpty(StateError):
     """Subjects are on the watchlist that was to be deleted."""
 
     reason = "WATCHLIST_NOT_EMPTY"
+
+
+class RevisionConflict(StateError):
+    """What was to be changed was changed since the state that the change was made from; `metadata["revision"]`: now."""
+
+    reason = "REVISION_CONFLICT"
 
 
 class SubjectHasNoTemplate(StateError):

@@ -58,6 +58,7 @@ def subject(stored: Subject) -> subject_pb2.Subject:
         templates=[_template(each) for each in stored.templates],
         create_time=timestamp(stored.create_time_ns),
         update_time=timestamp(stored.update_time_ns),
+        revision=stored.revision,
     )
 
 
@@ -83,6 +84,7 @@ def watchlist(counted: CountedWatchlist) -> watchlist_pb2.Watchlist:
         create_time=timestamp(stored.create_time_ns),
         update_time=timestamp(stored.update_time_ns),
         subject_count=counted.subject_count,
+        revision=stored.revision,
     )
 
 
@@ -147,6 +149,7 @@ def enrolment(outcome: Enrolled) -> matching_pb.EnrollResponse:
         revision=outcome.revision,
         replayed=outcome.replayed,
         warnings=[matching_pb.ENROLL_WARNING_EXPIRED] if outcome.expired else [],
+        added_watchlists=outcome.added_watchlists,
     )
 
 

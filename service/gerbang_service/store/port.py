@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from gerbang_service.domain.changes import Change
 from gerbang_service.domain.subjects import NewTemplate, StoredSubject, Subject
-from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
 
 T = TypeVar("T")
 
@@ -53,8 +53,16 @@ class Reader(Protocol):
     def watchlist(self, watchlist_id: str) -> Watchlist | None:
         """Return one watchlist, or None."""
 
-    def watchlists(self, within: Collection[str] | None = None) -> list[Watchlist]:
-        """Return the watchlists, by id; only those `within`, None for all."""
+    def watchlists(self) -> list[Watchlist]:
+        """Return the watchlists, by id."""
+
+    def counted_watchlists(
+        self, *, after: str = "", limit: int | None = None, within: Collection[str] | None = None
+    ) -> list[CountedWatchlist]:
+        """Return up to `limit` watchlists with an id greater than `after`, by id, and how many are on each.
+
+        `limit`: None for all. `within`: only those of these ids, None for all. As many steps as lists are returned.
+        """
 
     def subject_count(self, watchlist_id: str) -> int:
         """Return how many subjects are on a watchlist. Costs no more for a long one."""

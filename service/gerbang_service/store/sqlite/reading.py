@@ -10,7 +10,7 @@ from typing import Any
 
 from gerbang_service.domain.errors import DataDamaged
 from gerbang_service.domain.subjects import Subject, TemplateInfo
-from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
 from gerbang_service.store.following import Touched
 from gerbang_service.store.port import AnsweredRequest, StoredToken
 from gerbang_service.store.sqlite import tokens
@@ -18,9 +18,9 @@ from gerbang_service.store.sqlite.answers import ANSWER_COLUMNS, answer_from
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.meta import revision_of
 from gerbang_service.store.sqlite.rows import (
-    SUBJECT_COLUMNS,
+    SUBJECT_ROW,
     TEMPLATE_COLUMNS,
-    WATCHLIST_COLUMNS,
+    WATCHLIST_ROW,
     row_of,
     subject_from,
     template_from,
@@ -53,20 +53,28 @@ class SqliteReader:
     def watchlist(self, watchlist_id: str) -> Watchlist | None:
         """Return one watchlist, or None."""
         row = self._open.execute(
-            f"SELECT {WATCHLIST_COLUMNS} FROM watchlists WHERE watchlist_id = ?",  # noqa: S608 - constant columns
+            f"SELECT {WATCHLIST_ROW} FROM watchlists WHERE watchlist_id = ?",  # noqa: S608 - constant columns
             (watchlist_id,),
         ).fetchone()
         return None if row is None else self._watchlist(row)
 
-    def watchlists(self, within: Collection[str] | None = None) -> list[Watchlist]:
-        """Return the watchlists, by id; only those `within`, None for all."""
-        query = f"SELECT {WATCHLIST_COLUMNS} FROM watchlists"  # noqa: S608
-        if within is None:
-            rows = self._connection.execute(f"{query} ORDER BY watchlist_id")
-        else:
-            named = "WHERE watchlist_id IN (SELECT value FROM json_each(?)) ORDER BY watchlist_id"
-            rows = self._connection.execute(f"{query} {named}", (json.dumps(list(within)),))
-        return [self._watchlist(row) for row in rows]
+    def watchlists(self) -> list[Watchlist]:
+        """Return the watchlists, by id."""
+        query = f"SELECT {WATCHLIST_ROW} FROM watchlists ORDER BY watchlist_id"  # noqa: S608
+        return [self._watchlist(row) for row in self._connection.execute(query)]
+
+    def counted_watchlists(
+        self, *, after: str = "", limit: int | None = None, within: Collection[str] | None = None
+    ) -> list[CountedWatchlist]:
+        """Return watchlists by id, and how many are on each: see Reader."""
+        query = (
+            f"SELECT subjects, {WATCHLIST_ROW} FROM watchlists JOIN list_sizes USING (list_key) "  # noqa: S608
+            "WHERE watchlist_id > ?1 AND (?2 IS NULL OR watchlist_id IN (SELECT value FROM json_each(?2))) "
+            "ORDER BY watchlist_id LIMIT ?3"
+        )
+        named = None if within is None else json.dumps(list(within))
+        rows = self._connection.execute(query, (after, named, -1 if limit is None else limit))
+        return [CountedWatchlist(self._watchlist(tuple(row)), count) for count, *row in rows]
 
     def _watchlist(self, row: tuple[Any, ...]) -> Watchlist:
         with row_of(f"watchlist {row[0]}"):
@@ -136,7 +144,7 @@ class SqliteReader:
         query = f"SELECT subject_key, {TEMPLATE_COLUMNS} FROM templates WHERE subject_key {among} ORDER BY template_id"  # noqa: S608
         for key, *row in self._connection.execute(query, named):
             templates.setdefault(key, []).append(tuple(row))
-        query = f"SELECT subject_key, {SUBJECT_COLUMNS} FROM subjects WHERE subject_key {among}"  # noqa: S608
+        query = f"SELECT subject_key, {SUBJECT_ROW} FROM subjects WHERE subject_key {among}"  # noqa: S608
         rows = {key: tuple(row) for key, *row in self._connection.execute(query, named)}
         if len(rows) < len(keys):
             raise DataDamaged("table subjects: its index names a row that is not there")

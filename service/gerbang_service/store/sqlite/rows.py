@@ -16,6 +16,9 @@ from gerbang_service.store.sealing.cipher import AnyCipher, place
 WATCHLIST_COLUMNS = "watchlist_id, title, direction, action, threshold, labels, create_time_ns, update_time_ns"
 SUBJECT_COLUMNS = "subject_id, valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns"
 TEMPLATE_COLUMNS = "template_id, model, quality, create_time_ns"
+# With what was added since: the columns above are also those of older databases, and what labels are sealed for.
+WATCHLIST_ROW = f"{WATCHLIST_COLUMNS}, revision"
+SUBJECT_ROW = f"{SUBJECT_COLUMNS}, revision"
 
 NOT_OURS: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What making something of a row raises when a flipped bit has made another type, or another word, of a value."""
@@ -51,10 +54,10 @@ def vector_place(template_id: int, subject_id: str, model: str, quality: str | N
 
 
 def watchlist_from(row: tuple[Any, ...], cipher: AnyCipher) -> Watchlist:
-    """Make a Watchlist of the columns WATCHLIST_COLUMNS. Raises DataDamaged."""
-    name, title, direction, action, threshold, labels, created, updated = row
-    opened = labels_from(labels, watchlist_place(row), cipher)
-    return Watchlist(name, title, Direction(direction), Action(action), threshold, opened, created, updated)
+    """Make a Watchlist of the columns WATCHLIST_COLUMNS, or WATCHLIST_ROW. Raises DataDamaged."""
+    (name, title, direction, action, threshold, labels, created, updated), revision = row[:8], row[8:]
+    opened = labels_from(labels, watchlist_place(row[:8]), cipher)
+    return Watchlist(name, title, Direction(direction), Action(action), threshold, opened, created, updated, *revision)
 
 
 def watchlist_values(watchlist: Watchlist, cipher: AnyCipher) -> tuple[Any, ...]:
@@ -83,17 +86,18 @@ def subject_labels(row: tuple[Any, ...], cipher: AnyCipher) -> dict[str, str]:
 def subject_from(
     row: tuple[Any, ...], watchlists: Iterable[str], templates: Iterable[TemplateInfo], cipher: AnyCipher
 ) -> Subject:
-    """Make a Subject of the columns SUBJECT_COLUMNS, its lists and its templates. Raises DataDamaged."""
-    name, valid_from, expire_time, _, created, updated = row
+    """Make a Subject of the columns SUBJECT_ROW, its lists and its templates. Raises DataDamaged."""
+    name, valid_from, expire_time, _, created, updated, revision = row
     return Subject(
         name,
         tuple(watchlists),
         valid_from,
         expire_time,
-        subject_labels(row, cipher),
+        subject_labels(row[:-1], cipher),
         tuple(templates),
         created,
         updated,
+        revision,
     )
 
 

@@ -175,6 +175,14 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX requests_by_subject ON requests (subject_id);
     CREATE INDEX requests_by_time ON requests (create_time_ns);
     """,
+    """
+    -- At which revision a list and a subject were last changed. Of those that are there already it is not known: as if
+    -- they had been changed last of all.
+    ALTER TABLE watchlists ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE subjects ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    UPDATE watchlists SET revision = (SELECT value FROM meta WHERE key = 'revision');
+    UPDATE subjects SET revision = (SELECT value FROM meta WHERE key = 'revision');
+    """,
 )
 
 

@@ -15,7 +15,7 @@ from gerbang_service.store.sqlite.answers import answer_values, erase_answers, f
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.reading import SqliteReader
 from gerbang_service.store.sqlite.rows import (
-    WATCHLIST_COLUMNS,
+    WATCHLIST_ROW,
     quality_text,
     subject_values,
     vector_place,
@@ -150,12 +150,12 @@ class SqliteTransaction(SqliteReader):
     def put_watchlist(self, watchlist: Watchlist) -> None:
         """Insert a watchlist, or overwrite the one of its id."""
         self._lists.clear()
-        columns = WATCHLIST_COLUMNS.split(", ")
+        columns = WATCHLIST_ROW.split(", ")
         updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
         self._connection.execute(
-            f"INSERT INTO watchlists ({WATCHLIST_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+            f"INSERT INTO watchlists ({WATCHLIST_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
             f"ON CONFLICT (watchlist_id) DO UPDATE SET {updates}",
-            watchlist_values(watchlist, self._open.cipher),
+            (*watchlist_values(watchlist, self._open.cipher), watchlist.revision),
         )
 
     def delete_watchlist(self, watchlist_id: str) -> None:
@@ -172,16 +172,16 @@ class SqliteTransaction(SqliteReader):
             self._add_subject(subject)
             return
         self._connection.execute(
-            "UPDATE subjects SET (valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns) = "
-            "(?2, ?3, ?4, ?5, ?6) WHERE subject_id = ?1",
-            subject_values(subject, self._open.cipher),
+            "UPDATE subjects SET (valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns, revision) = "
+            "(?2, ?3, ?4, ?5, ?6, ?7) WHERE subject_id = ?1",
+            (*subject_values(subject, self._open.cipher), subject.revision),
         )
         self._put_on(subject)
 
     def _add_subject(self, subject: Subject) -> None:
         name, lists = subject.subject_id, list(map(self._list_key, subject.watchlists))
         key = self._next("SELECT max(subject_key) FROM subjects")
-        self._waiting.add("subjects", name, (key, *subject_values(subject, self._cipher)))
+        self._waiting.add("subjects", name, (key, *subject_values(subject, self._cipher), subject.revision))
         self._unknown.discard(name)
         for each in lists:
             self._waiting.add("memberships", (each, name), (each, name, key))

@@ -15,14 +15,14 @@ from typing import Any, Final, TypeAlias
 
 from gerbang_service.store.sqlite.answers import ANSWER_COLUMNS
 from gerbang_service.store.sqlite.connection import Connection
-from gerbang_service.store.sqlite.rows import SUBJECT_COLUMNS
+from gerbang_service.store.sqlite.rows import SUBJECT_ROW
 
 Row: TypeAlias = tuple[Any, ...]
 Mark: TypeAlias = tuple[int, ...]
 
 # In this order: rows of those further down refer to rows of those further up.
 _COLUMNS: Final = {
-    "subjects": f"subject_key, {SUBJECT_COLUMNS}",
+    "subjects": f"subject_key, {SUBJECT_ROW}",
     "memberships": "list_key, subject_id, subject_key",
     "templates": "template_id, subject_key, model, quality, create_time_ns, vector",
     "requests": ANSWER_COLUMNS,
