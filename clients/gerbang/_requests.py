@@ -104,6 +104,7 @@ def enroll_request(subject_id: str, samples: Iterable[Probe], **options: Unpack[
         request_id=options.get("request_id") or str(uuid.uuid4()),
         on_existing=on_existing_value(options.get("on_existing")),
         allow_partial=options.get("allow_partial", False),
+        expected_revision=options.get("expected_revision", 0),
     )
 
 

@@ -106,9 +106,8 @@ def test_other_fields_are_changed_along_with_lists(bare: Wire) -> None:
     subject = bare.watchlists.UpdateSubject(change, timeout=TIMEOUT_S).subject
     assert (list(subject.watchlists), dict(subject.labels)) == (sorted([first, second]), {"a": "b"})
     for paths in (["watchlists"], ["*"]):
-        wrong = failure(
-            lambda paths=paths: update(bare, who, update_mask=FieldMask(paths=paths), add_watchlists=[first])
-        )
+        mask = FieldMask(paths=paths)
+        wrong = failure(partial(update, bare, who, update_mask=mask, add_watchlists=[first]))
         expect(wrong, "FIELD_INVALID", field="update_mask")
     both = failure(lambda: update(bare, who, add_watchlists=[first], remove_watchlists=[first]))
     expect(both, "FIELD_INVALID", field="remove_watchlists")
@@ -160,7 +159,8 @@ def test_lists_come_in_pages(bare: Wire) -> None:
     names = [each.watchlist_id for each in everything.watchlists]
     assert mine <= set(names)
     for size in (2, len(names), len(names) + 1):
-        found, token = [], ""
+        found: list[Watchlist] = []
+        token = ""
         while not found or token:
             request = office_pb.ListWatchlistsRequest(page_size=size, page_token=token)
             page = bare.watchlists.ListWatchlists(request, timeout=TIMEOUT_S)

@@ -24,6 +24,7 @@ _BY_REASON: Final[dict[str, str]] = {
     "administrator makes one with 'gerbang watchlist create'",
     "WATCHLIST_EXISTS": "'gerbang watchlist update' changes it",
     "WATCHLIST_NOT_EMPTY": "--force deletes it; its subjects stay enrolled",
+    "REVISION_CONFLICT": "somebody changed it meanwhile: look at it again ('show'), and decide anew",
     "SUBJECT_HAS_NO_TEMPLATE": "enrol a photo of the subject first",
     "OVERLOADED": "try again in a moment",
     "NOT_READY": "try again in a moment",
