@@ -50,7 +50,7 @@ class OfficesMachine(RuleBasedStateMachine):
         self.revisions: dict[str, int] = {}
         self.on: dict[str, set[str]] = {}
         self.lists = {"v", "w", "x"}
-        self.answered: set[str] = set()
+        self.answered: dict[str, tuple[Subject, SubjectChange, str, bool]] = {}
         for name in sorted(self.lists):
             self._write(create_watchlist(Watchlist(name)))
 
@@ -151,14 +151,22 @@ class OfficesMachine(RuleBasedStateMachine):
             assert not set(change.named_lists) <= self.lists
             return
         assert before is not None
+        assert done.replayed == (once.request_id in self.answered)
         if done.replayed:
-            assert once.request_id in self.answered
             return
         assert blind or not self._conflicts(name, seen)
-        self.answered.add(once.request_id)
+        if repeat:
+            self.answered[request_id] = seen, change, repeat, blind
         after = set(change.fields.get("watchlists", before)).union(change.add).difference(change.remove)
         assert (set(done.added), set(done.removed)) == (after - before, before - after)
         self._acknowledged(name, after, done.revision)
+
+    @precondition(lambda self: self.answered)
+    @rule(data=st.data())
+    def send_again(self, data: st.DataObject) -> None:
+        """As after a broken connection: whatever was changed since, nothing is."""
+        seen, change, repeat, blind = self.answered[data.draw(st.sampled_from(sorted(self.answered)))]
+        self._update(seen, change, repeat, blind=blind)
 
     @precondition(lambda self: self.views)
     @rule(data=st.data())

@@ -19,6 +19,7 @@ from gerbang_service.changing.subjects import check_lists, joined
 from gerbang_service.domain.changes import SubjectPut
 from gerbang_service.domain.errors import FieldInvalid, SubjectExists
 from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
+from gerbang_service.domain.weakening import NOT_WEAKENED, of_subject
 from gerbang_service.store.port import AboutSubject, AnsweredRequest, Operation, Outcome, Transaction
 
 MAX_TEMPLATES_PER_SUBJECT = 100
@@ -102,7 +103,8 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
         stored = Stored(subject, samples, revision, added)
         _keep(transaction, new, stored, now)
         vectors = {each: template.vector for each, template in put.items()}
-        return Outcome(stored, SubjectPut(stored.revision, subject, vectors), erases=replaces)
+        weakened = NOT_WEAKENED if existing is None else of_subject(existing, subject)
+        return Outcome(stored, SubjectPut(stored.revision, subject, vectors), erases=replaces, weakened=weakened)
 
     return AboutSubject(name, operation)
 

@@ -16,6 +16,7 @@ from gerbang_service.domain.changes import SubjectGone, SubjectPut
 from gerbang_service.domain.errors import FieldInvalid, TemplateNotFound, WatchlistNotFound
 from gerbang_service.domain.identifiers import MAX_WATCHLISTS_PER_SUBJECT
 from gerbang_service.domain.subjects import Subject, check_validity
+from gerbang_service.domain.weakening import of_subject, removed_from
 from gerbang_service.store.port import Operation, Outcome, Reader, Transaction
 
 
@@ -85,7 +86,8 @@ def update_subject(
             added=_without(subject.watchlists, before.watchlists),
             removed=_without(before.watchlists, subject.watchlists),
         )
-        return Outcome(done, SubjectPut(revision, subject, {}), erases=before.labels != subject.labels)
+        erases, weakened = before.labels != subject.labels, of_subject(before, subject)
+        return Outcome(done, SubjectPut(revision, subject, {}), erases=erases, weakened=weakened)
 
     return operation
 
@@ -97,7 +99,8 @@ def delete_subject(caller: Identity, subject_id: str, safeguards: Safeguards = U
         if (earlier := safeguards.earlier(transaction)) is not None:
             return Outcome(Deleted(earlier.revision, replayed=True))
         bounds.check_change(caller, transaction, subject_id)
-        if transaction.lists_of(subject_id) is None:
+        lists = transaction.lists_of(subject_id)
+        if lists is None:
             raise subject_not_found(subject_id)
         if safeguards.expected_revision:
             safeguards.check(_stored(transaction, subject_id).revision, subject_id=subject_id)
@@ -105,7 +108,8 @@ def delete_subject(caller: Identity, subject_id: str, safeguards: Safeguards = U
         revision = transaction.next_revision()
         # About nobody: who is enrolled under this id and deleted once more does not take it along.
         safeguards.keep(transaction, revision)
-        return Outcome(Deleted(revision), SubjectGone(revision, subject_id), erases=True)
+        gone = SubjectGone(revision, subject_id)
+        return Outcome(Deleted(revision), gone, erases=True, weakened=removed_from(lists))
 
     return operation
 
@@ -131,7 +135,8 @@ def delete_template(
         transaction.delete_template(template_id)
         transaction.put_subject(changed)
         safeguards.keep(transaction, revision, subject_id)
-        return Outcome(ChangedSubject(changed, revision), SubjectPut(revision, changed, {}), erases=True)
+        put = SubjectPut(revision, changed, {})
+        return Outcome(ChangedSubject(changed, revision), put, erases=True, weakened=of_subject(subject, changed))
 
     return operation
 

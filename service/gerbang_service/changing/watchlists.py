@@ -13,6 +13,7 @@ from gerbang_service.changing.subjects import Deleted
 from gerbang_service.domain.changes import WatchlistGone, WatchlistPut
 from gerbang_service.domain.errors import WatchlistExists, WatchlistNotEmpty, WatchlistNotFound
 from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
+from gerbang_service.domain.weakening import of_watchlist
 from gerbang_service.store.port import AnsweredRequest, Operation, Outcome, Reader, Transaction
 
 
@@ -50,7 +51,8 @@ def update_watchlist(
             return _replayed(transaction, watchlist_id, earlier)
         stored = _stored(transaction, watchlist_id)
         safeguards.check(stored.revision, watchlist_id=watchlist_id)
-        return _put(transaction, dataclasses.replace(stored, **changed, update_time_ns=time.time_ns()), safeguards)
+        wanted = dataclasses.replace(stored, **changed, update_time_ns=time.time_ns())
+        return dataclasses.replace(_put(transaction, wanted, safeguards), weakened=of_watchlist(stored, wanted))
 
     return operation
 
@@ -61,7 +63,8 @@ def delete_watchlist(watchlist_id: str, *, force: bool, safeguards: Safeguards =
     def operation(transaction: Transaction) -> Outcome[Deleted]:
         if (earlier := safeguards.earlier(transaction)) is not None:
             return Outcome(Deleted(earlier.revision, replayed=True))
-        safeguards.check(_stored(transaction, watchlist_id).revision, watchlist_id=watchlist_id)
+        stored = _stored(transaction, watchlist_id)
+        safeguards.check(stored.revision, watchlist_id=watchlist_id)
         count = transaction.subject_count(watchlist_id)
         if count and not force:
             raise WatchlistNotEmpty(
@@ -70,7 +73,8 @@ def delete_watchlist(watchlist_id: str, *, force: bool, safeguards: Safeguards =
         transaction.delete_watchlist(watchlist_id)
         revision = transaction.next_revision()
         safeguards.keep(transaction, revision)
-        return Outcome(Deleted(revision), WatchlistGone(revision, watchlist_id), erases=True)
+        gone = WatchlistGone(revision, watchlist_id)
+        return Outcome(Deleted(revision), gone, erases=True, weakened=of_watchlist(stored, None))
 
     return operation
 

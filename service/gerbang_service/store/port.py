@@ -18,6 +18,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 from gerbang_service.domain.changes import Change
 from gerbang_service.domain.subjects import NewTemplate, StoredSubject, Subject
 from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
+from gerbang_service.domain.weakening import NOT_WEAKENED, Weakened
 
 T = TypeVar("T")
 
@@ -130,11 +131,15 @@ class Transaction(Reader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What an operation answers, and the change it made. `erases`: stored content was deleted."""
+    """What an operation answers, and the change it made. `erases`: stored content was deleted.
+
+    `weakened`: the lists that stop fewer people than before.
+    """
 
     answer: T
     change: Change | None = None
     erases: bool = False
+    weakened: Weakened = NOT_WEAKENED
 
 
 Operation: TypeAlias = Callable[[Transaction], Outcome[T]]
