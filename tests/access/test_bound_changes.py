@@ -76,10 +76,12 @@ def test_who_is_on_others_lists_too_is_not_changed(airport: Airport) -> None:
     update = office_pb.UpdateSubjectRequest(
         subject=Subject(subject_id="shared", watchlists=["airline"]), update_mask=FieldMask(paths=["watchlists"])
     )
+    add = office_pb.UpdateSubjectRequest(subject=Subject(subject_id="shared"), add_watchlists=["airline"])
     refusals = [
         denied(office, "DeleteSubject", office_pb.DeleteSubjectRequest(subject_id="shared")),
         denied(office, "DeleteTemplate", office_pb.DeleteTemplateRequest(subject_id="shared", template_id=template_id)),
         denied(office, "UpdateSubject", update),
+        denied(office, "UpdateSubject", add),
         denied(office, "Enroll", enrolment("shared", 14, ["airline"], on_existing="ON_EXISTING_REPLACE")),
         denied(office, "Enroll", enrolment("shared", 14, [], on_existing="ON_EXISTING_ADD")),
     ]
@@ -100,6 +102,14 @@ def test_own_subjects_are_changed_and_moved_among_own_lists(airport: Airport) ->
             assert list(office.call("UpdateSubject", request).subject.watchlists) == lists
         else:
             denied(office, "UpdateSubject", request)
+        added = office_pb.UpdateSubjectRequest(subject=Subject(subject_id="mine"), add_watchlists=lists)
+        if allowed:
+            assert list(office.call("UpdateSubject", added).subject.watchlists) == lists
+        else:
+            denied(office, "UpdateSubject", added)
+            denied(office, "Enroll", enrolment("mine", 21, lists, on_existing="ON_EXISTING_ADD"))
+    off = office_pb.UpdateSubjectRequest(subject=Subject(subject_id="mine"), remove_watchlists=["lounge"])
+    denied(office, "UpdateSubject", off)
     assert office.call("DeleteSubject", office_pb.DeleteSubjectRequest(subject_id="mine")).revision
 
 

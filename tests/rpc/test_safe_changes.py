@@ -97,10 +97,13 @@ def test_each_change_may_be_repeated(bare: Wire) -> None:
 
 def test_a_repeated_deletion_does_not_delete_who_was_enrolled_since(bare: Wire) -> None:
     """Neither a subject nor a list of the same id; not even when those were deleted in their turn."""
-    name, who = listed(bare), enrolled(bare)
+    name = listed(bare)
+    who = enrolled(bare, name)
     off = office_pb.DeleteSubjectRequest(subject_id=who, request_id=str(uuid.uuid4()))
     gone = office_pb.DeleteWatchlistRequest(watchlist_id=name, force=True, request_id=str(uuid.uuid4()))
-    revisions = [call(bare, each).revision for each in (off, gone)]
+    left = call(bare, off)
+    assert list(left.removed_watchlists) == [name]
+    revisions = [left.revision, call(bare, gone).revision]
     call(bare, office_pb.CreateWatchlistRequest(watchlist=Watchlist(watchlist_id=name)))
     call(bare, EnrollRequest(subject=Subject(subject_id=who, watchlists=[name]), samples=[template(1)]))
     assert [call(bare, each).revision for each in (off, gone)] == revisions

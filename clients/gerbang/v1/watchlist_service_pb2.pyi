@@ -589,6 +589,7 @@ class DeleteSubjectResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REVISION_FIELD_NUMBER: _builtins.int
+    REMOVED_WATCHLISTS_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision that holds the change."""
@@ -596,15 +597,20 @@ class DeleteSubjectResponse(_message.Message):
     """True when an earlier request with the same request_id was answered before: nothing was changed. `revision` is that
     of the first answer.
     """
+    @_builtins.property
+    def removed_watchlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Watchlists that the subject was on, and left, by id. Empty when `replayed`."""
+
     def __init__(
         self,
         *,
         revision: _builtins.int = ...,
+        removed_watchlists: _abc.Iterable[_builtins.str] | None = ...,
         replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed_watchlists", b"removed_watchlists", "replayed", b"replayed", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -53,10 +53,14 @@ class ChangedSubject:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """Something that is gone. `replayed`: it was, by an earlier request, and nothing was changed."""
+    """Something that is gone. `replayed`: it was, by an earlier request, and nothing was changed.
+
+    `removed`: the lists that a subject left.
+    """
 
     revision: int
     replayed: bool = False
+    removed: tuple[str, ...] = ()
 
 
 def update_subject(
@@ -109,7 +113,7 @@ def delete_subject(caller: Identity, subject_id: str, safeguards: Safeguards = U
         # About nobody: who is enrolled under this id and deleted once more does not take it along.
         safeguards.keep(transaction, revision)
         gone = SubjectGone(revision, subject_id)
-        return Outcome(Deleted(revision), gone, erases=True, weakened=removed_from(lists))
+        return Outcome(Deleted(revision, removed=lists), gone, erases=True, weakened=removed_from(lists))
 
     return operation
 

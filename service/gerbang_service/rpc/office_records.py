@@ -118,7 +118,10 @@ ANSWERED: dict[type, Callable[[Any], Facts]] = records.ANSWERED | {
         **present(added=list(response.added_watchlists), removed=list(response.removed_watchlists)),
         **_changed(response),
     },
-    office_pb.DeleteSubjectResponse: _changed,
+    office_pb.DeleteSubjectResponse: lambda response: {
+        **present(removed=list(response.removed_watchlists)),
+        **_changed(response),
+    },
     office_pb.DeleteTemplateResponse: _changed,
     office_pb.GetServerInfoResponse: lambda response: {"revision": response.revision},
     office_pb.MeasureRecallResponse: _recall,

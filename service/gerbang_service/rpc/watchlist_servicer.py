@@ -141,7 +141,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         name = check_id("subject_id", request.subject_id)
         safeguards = office_parsing.safeguards(request)
         done = await self._changes.delete_subject(name, safeguards, calls.caller(), _deadline(context))
-        return pb.DeleteSubjectResponse(revision=done.revision, replayed=done.replayed)
+        return pb.DeleteSubjectResponse(revision=done.revision, removed_watchlists=done.removed, replayed=done.replayed)
 
     async def DeleteTemplate(self, request: pb.DeleteTemplateRequest, context: Context) -> pb.DeleteTemplateResponse:
         """Delete one template."""
