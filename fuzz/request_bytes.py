@@ -13,7 +13,7 @@ with atheris.instrument_imports(include=["gerbang_service"]):
     from gerbang_service.domain.faces import FaceChoice
     from gerbang_service.rpc import office_parsing, parsing
     from gerbang_service.rpc.deserializing import Unreadable, deserializer
-    from gerbang_service.rpc.pages import token_subject
+    from gerbang_service.rpc.pages import token_id
 
 from fuzz.target import run
 from gerbang.v1 import matching_service_pb2 as pb
@@ -34,7 +34,7 @@ def _batch(request: pb.IdentifyBatchRequest) -> None:
 def _subjects(request: office_pb.ListSubjectsRequest) -> None:
     office_parsing.page_size(request.page_size)
     office_parsing.wanted(request)
-    token_subject(request.page_token)
+    token_id(request.page_token)
 
 
 KINDS: list[tuple[Any, Callable[[Any], object]]] = [
@@ -45,7 +45,7 @@ KINDS: list[tuple[Any, Callable[[Any], object]]] = [
     (pb.ExtractRequest, lambda request: PARSER.image("", request.image, request.face_choice, FaceChoice.LARGEST)),
     (office_pb.CreateWatchlistRequest, lambda request: office_parsing.watchlist(request.watchlist)),
     (office_pb.UpdateWatchlistRequest, lambda r: office_parsing.watchlist_changes(r.watchlist, r.update_mask)),
-    (office_pb.UpdateSubjectRequest, lambda r: office_parsing.subject_changes(r.subject, r.update_mask)),
+    (office_pb.UpdateSubjectRequest, office_parsing.subject_change),
     (office_pb.ListSubjectsRequest, _subjects),
     (office_pb.DeleteTemplateRequest, lambda request: office_parsing.template_id(request.template_id)),
     (office_pb.MeasureRecallRequest, office_parsing.recall),

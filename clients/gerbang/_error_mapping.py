@@ -35,6 +35,7 @@ BY_REASON: dict[str, type[errors.GerbangError]] = {
     "SUBJECT_EXISTS": errors.SubjectExists,
     "WATCHLIST_EXISTS": errors.WatchlistExists,
     "WATCHLIST_NOT_EMPTY": errors.WatchlistNotEmpty,
+    "REVISION_CONFLICT": errors.RevisionConflict,
     "SUBJECT_HAS_NO_TEMPLATE": errors.SubjectHasNoTemplate,
     "SAMPLES_DIFFER": errors.SamplesDiffer,
     "MODEL_MISMATCH": errors.ModelMismatch,

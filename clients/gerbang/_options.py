@@ -37,7 +37,7 @@ class EnrollOptions(TypedDict, total=False):
     """Keyword arguments of enroll and enroll_request.
 
     watchlists: ids of the lists to put the subject on, at most 64; each must exist. Default: none, a plain
-        1:1 reference that verify sees and identify does not.
+        1:1 reference that verify sees and identify does not. With on_existing "add": besides those it is on.
     valid_from: from when on identify sees the subject, a datetime with a time zone. Default None: always has.
     expire_time: from when on identify no longer does, after valid_from. Default None: never ends. One that has
         passed is answered with a warning.
@@ -53,6 +53,8 @@ class EnrollOptions(TypedDict, total=False):
         what would have been refused is answered with a warning. Default False: SamplesDiffer, and nothing is stored.
     face_choice: which face of an image is meant: "only", "largest" or a FaceChoice. Default: there must be
         only one.
+    expected_revision: with on_existing "add" or "replace": the subject's `revision` that this is made from.
+        Another one by now is RevisionConflict, and nothing is changed. Default 0: whatever was changed since.
     """
 
     watchlists: Sequence[str]
@@ -64,6 +66,20 @@ class EnrollOptions(TypedDict, total=False):
     allow_partial: bool
     allow_different: bool
     face_choice: Choice | None
+    expected_revision: int
+
+
+class ChangeOptions(TypedDict, total=False):
+    """Keyword arguments of every change of a list or a subject.
+
+    request_id: a UUID. A repeat with it changes nothing and returns the first answer (see `replayed`). Default
+        None: a repeat is a new change.
+    expected_revision: the `revision` of the subject, or the list, that the change is made from. Another one by
+        now is RevisionConflict, and nothing is changed. Default 0: it is made whatever was changed since.
+    """
+
+    request_id: str | None
+    expected_revision: int
 
 
 class WatchlistFields(TypedDict, total=False):
@@ -85,15 +101,23 @@ class WatchlistFields(TypedDict, total=False):
     labels: Mapping[str, str] | None
 
 
-class SubjectFields(TypedDict, total=False):
+class WatchlistChange(WatchlistFields, ChangeOptions, total=False):
+    """Keyword arguments of update_watchlist."""
+
+
+class SubjectFields(ChangeOptions, total=False):
     """Keyword arguments of update_subject, which changes only those that are given.
 
     watchlists: ids of all the lists that the subject is on from now on; empty: none.
+    add_watchlists, remove_watchlists: ids of lists to put the subject on, besides those that it is on, and to
+        take it off; not together with `watchlists`. The answer says which it was put on and taken off.
     valid_from, expire_time: datetimes with a time zone. None: no such limit any more.
     labels: all labels from now on. None or empty: none.
     """
 
     watchlists: Sequence[str]
+    add_watchlists: Sequence[str]
+    remove_watchlists: Sequence[str]
     valid_from: datetime | None
     expire_time: datetime | None
     labels: Mapping[str, str] | None

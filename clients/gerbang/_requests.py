@@ -105,6 +105,7 @@ def enroll_request(subject_id: str, samples: Iterable[Probe], **options: Unpack[
         on_existing=on_existing_value(options.get("on_existing")),
         allow_partial=options.get("allow_partial", False),
         allow_different=options.get("allow_different", False),
+        expected_revision=options.get("expected_revision", 0),
     )
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gerbang._choices import Choice, action_value, direction_value, measured_plan_value
-from gerbang._options import SubjectFields, WatchlistFields, refuse_unknown
-from gerbang._requests import labels_of, subject_message, timestamp
+from gerbang._options import ChangeOptions, SubjectFields, WatchlistChange, WatchlistFields, refuse_unknown
+from gerbang._requests import ids, labels_of, subject_message, timestamp
 from gerbang.v1.watchlist_pb2 import Watchlist
 from gerbang.v1.watchlist_service_pb2 import (
     CreateWatchlistRequest,
+    DeleteSubjectRequest,
+    DeleteTemplateRequest,
+    DeleteWatchlistRequest,
     ListSubjectsRequest,
+    ListWatchlistsRequest,
     MeasureRecallRequest,
     UpdateSubjectRequest,
     UpdateWatchlistRequest,
@@ -23,21 +27,78 @@ from gerbang.v1.watchlist_service_pb2 import (
 if TYPE_CHECKING:
     from gerbang.v1.watchlist_service_pb2 import ListSubjectsResponse
 
+R = TypeVar(
+    "R",
+    UpdateWatchlistRequest,
+    UpdateSubjectRequest,
+    DeleteWatchlistRequest,
+    DeleteSubjectRequest,
+    DeleteTemplateRequest,
+)
+# The largest that a server gives.
+_PAGE = 1000
+
 
 def create_watchlist_request(watchlist_id: str, fields: WatchlistFields) -> CreateWatchlistRequest:
     """Make the request; raise ValueError for an unknown choice."""
+    refuse_unknown(fields, WatchlistFields.__annotations__)
     return CreateWatchlistRequest(watchlist=_watchlist(watchlist_id, fields))
 
 
-def update_watchlist_request(watchlist_id: str, fields: WatchlistFields) -> UpdateWatchlistRequest:
+def list_watchlists_request(page_token: str = "") -> ListWatchlistsRequest:
+    """Make the request for the largest page there is. A server that knows no pages answers with all lists at once."""
+    return ListWatchlistsRequest(page_size=_PAGE, page_token=page_token)
+
+
+def update_watchlist_request(watchlist_id: str, change: WatchlistChange) -> UpdateWatchlistRequest:
     """Make the request; raise ValueError for an unknown choice or when no field is given."""
-    return UpdateWatchlistRequest(watchlist=_watchlist(watchlist_id, fields), update_mask=_mask(list(fields)))
+    refuse_unknown(change, WatchlistChange.__annotations__)
+    request = UpdateWatchlistRequest(watchlist=_watchlist(watchlist_id, change), update_mask=_mask(_fields(change)))
+    return _safe(request, change)
 
 
 def update_subject_request(subject_id: str, fields: SubjectFields) -> UpdateSubjectRequest:
-    """Make the request; raise ValueError for a datetime without a time zone or when no field is given."""
+    """Make the request; raise ValueError for a datetime without a time zone or when nothing is changed."""
     refuse_unknown(fields, SubjectFields.__annotations__)
-    return UpdateSubjectRequest(subject=subject_message(subject_id, fields), update_mask=_mask(list(fields)))
+    add, remove = (ids(fields.get(name, ()), name) for name in ("add_watchlists", "remove_watchlists"))
+    named = _fields(fields)
+    request = UpdateSubjectRequest(
+        subject=subject_message(subject_id, fields),
+        update_mask=_mask(named) if named or not (add or remove) else None,
+        add_watchlists=add,
+        remove_watchlists=remove,
+    )
+    return _safe(request, fields)
+
+
+def delete_watchlist_request(watchlist_id: str, options: ChangeOptions, *, force: bool) -> DeleteWatchlistRequest:
+    """Make the request."""
+    refuse_unknown(options, ChangeOptions.__annotations__)
+    return _safe(DeleteWatchlistRequest(watchlist_id=watchlist_id, force=force), options)
+
+
+def delete_subject_request(subject_id: str, options: ChangeOptions) -> DeleteSubjectRequest:
+    """Make the request."""
+    refuse_unknown(options, ChangeOptions.__annotations__)
+    return _safe(DeleteSubjectRequest(subject_id=subject_id), options)
+
+
+def delete_template_request(subject_id: str, template_id: str, options: ChangeOptions) -> DeleteTemplateRequest:
+    """Make the request."""
+    refuse_unknown(options, ChangeOptions.__annotations__)
+    return _safe(DeleteTemplateRequest(subject_id=subject_id, template_id=template_id), options)
+
+
+def _safe(request: R, options: ChangeOptions) -> R:
+    request.request_id = options.get("request_id") or ""
+    request.expected_revision = options.get("expected_revision", 0)
+    return request
+
+
+def _fields(change: SubjectFields | WatchlistChange) -> list[str]:
+    """Return what an update's mask names."""
+    others = {"add_watchlists", "remove_watchlists", *ChangeOptions.__annotations__}
+    return [name for name in change if name not in others]
 
 
 def list_subjects_request(
@@ -63,7 +124,6 @@ def next_page(request: ListSubjectsRequest, response: ListSubjectsResponse) -> L
 
 
 def _watchlist(watchlist_id: str, fields: WatchlistFields) -> Watchlist:
-    refuse_unknown(fields, WatchlistFields.__annotations__)
     return Watchlist(
         watchlist_id=watchlist_id,
         title=fields.get("title", ""),
@@ -75,7 +135,7 @@ def _watchlist(watchlist_id: str, fields: WatchlistFields) -> Watchlist:
 
 
 def _mask(paths: list[str]) -> FieldMask:
-    # On the wire, an empty mask means all fields: an update of nothing would clear everything.
+    # On the wire it would be FIELD_INVALID.
     if not paths:
         raise ValueError("an update names at least one field")
     return FieldMask(paths=paths)

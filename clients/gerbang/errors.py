@@ -25,6 +25,7 @@ GerbangError
 │   └── WatchlistExists           WATCHLIST_EXISTS
 ├── StateConflict                 the request does not fit what the server is or holds
 │   ├── WatchlistNotEmpty         WATCHLIST_NOT_EMPTY
+│   ├── RevisionConflict          REVISION_CONFLICT: changed since; read it again, and decide anew
 │   ├── SubjectHasNoTemplate      SUBJECT_HAS_NO_TEMPLATE
 │   ├── SamplesDiffer             SAMPLES_DIFFER
 │   ├── ModelMismatch             MODEL_MISMATCH
@@ -215,6 +216,13 @@ class StateConflict(GerbangError):
 
 class WatchlistNotEmpty(StateConflict):
     """Subjects are on the watchlist that was to be deleted; `force=True` deletes it all the same."""
+
+
+class RevisionConflict(StateConflict):
+    """What was to be changed was changed by somebody else since: nothing was done. `metadata["revision"]`: its own now.
+
+    Read it again, and decide anew.
+    """
 
 
 class SubjectHasNoTemplate(StateConflict):

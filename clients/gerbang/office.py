@@ -15,7 +15,7 @@ from gerbang.v1 import watchlist_service_pb2 as pb
 from gerbang.v1.watchlist_service_pb2_grpc import WatchlistServiceStub
 
 if TYPE_CHECKING:
-    from gerbang._options import EnrollOptions, SubjectFields, WatchlistFields
+    from gerbang._options import ChangeOptions, EnrollOptions, SubjectFields, WatchlistChange, WatchlistFields
     from gerbang._samples import Probe
     from gerbang.v1.matching_service_pb2 import EnrollRequest, EnrollResponse
     from gerbang.v1.subject_pb2 import Subject
@@ -29,9 +29,10 @@ class WatchlistClient(SyncClient):
     options=())`: see `Client`.
 
     A change that returned is on the server's disk and visible to identify; its answer has the `revision` that
-    holds it. Changes other than enroll are not retried: after Unavailable or DeadlineExceeded, look before
-    repeating. Every call takes `timeout` (seconds; None: the client's) and may raise any GerbangError;
-    TypeError, ValueError and OSError are about its arguments and come before anything is sent.
+    holds it. Changes other than enroll are not retried: after Unavailable or DeadlineExceeded repeat them with
+    the `request_id` that you gave, or look before repeating. Every call takes `timeout` (seconds; None: the
+    client's) and may raise any GerbangError; TypeError, ValueError and OSError are about its arguments and
+    come before anything is sent.
     """
 
     DEFAULT_TIMEOUT_S = OFFICE_TIMEOUT_S
@@ -88,28 +89,39 @@ class WatchlistClient(SyncClient):
         return self._call(self._watchlists.GetWatchlist, request, timeout).watchlist
 
     def list_watchlists(self, *, timeout: float | None = None) -> list[Watchlist]:
-        """Return all watchlists, by id."""
-        request = pb.ListWatchlistsRequest()
-        return list(self._call(self._watchlists.ListWatchlists, request, timeout).watchlists)
+        """Return all watchlists, by id. timeout: seconds a page."""
+        page = self._call(self._watchlists.ListWatchlists, requests.list_watchlists_request(), timeout)
+        found = list(page.watchlists)
+        while page.next_page_token:
+            request = requests.list_watchlists_request(page.next_page_token)
+            page = self._call(self._watchlists.ListWatchlists, request, timeout)
+            found += page.watchlists
+        return found
 
     def update_watchlist(
-        self, watchlist_id: str, *, timeout: float | None = None, **fields: Unpack[WatchlistFields]
+        self, watchlist_id: str, *, timeout: float | None = None, **fields: Unpack[WatchlistChange]
     ) -> pb.UpdateWatchlistResponse:
         """Change the given fields, at least one, and no others; `threshold=None` clears the threshold.
 
-        Fields: see WatchlistFields. Raises WatchlistNotFound.
+        Fields: see WatchlistFields; others: see ChangeOptions. Raises WatchlistNotFound, RevisionConflict.
         """
         request = requests.update_watchlist_request(watchlist_id, fields)
         return self._call(self._watchlists.UpdateWatchlist, request, timeout)
 
     def delete_watchlist(
-        self, watchlist_id: str, *, force: bool = False, timeout: float | None = None
+        self,
+        watchlist_id: str,
+        *,
+        force: bool = False,
+        timeout: float | None = None,
+        **options: Unpack[ChangeOptions],
     ) -> pb.DeleteWatchlistResponse:
         """Delete a watchlist; its subjects stay enrolled.
 
-        force: also when subjects are on it. Raises WatchlistNotEmpty (unless forced), WatchlistNotFound.
+        force: also when subjects are on it. Others: see ChangeOptions. Raises WatchlistNotEmpty (unless
+        forced), WatchlistNotFound, RevisionConflict.
         """
-        request = pb.DeleteWatchlistRequest(watchlist_id=watchlist_id, force=force)
+        request = requests.delete_watchlist_request(watchlist_id, options, force=force)
         return self._call(self._watchlists.DeleteWatchlist, request, timeout)
 
     def get_subject(self, subject_id: str, *, timeout: float | None = None) -> Subject:
@@ -145,24 +157,29 @@ class WatchlistClient(SyncClient):
     ) -> pb.UpdateSubjectResponse:
         """Change the given fields, at least one, and no others; `expire_time=None` clears the expiry.
 
-        Fields: see SubjectFields. Raises SubjectNotFound, WatchlistNotFound.
+        Fields: see SubjectFields. Raises SubjectNotFound, WatchlistNotFound, RevisionConflict.
         """
         request = requests.update_subject_request(subject_id, fields)
         return self._call(self._watchlists.UpdateSubject, request, timeout)
 
-    def delete_subject(self, subject_id: str, *, timeout: float | None = None) -> pb.DeleteSubjectResponse:
-        """Erase a subject with all its templates. Raises SubjectNotFound."""
-        request = pb.DeleteSubjectRequest(subject_id=subject_id)
+    def delete_subject(
+        self, subject_id: str, *, timeout: float | None = None, **options: Unpack[ChangeOptions]
+    ) -> pb.DeleteSubjectResponse:
+        """Erase a subject with all its templates. Options: see ChangeOptions.
+
+        Raises SubjectNotFound, RevisionConflict.
+        """
+        request = requests.delete_subject_request(subject_id, options)
         return self._call(self._watchlists.DeleteSubject, request, timeout)
 
     def delete_template(
-        self, subject_id: str, template_id: str, *, timeout: float | None = None
+        self, subject_id: str, template_id: str, *, timeout: float | None = None, **options: Unpack[ChangeOptions]
     ) -> pb.DeleteTemplateResponse:
-        """Erase one template; the subject stays, even without any.
+        """Erase one template; the subject stays, even without any. Options: see ChangeOptions.
 
-        Raises SubjectNotFound, TemplateNotFound.
+        Raises SubjectNotFound, TemplateNotFound, RevisionConflict.
         """
-        request = pb.DeleteTemplateRequest(subject_id=subject_id, template_id=template_id)
+        request = requests.delete_template_request(subject_id, template_id, options)
         return self._call(self._watchlists.DeleteTemplate, request, timeout)
 
     def server_info(self, *, timeout: float | None = None) -> pb.GetServerInfoResponse:

@@ -17,7 +17,7 @@ from gerbang.v1 import watchlist_service_pb2 as pb
 from gerbang.v1.watchlist_service_pb2_grpc import WatchlistServiceStub
 
 if TYPE_CHECKING:
-    from gerbang._options import EnrollOptions, SubjectFields, WatchlistFields
+    from gerbang._options import ChangeOptions, EnrollOptions, SubjectFields, WatchlistChange, WatchlistFields
     from gerbang._samples import Probe
     from gerbang.v1.matching_service_pb2 import EnrollRequest, EnrollResponse
     from gerbang.v1.subject_pb2 import Subject
@@ -77,22 +77,32 @@ class AsyncWatchlistClient(AsyncClient):
         return (await self._call(self._watchlists.GetWatchlist, request, timeout)).watchlist
 
     async def list_watchlists(self, *, timeout: float | None = None) -> list[Watchlist]:
-        """Return all watchlists, by id."""
-        request = pb.ListWatchlistsRequest()
-        return list((await self._call(self._watchlists.ListWatchlists, request, timeout)).watchlists)
+        """Return all watchlists, by id. timeout: seconds a page."""
+        page = await self._call(self._watchlists.ListWatchlists, requests.list_watchlists_request(), timeout)
+        found = list(page.watchlists)
+        while page.next_page_token:
+            request = requests.list_watchlists_request(page.next_page_token)
+            page = await self._call(self._watchlists.ListWatchlists, request, timeout)
+            found += page.watchlists
+        return found
 
     async def update_watchlist(
-        self, watchlist_id: str, *, timeout: float | None = None, **fields: Unpack[WatchlistFields]
+        self, watchlist_id: str, *, timeout: float | None = None, **fields: Unpack[WatchlistChange]
     ) -> pb.UpdateWatchlistResponse:
         """Change the given fields; see WatchlistClient.update_watchlist."""
         request = requests.update_watchlist_request(watchlist_id, fields)
         return await self._call(self._watchlists.UpdateWatchlist, request, timeout)
 
     async def delete_watchlist(
-        self, watchlist_id: str, *, force: bool = False, timeout: float | None = None
+        self,
+        watchlist_id: str,
+        *,
+        force: bool = False,
+        timeout: float | None = None,
+        **options: Unpack[ChangeOptions],
     ) -> pb.DeleteWatchlistResponse:
         """Delete a watchlist; see WatchlistClient.delete_watchlist."""
-        request = pb.DeleteWatchlistRequest(watchlist_id=watchlist_id, force=force)
+        request = requests.delete_watchlist_request(watchlist_id, options, force=force)
         return await self._call(self._watchlists.DeleteWatchlist, request, timeout)
 
     async def get_subject(self, subject_id: str, *, timeout: float | None = None) -> Subject:
@@ -126,16 +136,18 @@ class AsyncWatchlistClient(AsyncClient):
         request = requests.update_subject_request(subject_id, fields)
         return await self._call(self._watchlists.UpdateSubject, request, timeout)
 
-    async def delete_subject(self, subject_id: str, *, timeout: float | None = None) -> pb.DeleteSubjectResponse:
+    async def delete_subject(
+        self, subject_id: str, *, timeout: float | None = None, **options: Unpack[ChangeOptions]
+    ) -> pb.DeleteSubjectResponse:
         """Erase a subject with all its templates; see WatchlistClient.delete_subject."""
-        request = pb.DeleteSubjectRequest(subject_id=subject_id)
+        request = requests.delete_subject_request(subject_id, options)
         return await self._call(self._watchlists.DeleteSubject, request, timeout)
 
     async def delete_template(
-        self, subject_id: str, template_id: str, *, timeout: float | None = None
+        self, subject_id: str, template_id: str, *, timeout: float | None = None, **options: Unpack[ChangeOptions]
     ) -> pb.DeleteTemplateResponse:
         """Erase one template; see WatchlistClient.delete_template."""
-        request = pb.DeleteTemplateRequest(subject_id=subject_id, template_id=template_id)
+        request = requests.delete_template_request(subject_id, template_id, options)
         return await self._call(self._watchlists.DeleteTemplate, request, timeout)
 
     async def server_info(self, *, timeout: float | None = None) -> pb.GetServerInfoResponse:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.subject_pb2 import Subject
@@ -21,11 +23,15 @@ REQUESTS: dict[str, Any] = {
     "CreateWatchlist": office_pb.CreateWatchlistRequest(watchlist=Watchlist(watchlist_id="w")),
     "GetWatchlist": office_pb.GetWatchlistRequest(watchlist_id="w"),
     "ListWatchlists": office_pb.ListWatchlistsRequest(),
-    "UpdateWatchlist": office_pb.UpdateWatchlistRequest(watchlist=Watchlist(watchlist_id="nowhere")),
+    "UpdateWatchlist": office_pb.UpdateWatchlistRequest(
+        watchlist=Watchlist(watchlist_id="nowhere"), update_mask=FieldMask(paths=["*"])
+    ),
     "DeleteWatchlist": office_pb.DeleteWatchlistRequest(watchlist_id="nowhere"),
     "GetSubject": office_pb.GetSubjectRequest(subject_id="known"),
     "ListSubjects": office_pb.ListSubjectsRequest(),
-    "UpdateSubject": office_pb.UpdateSubjectRequest(subject=Subject(subject_id="nobody")),
+    "UpdateSubject": office_pb.UpdateSubjectRequest(
+        subject=Subject(subject_id="nobody"), update_mask=FieldMask(paths=["*"])
+    ),
     "DeleteSubject": office_pb.DeleteSubjectRequest(subject_id="nobody"),
     "DeleteTemplate": office_pb.DeleteTemplateRequest(subject_id="nobody", template_id="1"),
     "GetServerInfo": office_pb.GetServerInfoRequest(),

@@ -76,10 +76,12 @@ def test_who_is_on_others_lists_too_is_not_changed(airport: Airport) -> None:
     update = office_pb.UpdateSubjectRequest(
         subject=Subject(subject_id="shared", watchlists=["airline"]), update_mask=FieldMask(paths=["watchlists"])
     )
+    add = office_pb.UpdateSubjectRequest(subject=Subject(subject_id="shared"), add_watchlists=["airline"])
     refusals = [
         denied(office, "DeleteSubject", office_pb.DeleteSubjectRequest(subject_id="shared")),
         denied(office, "DeleteTemplate", office_pb.DeleteTemplateRequest(subject_id="shared", template_id=template_id)),
         denied(office, "UpdateSubject", update),
+        denied(office, "UpdateSubject", add),
         denied(office, "Enroll", enrolment("shared", 14, ["airline"], on_existing="ON_EXISTING_REPLACE")),
         denied(office, "Enroll", enrolment("shared", 14, [], on_existing="ON_EXISTING_ADD")),
     ]
@@ -100,6 +102,14 @@ def test_own_subjects_are_changed_and_moved_among_own_lists(airport: Airport) ->
             assert list(office.call("UpdateSubject", request).subject.watchlists) == lists
         else:
             denied(office, "UpdateSubject", request)
+        added = office_pb.UpdateSubjectRequest(subject=Subject(subject_id="mine"), add_watchlists=lists)
+        if allowed:
+            assert list(office.call("UpdateSubject", added).subject.watchlists) == lists
+        else:
+            denied(office, "UpdateSubject", added)
+            denied(office, "Enroll", enrolment("mine", 21, lists, on_existing="ON_EXISTING_ADD"))
+    off = office_pb.UpdateSubjectRequest(subject=Subject(subject_id="mine"), remove_watchlists=["lounge"])
+    denied(office, "UpdateSubject", off)
     assert office.call("DeleteSubject", office_pb.DeleteSubjectRequest(subject_id="mine")).revision
 
 
@@ -135,9 +145,14 @@ def test_a_bound_administrator_makes_and_deletes_own_lists_only(airport: Airport
     admin = airport.bound["admin"]
     for name in ("red", "new-list"):
         denied(admin, "CreateWatchlist", office_pb.CreateWatchlistRequest(watchlist=Watchlist(watchlist_id=name)))
-        denied(admin, "UpdateWatchlist", office_pb.UpdateWatchlistRequest(watchlist=Watchlist(watchlist_id=name)))
+        change = office_pb.UpdateWatchlistRequest(
+            watchlist=Watchlist(watchlist_id=name), update_mask=FieldMask(paths=["*"])
+        )
+        denied(admin, "UpdateWatchlist", change)
         denied(admin, "DeleteWatchlist", office_pb.DeleteWatchlistRequest(watchlist_id=name, force=True))
-    change = office_pb.UpdateWatchlistRequest(watchlist=Watchlist(watchlist_id="lounge", title="Lounge"))
+    change = office_pb.UpdateWatchlistRequest(
+        watchlist=Watchlist(watchlist_id="lounge", title="Lounge"), update_mask=FieldMask(paths=["title"])
+    )
     assert admin.call("UpdateWatchlist", change).watchlist.title == "Lounge"
 
 

@@ -19,7 +19,7 @@ from gerbang.v1 import matching_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
-from gerbang_service.rpc import records as account
+from gerbang_service.rpc import office_records as account
 from rpc.wire import template
 
 TEXT = b"John Doe, born 1970 " + b"\x01" * 100

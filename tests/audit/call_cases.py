@@ -19,6 +19,8 @@ from gerbang.v1.watchlist_pb2 import ACTION_REFUSE_ENTRY, DIRECTION_ARRIVAL, Wat
 SECRET: Final = "Siti Rahayu"
 TITLE: Final = "Persons of interest"
 P1: Final = Subject(subject_id="p-1", watchlists=["cegah"], labels={"name": SECRET})
+PERSON_1: Final = Subject(subject_id="p-1")
+REPEATED: Final = "5b0ef0a2-0a52-4c1c-9a9d-3e6f0a7cf6a1"
 NOBODY: Final = Sample(image=b"\xff\xd8 no image at all")
 
 
@@ -195,21 +197,48 @@ CASES: Final = (
         committed=5,
     ),
     Case(
+        "UpdateSubject",
+        office_pb.UpdateSubjectRequest(
+            subject=PERSON_1, remove_watchlists=["cegah"], request_id=REPEATED, expected_revision=5
+        ),
+        {
+            "subject_id": "p-1",
+            "remove_watchlists": ["cegah"],
+            "repeat_id": REPEATED,
+            "expected_revision": 5,
+        },
+        {"watchlists": [], "removed": ["cegah"], "revision": 6},
+        committed=6,
+    ),
+    Case(
+        "UpdateSubject",
+        office_pb.UpdateSubjectRequest(subject=PERSON_1, add_watchlists=["cegah"], expected_revision=5),
+        {"subject_id": "p-1", "add_watchlists": ["cegah"], "expected_revision": 5},
+        failed={"status": "ABORTED", "reason": "REVISION_CONFLICT"},
+    ),
+    Case(
+        "UpdateSubject",
+        office_pb.UpdateSubjectRequest(subject=PERSON_1, add_watchlists=["cegah"]),
+        {"subject_id": "p-1", "add_watchlists": ["cegah"]},
+        {"watchlists": ["cegah"], "added": ["cegah"], "revision": 7},
+        committed=7,
+    ),
+    Case(
         "DeleteTemplate",
         office_pb.DeleteTemplateRequest(subject_id="p-1", template_id="3"),
         {"subject_id": "p-1", "template_id": "3"},
-        {"revision": 6},
-        committed=6,
+        {"revision": 8},
+        committed=8,
     ),
     Case(
         "DeleteSubject",
         office_pb.DeleteSubjectRequest(subject_id="p-2"),
         {"subject_id": "p-2"},
-        {"revision": 7},
+        {"revision": 9},
         None,
-        7,
+        9,
     ),
-    Case("GetServerInfo", office_pb.GetServerInfoRequest(), {}, {"revision": 7}),
+    Case("GetServerInfo", office_pb.GetServerInfoRequest(), {}, {"revision": 9}),
     Case(
         "MeasureRecall",
         office_pb.MeasureRecallRequest(sample=2, similarities=[0.5], plans=[PLAN_EXACT]),
@@ -220,7 +249,7 @@ CASES: Final = (
         "DeleteWatchlist",
         office_pb.DeleteWatchlistRequest(watchlist_id="cegah", force=True),
         {"watchlist_id": "cegah", "force": True},
-        {"revision": 8},
-        committed=8,
+        {"revision": 10},
+        committed=10,
     ),
 )

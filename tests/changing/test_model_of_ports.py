@@ -18,7 +18,7 @@ from gerbang_service.access.identity import LOCAL
 from gerbang_service.changing.one_face import OneFace
 from gerbang_service.changing.storing import NewEnrolment, OnExisting
 from gerbang_service.changing.storing import store as enroll
-from gerbang_service.changing.subjects import delete_subject, delete_template, update_subject
+from gerbang_service.changing.subjects import SubjectChange, delete_subject, delete_template, update_subject
 from gerbang_service.changing.watchlists import create_watchlist, delete_watchlist, update_watchlist
 from gerbang_service.changing.writer import Writer
 from gerbang_service.domain.errors import GerbangError, WatchlistNotFound
@@ -154,8 +154,9 @@ class PortsMachine(RuleBasedStateMachine):
         done = self._write(enroll(LOCAL, new))
         known = self.people.get(name)
         if known is not None and how is OnExisting.ADD:
-            fits = (not lists or lists == known.lists) and begin in (None, known.begin) and end in (None, known.end)
+            fits = lists <= set(self.lists) and begin in (None, known.begin) and end in (None, known.end)
             assert (done is not None) == fits
+            known.lists |= lists if fits else set()
         else:
             fits = (known is None or how is OnExisting.REPLACE) and lists <= set(self.lists)
             assert (done is not None) == fits
@@ -179,7 +180,8 @@ class PortsMachine(RuleBasedStateMachine):
     @rule(name=NAMES, lists=st.sets(LISTS), end=st.sampled_from([None, 1005, 1020]))
     def change(self, name: str, lists: set[str], end: int | None) -> None:
         known = self.people.get(name)
-        done = self._write(update_subject(LOCAL, name, {"watchlists": tuple(sorted(lists)), "expire_time_ns": end}))
+        fields = {"watchlists": tuple(sorted(lists)), "expire_time_ns": end}
+        done = self._write(update_subject(LOCAL, name, SubjectChange(fields)))
         fits = known is not None and lists <= set(self.lists)
         fits = fits and (end is None or known is None or known.begin is None or known.begin < end)
         assert (done is not None) == fits

@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from crash.auditing import Auditor
 from crash.failures import check_failure
@@ -163,7 +164,9 @@ class Harness:
     def _barrier(self, wire: Wire) -> None:
         """Write something: whichever worker has this connection, it then knows all that was written before."""
         name = LISTS[0]
-        request = office_pb.UpdateWatchlistRequest(watchlist=Watchlist(watchlist_id=name, title=name))
+        request = office_pb.UpdateWatchlistRequest(
+            watchlist=Watchlist(watchlist_id=name, title=name), update_mask=FieldMask(paths=["title"])
+        )
         end = time.monotonic() + TIMEOUT_S
         while True:
             self.truth.attempt(name, name)

@@ -193,6 +193,7 @@ class Load:
                     name = chance.choice(sorted(known))
                     self.truth.attempt(name, title)
                     update = office_pb.UpdateWatchlistRequest(watchlist=Watchlist(watchlist_id=name, title=title))
+                    update.update_mask.paths.append("title")
                     revision = wire.watchlists.UpdateWatchlist(update, timeout=TIMEOUT_S).revision
                 else:
                     name = chance.choice(sorted(known))

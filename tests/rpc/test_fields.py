@@ -90,6 +90,16 @@ def update_watchlist(mask: list[str], **fields: Any) -> Callable[[Wire], object]
     return office("UpdateWatchlist", request)
 
 
+def changed_by(**safeguards: Any) -> office_pb.UpdateSubjectRequest:
+    return office_pb.UpdateSubjectRequest(
+        subject=Subject(subject_id="fields-1"), update_mask=FieldMask(paths=["labels"]), **safeguards
+    )
+
+
+def new_list(**safeguards: Any) -> office_pb.CreateWatchlistRequest:
+    return office_pb.CreateWatchlistRequest(watchlist=Watchlist(watchlist_id="made"), **safeguards)
+
+
 def list_subjects(**fields: Any) -> Callable[[Wire], object]:
     return office("ListSubjects", office_pb.ListSubjectsRequest(**fields))
 
@@ -176,6 +186,10 @@ WRONG: list[tuple[str, Callable[[Wire], object]]] = [
     ("update_mask", update_watchlist(["title", "watchlist_id"])),
     ("update_mask", update_watchlist(["subject_count"])),
     ("watchlist.threshold", update_watchlist(["threshold"], threshold=INFINITY)),
+    ("update_mask", update_watchlist([], title="forgot the mask")),
+    ("update_mask", update_watchlist(["*", "title"])),
+    ("update_mask", update_subject([], labels={"forgot": "the mask"})),
+    ("update_mask", update_subject(["*", "labels"])),
     ("update_mask", update_subject(["subject_id"])),
     ("update_mask", update_subject(["templates"])),
     ("update_mask", update_subject(["labels"] * 5)),
@@ -185,6 +199,16 @@ WRONG: list[tuple[str, Callable[[Wire], object]]] = [
     ("subject.labels", update_subject(["labels"], labels=LABELS_33)),
     ("subject.watchlists", update_subject(["watchlists"], watchlists=["no good"])),
     ("subject.subject_id", update_subject([], subject_id="")),
+    ("subject.subject_id", office("UpdateSubject", office_pb.UpdateSubjectRequest(add_watchlists=["fields"]))),
+    ("request_id", office("UpdateSubject", changed_by(request_id="no uuid"))),
+    ("request_id", office("CreateWatchlist", new_list(request_id="no uuid"))),
+    ("request_id", office("DeleteSubject", office_pb.DeleteSubjectRequest(subject_id="fields-1", request_id="x"))),
+    ("expected_revision", office("UpdateSubject", changed_by(expected_revision=-1))),
+    ("expected_revision", enroll(expected_revision=1)),
+    ("expected_revision", enroll(expected_revision=-1, on_existing=pb.ON_EXISTING_ADD)),
+    ("page_size", office("ListWatchlists", office_pb.ListWatchlistsRequest(page_size=-1))),
+    ("page_size", office("ListWatchlists", office_pb.ListWatchlistsRequest(page_size=1001))),
+    ("page_token", office("ListWatchlists", office_pb.ListWatchlistsRequest(page_token="made up!"))),
     ("page_size", list_subjects(page_size=-1)),
     ("page_size", list_subjects(page_size=1001)),
     ("expires_before", list_subjects(expires_before=Timestamp(seconds=10**10))),
@@ -271,7 +295,6 @@ def test_request_id_used_for_other_content_is_refused(wire: Wire) -> None:
     ("field", "given"),
     [
         ("subject.labels", Subject(subject_id="fields-1", labels={"other": "value"})),
-        ("subject.watchlists", Subject(subject_id="fields-1", watchlists=["other"])),
         ("subject.expire_time", Subject(subject_id="fields-1", expire_time=Timestamp(seconds=5000))),
         ("subject.valid_from", Subject(subject_id="fields-1", valid_from=Timestamp(seconds=1001))),
         # The first moment of 1970 is a time as any other.
@@ -280,7 +303,7 @@ def test_request_id_used_for_other_content_is_refused(wire: Wire) -> None:
     ],
 )
 def test_adding_samples_can_not_change_the_subject_as_well(wire: Wire, field: str, given: Subject) -> None:
-    """Enroll with ADD refuses lists, labels or times that differ from those stored."""
+    """Enroll with ADD refuses labels or times that differ from those stored."""
     add = enroll(subject=given, samples=[template(403)], on_existing=pb.ON_EXISTING_ADD)
     expect_violation(failure(lambda: add(wire)), field)
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from gerbang import EnrollRequest, GateClient, RevisionNotReached, Sample
 from gerbang.v1 import matching_service_pb2 as pb
@@ -23,7 +24,7 @@ from running import RunningServer
     [
         lambda wire: wire.watchlists.GetSubject(office_pb.GetSubjectRequest(subject_id="nobody")),
         lambda wire: wire.watchlists.UpdateSubject(
-            office_pb.UpdateSubjectRequest(subject=Subject(subject_id="nobody"))
+            office_pb.UpdateSubjectRequest(subject=Subject(subject_id="nobody"), update_mask=FieldMask(paths=["*"]))
         ),
         lambda wire: wire.watchlists.DeleteSubject(office_pb.DeleteSubjectRequest(subject_id="nobody")),
         lambda wire: wire.watchlists.DeleteTemplate(
@@ -43,7 +44,9 @@ def test_unknown_subject_is_subject_not_found(bare: Wire, call: Callable[[Wire],
     [
         lambda wire: wire.watchlists.GetWatchlist(office_pb.GetWatchlistRequest(watchlist_id="nowhere")),
         lambda wire: wire.watchlists.UpdateWatchlist(
-            office_pb.UpdateWatchlistRequest(watchlist=Watchlist(watchlist_id="nowhere"))
+            office_pb.UpdateWatchlistRequest(
+                watchlist=Watchlist(watchlist_id="nowhere"), update_mask=FieldMask(paths=["*"])
+            )
         ),
         lambda wire: wire.watchlists.DeleteWatchlist(office_pb.DeleteWatchlistRequest(watchlist_id="nowhere")),
         lambda wire: wire.watchlists.ListSubjects(office_pb.ListSubjectsRequest(watchlist="nowhere")),

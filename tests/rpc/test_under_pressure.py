@@ -205,7 +205,8 @@ def test_server_that_still_loads_is_not_ready_and_says_so(data: Path) -> None:
     store.bind_model("unspecified", 16, ignore_others=False)
     with store._changing():
         store._writer.executemany(
-            "INSERT INTO subjects VALUES (?, ?, NULL, NULL, '{}', 0, 0, '')",
+            "INSERT INTO subjects (subject_key, subject_id, labels, create_time_ns, update_time_ns) "
+            "VALUES (?, ?, '{}', 0, 0)",
             ((key, f"s{key}") for key in range(count // 100)),
         )
         unit_length = vector([1.0] + [0.0] * 15)

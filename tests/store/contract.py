@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from gerbang_service.domain.errors import FieldInvalid, StoreUnavailable, SubjectNotFound, WatchlistNotFound
 from gerbang_service.domain.subjects import Subject
-from gerbang_service.store.port import AnsweredRequest, FellBehind, Outcome, Store, Transaction
+from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
+from gerbang_service.store.port import AnsweredRequest, FellBehind, Operation, Outcome, Store, Transaction
 from store.writes import MANY, MODEL, Mirror, answer, drop, drop_list, fail, forget, ids, put, put_list, vector, wrote
+
+
+def _counted(lists: Sequence[CountedWatchlist]) -> dict[str, int]:
+    return {each.watchlist.watchlist_id: each.subject_count for each in lists}
+
+
+def _both(subject: Subject, watchlist: Watchlist) -> Operation[None]:
+    def operation(transaction: Transaction) -> Outcome[None]:
+        transaction.put_watchlist(watchlist)
+        transaction.put_subject(subject)
+        transaction.next_revision()
+        return Outcome(None)
+
+    return operation
 
 
 class StoreContract(abc.ABC):
@@ -134,12 +149,28 @@ class StoreContract(abc.ABC):
             assert reader.lists_of("c") is None
 
     def test_lists_by_id(self, store: Store) -> None:
-        """All of them, or those that are named, of which some may not be there."""
-        wrote(store, put_list("w"), put_list("v"), put_list("u"))
+        """All of them or a page, or those that are named, of which some may not be there; with who is on each."""
+        wrote(store, put_list("w"), put_list("v"), put_list("u"), put("a", "w", "v"), put("b", "w"))
         with store.reading() as reader:
             assert [each.watchlist_id for each in reader.watchlists()] == ["u", "v", "w"]
-            assert [each.watchlist_id for each in reader.watchlists(["w", "x", "u"])] == ["u", "w"]
-            assert not reader.watchlists([])
+            assert _counted(reader.counted_watchlists()) == {"u": 0, "v": 1, "w": 2}
+            assert _counted(reader.counted_watchlists(limit=2)) == {"u": 0, "v": 1}
+            assert _counted(reader.counted_watchlists(after="v", limit=2)) == {"w": 2}
+            assert _counted(reader.counted_watchlists(within=["w", "x", "u"])) == {"u": 0, "w": 2}
+            assert _counted(reader.counted_watchlists(within=["w", "x", "u"], after="u", limit=1)) == {"w": 2}
+            assert not reader.counted_watchlists(within=[])
+
+    def test_revisions_are_kept(self, store: Store) -> None:
+        """At which revision a list and a subject were last changed, whether they are new or there already."""
+        changed = [Subject("a", ("v",), revision=2), Subject("a", revision=5)]
+        lists = [Watchlist("v", revision=1), Watchlist("v", title="new", revision=4)]
+        for subject, watchlist in zip(changed, lists, strict=True):
+            wrote(store, _both(subject, watchlist))
+            with store.reading() as reader:
+                found = reader.subject("a")
+                assert found is not None
+                assert found.revision == subject.revision
+                assert reader.watchlist("v") == watchlist
 
     def test_members_are_counted(self, store: Store) -> None:
         """Of each list, the empty ones too, whoever joins, leaves or is deleted."""

@@ -181,6 +181,8 @@ STATEMENTS: tuple[str, ...] = (
     "DELETE FROM subjects WHERE subject_key = ? % (SELECT count(*) FROM subjects) + 1",
     "UPDATE subjects SET expire_time_ns = ? + 1 WHERE subject_key = ? % (SELECT count(*) FROM subjects) + 1",
     "UPDATE subjects SET lists = '' WHERE lists <> '' AND subject_key >= ? % 30",
+    "UPDATE subjects SET revision = revision + 1 WHERE subject_key = ? % (SELECT count(*) FROM subjects) + 1",
+    "UPDATE watchlists SET revision = revision + 1 WHERE list_key = ? % 3 + 1",
     "UPDATE watchlists SET threshold = threshold + (? + 1) / 1e6 WHERE list_key = ? % 3 + 1",
     "UPDATE watchlists SET action = action % 4 + 1 WHERE list_key = ? % 3 + 1",
     "UPDATE watchlists SET direction = 'arrival' WHERE list_key = ? % 3 + 1",
@@ -199,7 +201,7 @@ STATEMENTS: tuple[str, ...] = (
     "UPDATE templates SET subject_key = subject_key + 1 WHERE template_id = ? % 30 + 9",
     "UPDATE sqlite_sequence SET seq = seq - 1 WHERE name = 'watchlists'",
     "DELETE FROM meta WHERE key = 'tally'",
-    "INSERT INTO subjects SELECT 999, 'person-999', 1, 2, labels, 1, 1, lists FROM subjects WHERE subject_key = 9",
+    "INSERT INTO subjects SELECT 999, 'person-999', 1, 2, labels, 1, 1, 1, lists FROM subjects WHERE subject_key = 9",
 )
 
 

@@ -102,6 +102,9 @@ def test_an_older_database_is_brought_to_the_newest_schema(data: Path, encrypted
             "person-0",
             "person-1",
         ]
+        # When they were last changed is not known: as if it had been at the last revision.
+        assert {each.revision for each in reader.watchlists()} == {9}
+        assert {each.revision for each in reader.subjects(after="", limit=9)} == {9}
         kept = [reader.answered(f"r{seed}") for seed in range(5)]
         assert [(each.token_id, each.revoke_time_ns) for each in reader.tokens()] == [("0123456789ab", 5)]
     store.close()

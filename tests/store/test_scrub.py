@@ -48,7 +48,7 @@ def erasures_that_left_something(database: Path, seed: int, move: Callable[[sqli
 def _add(connection: sqlite3.Connection, chance: random.Random, live: dict[str, list[bytes]]) -> str:
     name, request = (str(uuid.UUID(int=chance.getrandbits(128))) for _ in range(2))
     vector, answer, labels = (*(chance.randbytes(chance.randrange(60, 1100)) for _ in range(2)), _labels(chance))
-    connection.execute("INSERT INTO subjects VALUES (NULL, ?, NULL, NULL, ?, 0, 0, '')", (name, labels))
+    connection.execute("INSERT INTO subjects VALUES (NULL, ?, NULL, NULL, ?, 0, 0, 1, '')", (name, labels))
     connection.execute(
         "INSERT INTO templates (subject_key, model, create_time_ns, vector) "
         "SELECT subject_key, 'm', 0, ? FROM subjects WHERE subject_id = ?",

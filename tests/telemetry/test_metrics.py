@@ -6,15 +6,25 @@ import resource
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 
-from gerbang import CounterClient, FaceRejected, GateClient, GerbangError, NotFound, WatchlistClient
+from gerbang import (
+    CounterClient,
+    FaceRejected,
+    GateClient,
+    GerbangError,
+    NotFound,
+    RevisionConflict,
+    WatchlistClient,
+)
 from gerbang.v1.matching_service_pb2 import IdentifyRequest
 from gerbang.v1.matching_service_pb2_grpc import MatchingServiceStub
 from gerbang.v1.sample_pb2 import Sample, Template
@@ -295,3 +305,38 @@ def test_nothing_of_a_subject_is_in_the_metrics(metered: MeteredServer) -> None:
     text = str(metered.scrape())
     for secret in ("xyzzy", "secret", "123456789"):
         assert secret not in text
+
+
+def test_what_weakens_a_list_is_counted_by_list(metered: MeteredServer) -> None:
+    """From 0 on, once for each list and change, however it came about; what was refused or repeated is not."""
+
+    def counted() -> dict[tuple[str, str], float]:
+        found = {labels: count for (name, labels), count in metered.scrape().items() if "weakened_total" in name}
+        return {(each["watchlist"], each["change"]): count for each, count in ((dict(k), v) for k, v in found.items())}
+
+    with WatchlistClient(metered.address) as office:
+        for each in ("one", "two"):
+            office.create_watchlist(each)
+        metered.scrape()  # which makes a new list's series
+        assert counted() == {(name, change): 0 for name in ("one", "two") for change in ("removed", "validity", "list")}
+        office.enroll("a", [vector(1)], watchlists=["one", "two"])
+        once = str(uuid.uuid4())
+        for _ in range(2):
+            office.update_subject("a", remove_watchlists=["two"], request_id=once)
+        office.update_subject("a", expire_time=datetime(2100, 1, 1, tzinfo=UTC))
+        with pytest.raises(RevisionConflict):
+            office.update_subject("a", watchlists=[], expected_revision=1)
+        office.enroll("a", [vector(1)], on_existing="replace")
+        office.enroll("b", [vector(2)], watchlists=["two"])
+        office.delete_subject("b")
+        office.update_watchlist("one", threshold=0.9)
+        office.update_watchlist("one", title="no weaker")
+        office.delete_watchlist("two")
+    assert counted() == {
+        ("one", "removed"): 1,
+        ("one", "validity"): 1,
+        ("one", "list"): 1,
+        ("two", "removed"): 2,
+        ("two", "validity"): 0,
+        ("two", "list"): 1,
+    }

@@ -47,6 +47,8 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Samples:
             assert gate.identify(photo(1)).hit
             with pytest.raises(GerbangError):
                 office.get_subject("nobody")
+            office.create_watchlist("gone")
+            office.delete_watchlist("gone")
         samples = server.scrape()
     make = [sys.executable, "-m", "gerbang_service.cli", "certs"]
     certificates = folder / "certs"

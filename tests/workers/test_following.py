@@ -15,7 +15,7 @@ from gerbang_service.access.identity import LOCAL
 from gerbang_service.changing.one_face import OneFace
 from gerbang_service.changing.storing import NewEnrolment, OnExisting
 from gerbang_service.changing.storing import store as enroll
-from gerbang_service.changing.subjects import delete_subject, delete_template, update_subject
+from gerbang_service.changing.subjects import SubjectChange, delete_subject, delete_template, update_subject
 from gerbang_service.changing.watchlists import create_watchlist, delete_watchlist
 from gerbang_service.domain.changes import Change
 from gerbang_service.domain.errors import GerbangError
@@ -40,9 +40,10 @@ def enrolment(name: str, watchlist: str, on_existing: OnExisting, seed: int) -> 
     )
 
 
+moves = st.builds(lambda each: SubjectChange({"watchlists": (each,)}), lists)
 operations = st.one_of(
     st.builds(enrolment, names, lists, st.sampled_from(OnExisting), st.integers(0, 10**6)),
-    st.builds(update_subject, st.just(LOCAL), names, st.builds(lambda each: {"watchlists": (each,)}, lists)),
+    st.builds(update_subject, st.just(LOCAL), names, moves),
     st.builds(delete_subject, st.just(LOCAL), names),
     st.builds(delete_template, st.just(LOCAL), names, st.integers(1, 12)),
     st.builds(lambda each: create_watchlist(Watchlist(each)), lists),
@@ -133,7 +134,7 @@ def test_what_others_wrote_becomes_visible_at_once(tmp_path: Path) -> None:
         follower = loaded(store)
         told = Told(follower)
         write(store, create_watchlist(Watchlist("w")))
-        write(store, update_subject(LOCAL, "a", {"watchlists": ("w",)}))
+        write(store, update_subject(LOCAL, "a", SubjectChange({"watchlists": ("w",)})))
         write(store, delete_watchlist("v", force=True))
         store.follow(told)
         assert len(told.groups) == 1

@@ -111,7 +111,7 @@ def test_it_follows_while_it_waits_its_turn(other: SqliteStore, follower: Follow
                 other._run([create_watchlist(Watchlist(f"other-{number}"))])
             assert follower.revisions.get(timeout=WAIT_S) == number
         assert not own.done()
-    assert own.result(WAIT_S)[1] == 4
+    assert own.result(WAIT_S).revision == 4
     assert list(follower.gallery.watchlists) == ["other-1", "other-2", "other-3", "own"]
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gerbang.v1.matching_service_pb2 import ON_EXISTING_ADD, ON_EXISTING_REPLACE
@@ -64,7 +65,9 @@ def test_every_change_is_followed(both: list[Connection]) -> None:
     assert other.finds(1, replaced) == other.finds(2, replaced) == []
     assert other.finds(3, replaced) == ["s"]
     past = Timestamp(seconds=1)
-    update = UpdateSubjectRequest(subject=Subject(subject_id="s", watchlists=["w"], expire_time=past))
+    update = UpdateSubjectRequest(
+        subject=Subject(subject_id="s", watchlists=["w"], expire_time=past), update_mask=FieldMask(paths=["*"])
+    )
     expired = other.office.UpdateSubject(update).revision
     assert one.finds(3, expired) == []
     listed = one.office.CreateWatchlist(CreateWatchlistRequest(watchlist=Watchlist(watchlist_id="v"))).revision

@@ -35,8 +35,9 @@ class _OnExistingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnExisting
     ON_EXISTING_REJECT: _OnExisting.ValueType  # 1
     """Fail with SUBJECT_EXISTS, change nothing."""
     ON_EXISTING_ADD: _OnExisting.ValueType  # 2
-    """Add the samples to the subject, which is created when it is not there. Its watchlists, validity and labels are left
-    as they are, and the request's must be empty or equal to them. A subject has at most 100 templates.
+    """Add the samples to the subject, which is created when it is not there. It is put on the request's watchlists
+    besides those that it is on. Its validity and labels are left as they are, and the request's must be empty or equal
+    to them. A subject has at most 100 templates.
     """
     ON_EXISTING_REPLACE: _OnExisting.ValueType  # 3
     """Put the request in the place of all that was stored of the subject, templates included. The samples must show the
@@ -52,8 +53,9 @@ ON_EXISTING_UNSPECIFIED: OnExisting.ValueType  # 0
 ON_EXISTING_REJECT: OnExisting.ValueType  # 1
 """Fail with SUBJECT_EXISTS, change nothing."""
 ON_EXISTING_ADD: OnExisting.ValueType  # 2
-"""Add the samples to the subject, which is created when it is not there. Its watchlists, validity and labels are left
-as they are, and the request's must be empty or equal to them. A subject has at most 100 templates.
+"""Add the samples to the subject, which is created when it is not there. It is put on the request's watchlists
+besides those that it is on. Its validity and labels are left as they are, and the request's must be empty or equal
+to them. A subject has at most 100 templates.
 """
 ON_EXISTING_REPLACE: OnExisting.ValueType  # 3
 """Put the request in the place of all that was stored of the subject, templates included. The samples must show the
@@ -102,6 +104,7 @@ class EnrollRequest(_message.Message):
     ON_EXISTING_FIELD_NUMBER: _builtins.int
     ALLOW_PARTIAL_FIELD_NUMBER: _builtins.int
     ALLOW_DIFFERENT_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
     far as it is still true (see EnrollResponse.replayed). Using it again for other content is FIELD_INVALID. Known for
@@ -125,6 +128,10 @@ class EnrollRequest(_message.Message):
     templates were wrong. All is enrolled, with ENROLL_WARNING_DIFFERENT where it would have been refused. It is on
     record. Not part of what `request_id` stands for: a request that was refused may be sent again with it.
     """
+    expected_revision: _builtins.int
+    """With ADD or REPLACE: the subject's `revision` that this is made from: another one by now, or nobody of this id, is
+    REVISION_CONFLICT, and nothing is changed. 0: it is made whatever was changed since. With REJECT it must be 0.
+    """
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
         """Who, on which lists, for how long. Output-only fields are ignored."""
@@ -142,10 +149,11 @@ class EnrollRequest(_message.Message):
         on_existing: Global___OnExisting.ValueType = ...,
         allow_partial: _builtins.bool = ...,
         allow_different: _builtins.bool = ...,
+        expected_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_different", b"allow_different", "allow_partial", b"allow_partial", "on_existing", b"on_existing", "request_id", b"request_id", "samples", b"samples", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_different", b"allow_different", "allow_partial", b"allow_partial", "expected_revision", b"expected_revision", "on_existing", b"on_existing", "request_id", b"request_id", "samples", b"samples", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -164,6 +172,7 @@ class EnrollResponse(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    ADDED_WATCHLISTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The gallery's revision that holds this change: an Identify or Verify with it as `min_revision` sees the subject."""
     replayed: _builtins.bool
@@ -196,6 +205,12 @@ class EnrollResponse(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[Global___EnrollWarning.ValueType]:
         """What to look at again."""
 
+    @_builtins.property
+    def added_watchlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Watchlists that a subject who was there already was put on by this request: those that it was not on before, by id.
+        Empty for a new subject, and when `replayed`.
+        """
+
     def __init__(
         self,
         *,
@@ -206,10 +221,11 @@ class EnrollResponse(_message.Message):
         error: _status_pb2.Status | None = ...,
         replayed: _builtins.bool = ...,
         warnings: _abc.Iterable[Global___EnrollWarning.ValueType] | None = ...,
+        added_watchlists: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicates", b"duplicates", "error", b"error", "replayed", b"replayed", "revision", b"revision", "sample_results", b"sample_results", "subject", b"subject", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_watchlists", b"added_watchlists", "duplicates", b"duplicates", "error", b"error", "replayed", b"replayed", "revision", b"revision", "sample_results", b"sample_results", "subject", b"subject", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -333,7 +349,9 @@ class VerifyResponse(_message.Message):
     template_id: _builtins.str
     """The subject's template that was most similar. Empty when the reference was a sample."""
     revision: _builtins.int
-    """The gallery's revision that the subject was compared at, at least `min_revision`. 0 when the reference was a sample."""
+    """The gallery's revision that the subject was compared at, at least `min_revision`. 0 when the reference was a
+    sample.
+    """
     @_builtins.property
     def probe_face(self) -> _sample_pb2.Face:
         """The face used of the probe image. Absent for a template."""
@@ -441,8 +459,8 @@ class IdentifyResponse(_message.Message):
     hit: _builtins.bool
     """True when there is at least one candidate."""
     threshold: _builtins.float
-    """The threshold in force where a watchlist has none of its own: the request's, else the server's. For a caller of role
-    gate the higher of the two.
+    """The threshold in force where a watchlist has none of its own: the request's, else the server's. For a caller of
+    role gate the higher of the two.
     """
     plan: _plan_pb2.Plan.ValueType
     """The plan that was run."""

@@ -54,9 +54,15 @@ class Subject(_message.Message):
     TEMPLATES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """The caller's opaque id: 1 to 128 of [A-Za-z0-9._:-]. No personal data belongs in it: it is logged.
     Empty at Enroll: the server makes one.
+    """
+    revision: _builtins.int
+    """The gallery's revision at which the subject was last changed (that a list was deleted which it was on is no change
+    of the subject): `expected_revision` of a change that is made from this state. Of what an older server stored: the
+    revision at which a newer one took over. Output only.
     """
     @_builtins.property
     def watchlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -101,10 +107,11 @@ class Subject(_message.Message):
         templates: _abc.Iterable[Global___TemplateInfo] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time", "valid_from", b"valid_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "labels", b"labels", "subject_id", b"subject_id", "templates", b"templates", "update_time", b"update_time", "valid_from", b"valid_from", "watchlists", b"watchlists"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "labels", b"labels", "revision", b"revision", "subject_id", b"subject_id", "templates", b"templates", "update_time", b"update_time", "valid_from", b"valid_from", "watchlists", b"watchlists"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

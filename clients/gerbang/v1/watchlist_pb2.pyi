@@ -115,6 +115,7 @@ class Watchlist(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     SUBJECT_COUNT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     watchlist_id: _builtins.str
     """The caller's id: 1 to 128 of [A-Za-z0-9._:-]."""
     title: _builtins.str
@@ -131,6 +132,11 @@ class Watchlist(_message.Message):
     """
     subject_count: _builtins.int
     """How many subjects are on it, expired ones included. Output only."""
+    revision: _builtins.int
+    """The gallery's revision at which the list was last changed (its subjects coming and going is no change of the list):
+    `expected_revision` of a change that is made from this state. Of what an older server stored: the revision at which
+    a newer one took over. Output only.
+    """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free key-value pairs, at most 32; key and value at most 256 characters each."""
@@ -155,10 +161,11 @@ class Watchlist(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         subject_count: _builtins.int = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "create_time", b"create_time", "threshold", b"threshold", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "action", b"action", "create_time", b"create_time", "direction", b"direction", "labels", b"labels", "subject_count", b"subject_count", "threshold", b"threshold", "title", b"title", "update_time", b"update_time", "watchlist_id", b"watchlist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "action", b"action", "create_time", b"create_time", "direction", b"direction", "labels", b"labels", "revision", b"revision", "subject_count", b"subject_count", "threshold", b"threshold", "title", b"title", "update_time", b"update_time", "watchlist_id", b"watchlist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015

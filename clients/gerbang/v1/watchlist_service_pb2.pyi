@@ -30,6 +30,12 @@ class CreateWatchlistRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WATCHLIST_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
+    far as it is still true (see `replayed`). Using it again for another change is FIELD_INVALID. Known for a week, or
+    as the server's settings say. Empty: a repeat is a new request.
+    """
     @_builtins.property
     def watchlist(self) -> _watchlist_pb2.Watchlist:
         """The list. Output-only fields are ignored."""
@@ -38,10 +44,11 @@ class CreateWatchlistRequest(_message.Message):
         self,
         *,
         watchlist: _watchlist_pb2.Watchlist | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["watchlist", b"watchlist"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["watchlist", b"watchlist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "watchlist", b"watchlist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -55,21 +62,27 @@ class CreateWatchlistResponse(_message.Message):
 
     WATCHLIST_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision that holds the change."""
+    replayed: _builtins.bool
+    """True when an earlier request with the same request_id was answered before: nothing was changed. `revision` is that
+    of the first answer, `watchlist` is as it is stored now.
+    """
     @_builtins.property
     def watchlist(self) -> _watchlist_pb2.Watchlist:
-        """As stored."""
+        """As stored now."""
 
     def __init__(
         self,
         *,
         watchlist: _watchlist_pb2.Watchlist | None = ...,
         revision: _builtins.int = ...,
+        replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["watchlist", b"watchlist"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "watchlist", b"watchlist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "revision", b"revision", "watchlist", b"watchlist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -123,16 +136,25 @@ Global___GetWatchlistResponse: _TypeAlias = GetWatchlistResponse  # noqa: Y015
 
 @_typing.final
 class ListWatchlistsRequest(_message.Message):
-    """Nothing to say."""
+    """How many watchlists."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many at most, 0 to 1000. 0: all of them, as for clients that know no pages."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before. Empty: the first page."""
     def __init__(
         self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -140,11 +162,14 @@ Global___ListWatchlistsRequest: _TypeAlias = ListWatchlistsRequest  # noqa: Y015
 
 @_typing.final
 class ListWatchlistsResponse(_message.Message):
-    """All watchlists."""
+    """A page of watchlists."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WATCHLISTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Empty: this was the last."""
     @_builtins.property
     def watchlists(self) -> _containers.RepeatedCompositeFieldContainer[_watchlist_pb2.Watchlist]:
         """By id."""
@@ -153,10 +178,11 @@ class ListWatchlistsResponse(_message.Message):
         self,
         *,
         watchlists: _abc.Iterable[_watchlist_pb2.Watchlist] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["watchlists", b"watchlists"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "watchlists", b"watchlists"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -170,23 +196,38 @@ class UpdateWatchlistRequest(_message.Message):
 
     WATCHLIST_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
+    far as it is still true (see `replayed`). Using it again for another change is FIELD_INVALID. Known for a week, or
+    as the server's settings say. Empty: a repeat is a new request.
+    """
+    expected_revision: _builtins.int
+    """The watchlist's `revision` that this is made from: another one by now is REVISION_CONFLICT, and nothing is changed.
+    0: it is made whatever was changed since.
+    """
     @_builtins.property
     def watchlist(self) -> _watchlist_pb2.Watchlist:
         """The list with its new values."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change: of title, direction, action, threshold, labels. Absent or empty: all of them."""
+        """Which fields to change: of title, direction, action, threshold, labels. `*` alone: all of them. Absent or empty:
+        FIELD_INVALID.
+        """
 
     def __init__(
         self,
         *,
         watchlist: _watchlist_pb2.Watchlist | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+        expected_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask", "watchlist", b"watchlist"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask", "watchlist", b"watchlist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "request_id", b"request_id", "update_mask", b"update_mask", "watchlist", b"watchlist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -200,8 +241,13 @@ class UpdateWatchlistResponse(_message.Message):
 
     WATCHLIST_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision that holds the change."""
+    replayed: _builtins.bool
+    """True when an earlier request with the same request_id was answered before: nothing was changed. `revision` is that
+    of the first answer, `watchlist` is as it is stored now.
+    """
     @_builtins.property
     def watchlist(self) -> _watchlist_pb2.Watchlist:
         """As stored now."""
@@ -211,10 +257,11 @@ class UpdateWatchlistResponse(_message.Message):
         *,
         watchlist: _watchlist_pb2.Watchlist | None = ...,
         revision: _builtins.int = ...,
+        replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["watchlist", b"watchlist"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "watchlist", b"watchlist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "revision", b"revision", "watchlist", b"watchlist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -228,21 +275,34 @@ class DeleteWatchlistRequest(_message.Message):
 
     WATCHLIST_ID_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
     watchlist_id: _builtins.str
     """Its id."""
     force: _builtins.bool
     """True: delete it even though subjects are on it; who was on no other list is then on none, where only callers that
     are not bound to watchlists see them. False: WATCHLIST_NOT_EMPTY then.
     """
+    request_id: _builtins.str
+    """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
+    far as it is still true (see `replayed`). Using it again for another change is FIELD_INVALID. Known for a week, or
+    as the server's settings say. Empty: a repeat is a new request.
+    """
+    expected_revision: _builtins.int
+    """The watchlist's `revision` that this is made from: another one by now is REVISION_CONFLICT, and nothing is changed.
+    Its subjects coming and going is no change of the list. 0: it is made whatever was changed since.
+    """
     def __init__(
         self,
         *,
         watchlist_id: _builtins.str = ...,
         force: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+        expected_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "watchlist_id", b"watchlist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "force", b"force", "request_id", b"request_id", "watchlist_id", b"watchlist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -255,16 +315,22 @@ class DeleteWatchlistResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REVISION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision that holds the change."""
+    replayed: _builtins.bool
+    """True when an earlier request with the same request_id was answered before: nothing was changed. `revision` is that
+    of the first answer.
+    """
     def __init__(
         self,
         *,
         revision: _builtins.int = ...,
+        replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -416,23 +482,54 @@ class UpdateSubjectRequest(_message.Message):
 
     SUBJECT_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    ADD_WATCHLISTS_FIELD_NUMBER: _builtins.int
+    REMOVE_WATCHLISTS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
+    far as it is still true (see `replayed`). Using it again for another change is FIELD_INVALID. Known for a week, or
+    as the server's settings say. Empty: a repeat is a new request.
+    """
+    expected_revision: _builtins.int
+    """The subject's `revision` that this is made from: another one by now is REVISION_CONFLICT, and nothing is changed.
+    0: it is made whatever was changed since.
+    """
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
         """The subject with its new values. Output-only fields are ignored."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change: of watchlists, valid_from, expire_time, labels. Absent or empty: all of them."""
+        """Which fields to change: of watchlists, valid_from, expire_time, labels. `*` alone: all of them. Absent or empty:
+        FIELD_INVALID, unless lists are added or removed.
+        """
+
+    @_builtins.property
+    def add_watchlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of watchlists to put the subject on, besides those that it is on; at most 64, each must exist. Where it is on
+        one already that is no error. Not together with a mask that names `watchlists`.
+        """
+
+    @_builtins.property
+    def remove_watchlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of watchlists to take the subject off; at most 64, each must exist, and none may be in `add_watchlists`. Where
+        it is not on one that is no error. Not together with a mask that names `watchlists`.
+        """
 
     def __init__(
         self,
         *,
         subject: _subject_pb2.Subject | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        add_watchlists: _abc.Iterable[_builtins.str] | None = ...,
+        remove_watchlists: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+        expected_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_watchlists", b"add_watchlists", "expected_revision", b"expected_revision", "remove_watchlists", b"remove_watchlists", "request_id", b"request_id", "subject", b"subject", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -446,21 +543,39 @@ class UpdateSubjectResponse(_message.Message):
 
     SUBJECT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    ADDED_WATCHLISTS_FIELD_NUMBER: _builtins.int
+    REMOVED_WATCHLISTS_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision that holds the change."""
+    replayed: _builtins.bool
+    """True when an earlier request with the same request_id was answered before: nothing was changed. `revision` is that
+    of the first answer, `subject` is as it is stored now, `added_watchlists` and `removed_watchlists` are empty.
+    """
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
         """As stored now."""
+
+    @_builtins.property
+    def added_watchlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Watchlists that the subject was put on by this change: those that it was not on before, by id."""
+
+    @_builtins.property
+    def removed_watchlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Watchlists that the subject was taken off by this change, by id."""
 
     def __init__(
         self,
         *,
         subject: _subject_pb2.Subject | None = ...,
         revision: _builtins.int = ...,
+        added_watchlists: _abc.Iterable[_builtins.str] | None = ...,
+        removed_watchlists: _abc.Iterable[_builtins.str] | None = ...,
+        replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_watchlists", b"added_watchlists", "removed_watchlists", b"removed_watchlists", "replayed", b"replayed", "revision", b"revision", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -473,16 +588,29 @@ class DeleteSubjectRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """Its id."""
+    request_id: _builtins.str
+    """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
+    far as it is still true (see `replayed`). Using it again for another change is FIELD_INVALID. Known for a week, or
+    as the server's settings say. Empty: a repeat is a new request.
+    """
+    expected_revision: _builtins.int
+    """The subject's `revision` that this is made from: another one by now is REVISION_CONFLICT, and nothing is changed.
+    0: it is made whatever was changed since.
+    """
     def __init__(
         self,
         *,
         subject_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        expected_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "request_id", b"request_id", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -495,16 +623,28 @@ class DeleteSubjectResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REVISION_FIELD_NUMBER: _builtins.int
+    REMOVED_WATCHLISTS_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision that holds the change."""
+    replayed: _builtins.bool
+    """True when an earlier request with the same request_id was answered before: nothing was changed. `revision` is that
+    of the first answer.
+    """
+    @_builtins.property
+    def removed_watchlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Watchlists that the subject was on, and left, by id. Empty when `replayed`."""
+
     def __init__(
         self,
         *,
         revision: _builtins.int = ...,
+        removed_watchlists: _abc.Iterable[_builtins.str] | None = ...,
+        replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed_watchlists", b"removed_watchlists", "replayed", b"replayed", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -518,19 +658,32 @@ class DeleteTemplateRequest(_message.Message):
 
     SUBJECT_ID_FIELD_NUMBER: _builtins.int
     TEMPLATE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """The subject it belongs to."""
     template_id: _builtins.str
     """Its id."""
+    request_id: _builtins.str
+    """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
+    far as it is still true (see `replayed`). Using it again for another change is FIELD_INVALID. Known for a week, or
+    as the server's settings say. Empty: a repeat is a new request.
+    """
+    expected_revision: _builtins.int
+    """The subject's `revision` that this is made from: another one by now is REVISION_CONFLICT, and nothing is changed.
+    0: it is made whatever was changed since.
+    """
     def __init__(
         self,
         *,
         subject_id: _builtins.str = ...,
         template_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        expected_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject_id", b"subject_id", "template_id", b"template_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "request_id", b"request_id", "subject_id", b"subject_id", "template_id", b"template_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -544,8 +697,13 @@ class DeleteTemplateResponse(_message.Message):
 
     SUBJECT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision that holds the change."""
+    replayed: _builtins.bool
+    """True when an earlier request with the same request_id was answered before: nothing was changed. `revision` is that
+    of the first answer, `subject` is as it is stored now.
+    """
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
         """The subject as it is now."""
@@ -555,10 +713,11 @@ class DeleteTemplateResponse(_message.Message):
         *,
         subject: _subject_pb2.Subject | None = ...,
         revision: _builtins.int = ...,
+        replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "revision", b"revision", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -118,7 +118,7 @@ class WatchlistServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListWatchlists(self, request, context):
-        """Returns all watchlists, by id.
+        """Returns watchlists by id: all of them, or a page at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,7 @@ class WatchlistServiceStub:
     GetWatchlist: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.GetWatchlistRequest, _watchlist_service_pb2.GetWatchlistResponse]
     """Returns one watchlist."""
     ListWatchlists: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.ListWatchlistsRequest, _watchlist_service_pb2.ListWatchlistsResponse]
-    """Returns all watchlists, by id."""
+    """Returns watchlists by id: all of them, or a page at a time."""
     UpdateWatchlist: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.UpdateWatchlistRequest, _watchlist_service_pb2.UpdateWatchlistResponse]
     """Changes a watchlist; its subjects stay."""
     DeleteWatchlist: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.DeleteWatchlistRequest, _watchlist_service_pb2.DeleteWatchlistResponse]
@@ -74,7 +74,7 @@ class WatchlistServiceAsyncStub(WatchlistServiceStub):
     GetWatchlist: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.GetWatchlistRequest, _watchlist_service_pb2.GetWatchlistResponse]  # type: ignore[assignment]
     """Returns one watchlist."""
     ListWatchlists: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.ListWatchlistsRequest, _watchlist_service_pb2.ListWatchlistsResponse]  # type: ignore[assignment]
-    """Returns all watchlists, by id."""
+    """Returns watchlists by id: all of them, or a page at a time."""
     UpdateWatchlist: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.UpdateWatchlistRequest, _watchlist_service_pb2.UpdateWatchlistResponse]  # type: ignore[assignment]
     """Changes a watchlist; its subjects stay."""
     DeleteWatchlist: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.DeleteWatchlistRequest, _watchlist_service_pb2.DeleteWatchlistResponse]  # type: ignore[assignment]
@@ -123,7 +123,7 @@ class WatchlistServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _watchlist_service_pb2.ListWatchlistsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_watchlist_service_pb2.ListWatchlistsResponse, _abc.Awaitable[_watchlist_service_pb2.ListWatchlistsResponse]]:
-        """Returns all watchlists, by id."""
+        """Returns watchlists by id: all of them, or a page at a time."""
 
     @_abc_1.abstractmethod
     def UpdateWatchlist(

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias
 from google.rpc import status_pb2
 
 from gerbang_service.access.identity import Identity
+from gerbang_service.domain.weakening import NOT_WEAKENED, Weakened
 
 # Trailing metadata of every answer, and ErrorInfo.metadata of every failure: the id under which the call is logged.
 REQUEST_ID_KEY = "gerbang-request-id"
@@ -33,7 +34,7 @@ class Call:
     """One call, or one item of a stream, which has the stream's id.
 
     `identity` is None until the caller is known; `started`: on the clock of time.perf_counter; `peer`: its address as
-    gRPC writes it; `revision`: of the change that it made, None while it made none.
+    gRPC writes it; `revision`: of the change that it made, None while it made none; `weakened`: by that change.
     """
 
     rpc: str
@@ -42,6 +43,7 @@ class Call:
     started: float = field(default_factory=time.perf_counter)
     peer: str = ""
     revision: int | None = None
+    weakened: Weakened = NOT_WEAKENED
 
     @property
     def seconds(self) -> float:

@@ -57,14 +57,16 @@ class OfficeReads:
 
         return await self._read(query, deadline)
 
-    async def watchlists(self, caller: Identity, deadline: Deadline) -> list[CountedWatchlist]:
-        """Return all watchlists that the caller may use, by id."""
+    async def watchlists(
+        self, after: str, limit: int | None, caller: Identity, deadline: Deadline
+    ) -> list[CountedWatchlist]:
+        """Return up to `limit` watchlists that the caller may use with an id greater than `after`, by id.
 
-        def query(reader: Reader) -> list[CountedWatchlist]:
-            found, counts = reader.watchlists(caller.watchlists), reader.subject_counts()
-            return [CountedWatchlist(each, counts[each.watchlist_id]) for each in found]
-
-        return await self._read(query, deadline)
+        `limit`: None for all.
+        """
+        return await self._read(
+            lambda reader: reader.counted_watchlists(after=after, limit=limit, within=caller.watchlists), deadline
+        )
 
     async def subject(self, subject_id: str, caller: Identity, deadline: Deadline) -> Subject:
         """Return what the caller is shown of a subject. Raises SubjectNotFound."""

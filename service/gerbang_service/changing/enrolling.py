@@ -24,12 +24,11 @@ from gerbang_service.changing.enrolment import (
     tried,
 )
 from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
-from gerbang_service.changing.one_face import OneFace
 from gerbang_service.changing.repeats import Repeats
 from gerbang_service.changing.results import best, enrolled, left
-from gerbang_service.changing.storing import NewEnrolment, Stored, StoredOrBefore, store
+from gerbang_service.changing.storing import Stored, StoredOrBefore, store
 from gerbang_service.changing.submitting import Writing, noted, seen_through
-from gerbang_service.changing.usable import checked, template_of, usable, vectors_of
+from gerbang_service.changing.usable import checked, to_store, usable, vectors_of
 from gerbang_service.domain.decision import Candidate, as_float32
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.domain.questions import Features
@@ -252,12 +251,7 @@ class Enrolling:
         return visible
 
     def _operation(self, item: Item) -> Operation[StoredOrBefore]:
-        wanted = item.wanted
-        samples = [template_of(each) if isinstance(each, Features) else each.reason for each in item.usable or ()]
-        rule = OneFace(self._verification_threshold, wanted.allow_different, wanted.allow_partial)
-        new = NewEnrolment(
-            wanted.subject, samples, self._model, wanted.on_existing, wanted.request_id, item.digest, rule
-        )
+        new = to_store(item, self._model, self._verification_threshold)
         operation = noted(store(item.caller, new), item.call)
 
         def run(transaction: Transaction) -> Outcome[StoredOrBefore]:

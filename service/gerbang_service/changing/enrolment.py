@@ -39,6 +39,7 @@ class Enrolment:
     """A person to enrol, as a caller asks for it. `samples`: 1 to 20; one that is none is the error that it is.
 
     `request_id`: in canonical form, empty for none. `content`: what is asked for, for recognising repeats.
+    `expected_revision`: of who is there already, 0 for whoever it is.
     """
 
     subject: Subject
@@ -48,6 +49,7 @@ class Enrolment:
     request_id: str
     content: Content
     allow_different: bool = False
+    expected_revision: int = 0
 
     @property
     def has_image(self) -> bool:
@@ -80,6 +82,7 @@ class Enrolled:
 
     `duplicates`: others with this face, best first. `expired`: Identify does not see them, since their time is over.
     `replayed`: an earlier request was answered so, and nothing was changed. `different`: not one face, and allowed.
+    `added_watchlists`: those that somebody who was there already was put on.
     """
 
     subject: Subject
@@ -89,6 +92,7 @@ class Enrolled:
     duplicates: Sequence[Candidate] = ()
     replayed: bool = False
     different: bool = False
+    added_watchlists: Sequence[str] = ()
 
 
 class Withdrawn(Exception):

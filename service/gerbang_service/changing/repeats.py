@@ -11,7 +11,7 @@ from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.enrolment import Enrolled, Enrolment, Item, settle_all
 from gerbang_service.changing.one_face import judge_again
 from gerbang_service.changing.results import replayed
-from gerbang_service.changing.storing import earlier_answer
+from gerbang_service.changing.safeguards import earlier_answer
 from gerbang_service.domain.errors import GerbangError, SubjectExists, SubjectNotFound
 from gerbang_service.store.port import AnsweredRequest, Reader, Store
 from gerbang_service.threads.admission import Deadline

@@ -37,7 +37,15 @@ def enrolled(item: Item, stored: Stored, duplicates: Sequence[Candidate], thresh
         for each, kept, similarity in zip(item.usable or (), stored.samples, stored.similarities, strict=True)
     ]
     subject = stored.subject
-    return Enrolled(subject, samples, stored.revision, _expired(subject), duplicates, different=stored.different)
+    return Enrolled(
+        subject,
+        samples,
+        stored.revision,
+        _expired(subject),
+        duplicates,
+        different=stored.different,
+        added_watchlists=stored.added,
+    )
 
 
 def _sample(

@@ -6,7 +6,7 @@ import dataclasses
 import hmac
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -15,11 +15,13 @@ from typing import TypeAlias
 from gerbang_service.access.identity import Identity
 from gerbang_service.changing import bounds
 from gerbang_service.changing.one_face import OneFace, judge
-from gerbang_service.changing.subjects import check_lists
+from gerbang_service.changing.safeguards import Safeguards, earlier_answer
+from gerbang_service.changing.subjects import check_lists, joined
 from gerbang_service.domain.changes import SubjectPut
-from gerbang_service.domain.errors import FieldInvalid, SubjectExists, SubjectNotFound
+from gerbang_service.domain.errors import FieldInvalid, SubjectExists
 from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
-from gerbang_service.store.port import AboutSubject, AnsweredRequest, Operation, Outcome, Reader, Transaction
+from gerbang_service.domain.weakening import NOT_WEAKENED, of_subject
+from gerbang_service.store.port import AboutSubject, AnsweredRequest, Operation, Outcome, Transaction
 
 MAX_TEMPLATES_PER_SUBJECT = 100
 
@@ -37,7 +39,7 @@ class NewEnrolment:
     """A person to store. `samples`: for each sample, in order, its template, or the reason why it was rejected.
 
     `request_id`: in canonical form, empty for none; `digest`: of the request's content, for recognising repeats.
-    `one_face`: how alike the samples have to be.
+    `one_face`: how alike the samples have to be. `expected_revision`: of who is there already, 0 for whoever it is.
     """
 
     subject: Subject
@@ -47,13 +49,15 @@ class NewEnrolment:
     request_id: str
     digest: bytes
     one_face: OneFace
+    expected_revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
     """Who was stored, as they are now. `samples`: as in AnsweredRequest.
 
-    `similarities`: of each sample, in order, to the subject, as in Likeness; `different`: it has not one face.
+    `similarities`: of each sample, in order, to the subject, as in Likeness; `different`: it has not one face. `added`:
+    the lists that somebody who was there already was put on.
     """
 
     subject: Subject
@@ -61,29 +65,11 @@ class Stored:
     revision: int
     similarities: tuple[float | None, ...] = ()
     different: bool = False
+    added: tuple[str, ...] = ()
 
 
 StoredOrBefore: TypeAlias = Stored | AnsweredRequest
 """What became of an enrolment: it was stored, or its request was answered before."""
-
-
-def earlier_answer(reader: Reader, request_id: str, same: Callable[[bytes], bool]) -> AnsweredRequest | None:
-    """Return the answer to a request that was answered before, or None for a new one.
-
-    `same` tells whether a digest is of the content that is asked for now. Raises FieldInvalid when the id was used for
-    other content, SubjectNotFound when the subject was deleted since.
-    """
-    earlier = reader.answered(request_id) if request_id else None
-    if earlier is None:
-        return None
-    if earlier.erased:
-        raise SubjectNotFound(
-            f"subject {earlier.subject_id}, enrolled by this request_id, was deleted since",
-            subject_id=earlier.subject_id,
-        )
-    if not same(earlier.digest):
-        raise FieldInvalid("request_id", "was used before for a different request")
-    return earlier
 
 
 def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
@@ -100,7 +86,9 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
         bounds.check_enrolment(caller, transaction, new.subject.subject_id)
         now = time.time_ns()
         existing = transaction.subject(name)
-        subject = _merged(existing, new.subject, new.on_existing, name, now)
+        Safeguards(expected_revision=new.expected_revision).check(existing.revision if existing else 0, subject_id=name)
+        revision = transaction.next_revision()
+        subject = _merged(existing, new, name, now, revision)
         check_lists(transaction, subject.watchlists)
         bounds.check_left(caller, subject)
         likeness = judge(transaction, existing, new.samples, new.model, new.one_face)
@@ -111,17 +99,20 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
         transaction.put_subject(subject)
         templates = [each for each in likeness.samples if isinstance(each, NewTemplate)]
         ids = transaction.add_templates(subject.subject_id, templates, new.model, now)
-        added = dict(zip(ids, templates, strict=True))
-        infos = (TemplateInfo(each, new.model, now, template.quality) for each, template in added.items())
+        put = dict(zip(ids, templates, strict=True))
+        infos = (TemplateInfo(each, new.model, now, template.quality) for each, template in put.items())
         subject = _with(subject, (*kept, *infos))
         if len(subject.templates) > MAX_TEMPLATES_PER_SUBJECT:
             raise FieldInvalid("samples", f"a subject has at most {MAX_TEMPLATES_PER_SUBJECT} templates")
         left = iter(ids)
         samples = tuple(each if isinstance(each, str) else next(left) for each in likeness.samples)
-        stored = Stored(subject, samples, transaction.next_revision(), likeness.similarities, likeness.different)
+        before = subject.watchlists if existing is None else existing.watchlists
+        added = tuple(each for each in subject.watchlists if each not in before)
+        stored = Stored(subject, samples, revision, likeness.similarities, likeness.different, added)
         _keep(transaction, new, stored, now)
-        vectors = {each: template.vector for each, template in added.items()}
-        return Outcome(stored, SubjectPut(stored.revision, subject, vectors), erases=replaces)
+        vectors = {each: template.vector for each, template in put.items()}
+        weakened = NOT_WEAKENED if existing is None else of_subject(existing, subject)
+        return Outcome(stored, SubjectPut(stored.revision, subject, vectors), erases=replaces, weakened=weakened)
 
     return AboutSubject(name, operation)
 
@@ -137,6 +128,7 @@ def _with(subject: Subject, templates: tuple[TemplateInfo, ...]) -> Subject:
         templates,
         subject.create_time_ns,
         subject.update_time_ns,
+        subject.revision,
     )
 
 
@@ -147,18 +139,20 @@ def _keep(transaction: Transaction, new: NewEnrolment, stored: Stored, now: int)
         )
 
 
-def _merged(existing: Subject | None, wanted: Subject, on_existing: OnExisting, name: str, now: int) -> Subject:
+def _merged(existing: Subject | None, new: NewEnrolment, name: str, now: int, revision: int) -> Subject:
+    wanted = new.subject
     if existing is None:
         return Subject(
-            name, wanted.watchlists, wanted.valid_from_ns, wanted.expire_time_ns, wanted.labels, (), now, now
+            name, wanted.watchlists, wanted.valid_from_ns, wanted.expire_time_ns, wanted.labels, (), now, now, revision
         )
-    if on_existing is OnExisting.REJECT:
+    if new.on_existing is OnExisting.REJECT:
         raise SubjectExists(f"subject {wanted.subject_id} is already enrolled", subject_id=wanted.subject_id)
-    if on_existing is OnExisting.REPLACE:
-        return dataclasses.replace(wanted, create_time_ns=existing.create_time_ns, update_time_ns=now)
+    if new.on_existing is OnExisting.REPLACE:
+        return dataclasses.replace(
+            wanted, create_time_ns=existing.create_time_ns, update_time_ns=now, revision=revision
+        )
     # Absent is one thing and the first moment of 1970, or any other value that counts as false, another.
     differs = {
-        "watchlists": wanted.watchlists not in ((), existing.watchlists),
         "valid_from": wanted.valid_from_ns is not None and wanted.valid_from_ns != existing.valid_from_ns,
         "expire_time": wanted.expire_time_ns is not None and wanted.expire_time_ns != existing.expire_time_ns,
         "labels": len(wanted.labels) > 0 and wanted.labels != existing.labels,
@@ -168,4 +162,5 @@ def _merged(existing: Subject | None, wanted: Subject, on_existing: OnExisting, 
             raise FieldInvalid(
                 f"subject.{field}", "with on_existing ADD must be empty or as stored; change it with UpdateSubject"
             )
-    return dataclasses.replace(existing, update_time_ns=now)
+    lists = joined(existing.watchlists, wanted.watchlists, "subject.watchlists")
+    return dataclasses.replace(existing, watchlists=lists, update_time_ns=now, revision=revision)

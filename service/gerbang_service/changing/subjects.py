@@ -5,65 +5,142 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from gerbang_service.access.bounds import subject_not_found
+from gerbang_service.access.bounds import seen, subject_not_found
 from gerbang_service.access.identity import Identity
 from gerbang_service.changing import bounds
+from gerbang_service.changing.safeguards import UNGUARDED, Safeguards
 from gerbang_service.domain.changes import SubjectGone, SubjectPut
-from gerbang_service.domain.errors import TemplateNotFound, WatchlistNotFound
+from gerbang_service.domain.errors import FieldInvalid, TemplateNotFound, WatchlistNotFound
+from gerbang_service.domain.identifiers import MAX_WATCHLISTS_PER_SUBJECT
 from gerbang_service.domain.subjects import Subject, check_validity
+from gerbang_service.domain.weakening import of_subject, removed_from
 from gerbang_service.store.port import Operation, Outcome, Reader, Transaction
 
 
-def update_subject(caller: Identity, subject_id: str, changed: Mapping[str, Any]) -> Operation[tuple[Subject, int]]:
-    """Change fields of a subject (watchlists, valid_from_ns, expire_time_ns, labels); answers it and the revision."""
+@dataclass(frozen=True, slots=True)
+class SubjectChange:
+    """What is changed of a subject. `fields`: watchlists, valid_from_ns, expire_time_ns, labels, those that are named.
 
-    def operation(transaction: Transaction) -> Outcome[tuple[Subject, int]]:
+    `add`, `remove`: lists to put the subject on, and to take it off; only where `fields` has no watchlists.
+    """
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+    @property
+    def named_lists(self) -> tuple[str, ...]:
+        """All lists that it names."""
+        return (*self.fields.get("watchlists", ()), *self.add, *self.remove)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedSubject:
+    """A subject as it is stored now. `added`, `removed`: the lists that it was put on by the change, and taken off.
+
+    `replayed`: an earlier request was answered so with this revision, and nothing was changed.
+    """
+
+    subject: Subject
+    revision: int
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Something that is gone. `replayed`: it was, by an earlier request, and nothing was changed.
+
+    `removed`: the lists that a subject left.
+    """
+
+    revision: int
+    replayed: bool = False
+    removed: tuple[str, ...] = ()
+
+
+def update_subject(
+    caller: Identity, subject_id: str, change: SubjectChange, safeguards: Safeguards = UNGUARDED
+) -> Operation[ChangedSubject]:
+    """Change fields of a subject, and the lists that it is on; answers what is stored now."""
+
+    def operation(transaction: Transaction) -> Outcome[ChangedSubject]:
+        if (earlier := safeguards.earlier(transaction)) is not None:
+            return Outcome(ChangedSubject(seen(caller, transaction, subject_id), earlier.revision, replayed=True))
         bounds.check_change(caller, transaction, subject_id)
         before = _stored(transaction, subject_id)
-        subject = dataclasses.replace(before, **changed, update_time_ns=time.time_ns())
-        check_lists(transaction, subject.watchlists)
+        safeguards.check(before.revision, subject_id=subject_id)
+        check_lists(transaction, change.named_lists)
+        revision = transaction.next_revision()
+        subject = dataclasses.replace(before, **change.fields, update_time_ns=time.time_ns(), revision=revision)
+        if change.add or change.remove:
+            left = joined(subject.watchlists, change.add, "add_watchlists", change.remove)
+            subject = dataclasses.replace(subject, watchlists=left)
         check_validity(subject)
         bounds.check_left(caller, subject)
         transaction.put_subject(subject)
-        revision = transaction.next_revision()
-        erases = before.labels != subject.labels
-        return Outcome((subject, revision), SubjectPut(revision, subject, {}), erases=erases)
+        safeguards.keep(transaction, revision, subject_id)
+        done = ChangedSubject(
+            subject,
+            revision,
+            added=_without(subject.watchlists, before.watchlists),
+            removed=_without(before.watchlists, subject.watchlists),
+        )
+        erases, weakened = before.labels != subject.labels, of_subject(before, subject)
+        return Outcome(done, SubjectPut(revision, subject, {}), erases=erases, weakened=weakened)
 
     return operation
 
 
-def delete_subject(caller: Identity, subject_id: str) -> Operation[int]:
-    """Delete a subject with all its templates; answers the revision."""
+def delete_subject(caller: Identity, subject_id: str, safeguards: Safeguards = UNGUARDED) -> Operation[Deleted]:
+    """Delete a subject with all its templates."""
 
-    def operation(transaction: Transaction) -> Outcome[int]:
+    def operation(transaction: Transaction) -> Outcome[Deleted]:
+        if (earlier := safeguards.earlier(transaction)) is not None:
+            return Outcome(Deleted(earlier.revision, replayed=True))
         bounds.check_change(caller, transaction, subject_id)
-        if transaction.lists_of(subject_id) is None:
+        lists = transaction.lists_of(subject_id)
+        if lists is None:
             raise subject_not_found(subject_id)
+        if safeguards.expected_revision:
+            safeguards.check(_stored(transaction, subject_id).revision, subject_id=subject_id)
         transaction.delete_subject(subject_id)
         revision = transaction.next_revision()
-        return Outcome(revision, SubjectGone(revision, subject_id), erases=True)
+        # About nobody: who is enrolled under this id and deleted once more does not take it along.
+        safeguards.keep(transaction, revision)
+        gone = SubjectGone(revision, subject_id)
+        return Outcome(Deleted(revision, removed=lists), gone, erases=True, weakened=removed_from(lists))
 
     return operation
 
 
-def delete_template(caller: Identity, subject_id: str, template_id: int) -> Operation[tuple[Subject, int]]:
-    """Delete one template of a subject; answers the subject and the revision."""
+def delete_template(
+    caller: Identity, subject_id: str, template_id: int, safeguards: Safeguards = UNGUARDED
+) -> Operation[ChangedSubject]:
+    """Delete one template of a subject; answers what is stored of the subject now."""
 
-    def operation(transaction: Transaction) -> Outcome[tuple[Subject, int]]:
+    def operation(transaction: Transaction) -> Outcome[ChangedSubject]:
+        if (earlier := safeguards.earlier(transaction)) is not None:
+            return Outcome(ChangedSubject(seen(caller, transaction, subject_id), earlier.revision, replayed=True))
         bounds.check_change(caller, transaction, subject_id)
         subject = _stored(transaction, subject_id)
+        safeguards.check(subject.revision, subject_id=subject_id)
         if template_id not in {each.template_id for each in subject.templates}:
             raise TemplateNotFound(
                 f"subject {subject_id} has no template {template_id}", subject_id=subject_id, template_id=template_id
             )
+        revision = transaction.next_revision()
         left = tuple(each for each in subject.templates if each.template_id != template_id)
-        changed = dataclasses.replace(subject, templates=left, update_time_ns=time.time_ns())
+        changed = dataclasses.replace(subject, templates=left, update_time_ns=time.time_ns(), revision=revision)
         transaction.delete_template(template_id)
         transaction.put_subject(changed)
-        revision = transaction.next_revision()
-        return Outcome((changed, revision), SubjectPut(revision, changed, {}), erases=True)
+        safeguards.keep(transaction, revision, subject_id)
+        put = SubjectPut(revision, changed, {})
+        return Outcome(ChangedSubject(changed, revision), put, erases=True, weakened=of_subject(subject, changed))
 
     return operation
 
@@ -73,6 +150,18 @@ def check_lists(reader: Reader, names: Sequence[str]) -> None:
     for name in names:
         if reader.watchlist(name) is None:
             raise WatchlistNotFound(f"no watchlist {name}", watchlist_id=name)
+
+
+def joined(lists: tuple[str, ...], add: Sequence[str], name: str, remove: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the lists of who is put on some and taken off others; raise FieldInvalid of field `name` for too many."""
+    left = tuple(sorted({*lists, *add}.difference(remove)))
+    if len(left) > MAX_WATCHLISTS_PER_SUBJECT:
+        raise FieldInvalid(name, f"a subject is on at most {MAX_WATCHLISTS_PER_SUBJECT} lists", count=len(left))
+    return left
+
+
+def _without(lists: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(lists).difference(others)))
 
 
 def _stored(reader: Reader, subject_id: str) -> Subject:

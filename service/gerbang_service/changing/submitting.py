@@ -95,12 +95,12 @@ async def seen_through(change: Future[T]) -> T:
 
 
 def noted(operation: Operation[T], call: Call) -> Operation[T]:
-    """Return the operation, which tells the call the revision that it makes."""
+    """Return the operation, which tells the call the revision that it makes, and which lists it weakens."""
 
     def run(transaction: Transaction) -> Outcome[T]:
         outcome = operation(transaction)
         if outcome.change is not None:
-            call.revision = outcome.change.revision
+            call.revision, call.weakened = outcome.change.revision, outcome.weakened
         return outcome
 
     return AboutSubject(operation.subject_id, run) if isinstance(operation, AboutSubject) else run

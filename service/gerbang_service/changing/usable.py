@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.changing.enrolment import REJECTIONS, Enrolment, Item, Rejection
+from gerbang_service.changing.one_face import OneFace
+from gerbang_service.changing.storing import NewEnrolment
 from gerbang_service.domain.questions import Features
 from gerbang_service.domain.subjects import NewTemplate
 
@@ -33,6 +35,20 @@ def vectors_of(item: Item) -> NDArray[np.float32]:
     return np.stack(vectors) if len(vectors) > 1 else vectors[0][np.newaxis]
 
 
-def template_of(features: Features) -> NewTemplate:
-    """Return what is stored of a sample."""
+def to_store(item: Item, model: str, threshold: float) -> NewEnrolment:
+    """Return what is stored of the item. `model`: of its templates; `threshold`: a cosine that one face's reach."""
+    wanted = item.wanted
+    return NewEnrolment(
+        wanted.subject,
+        [_template(each) if isinstance(each, Features) else each.reason for each in item.usable or ()],
+        model,
+        wanted.on_existing,
+        wanted.request_id,
+        item.digest,
+        OneFace(threshold, wanted.allow_different, wanted.allow_partial),
+        wanted.expected_revision,
+    )
+
+
+def _template(features: Features) -> NewTemplate:
     return NewTemplate(features.vector, features.face.quality if features.face else None)

@@ -5,42 +5,66 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from gerbang_service.changing.safeguards import UNGUARDED, Safeguards
+from gerbang_service.changing.subjects import Deleted
 from gerbang_service.domain.changes import WatchlistGone, WatchlistPut
 from gerbang_service.domain.errors import WatchlistExists, WatchlistNotEmpty, WatchlistNotFound
 from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
-from gerbang_service.store.port import Operation, Outcome, Reader, Transaction
+from gerbang_service.domain.weakening import of_watchlist
+from gerbang_service.store.port import AnsweredRequest, Operation, Outcome, Reader, Transaction
 
 
-def create_watchlist(watchlist: Watchlist) -> Operation[tuple[CountedWatchlist, int]]:
-    """Create a watchlist; answers it and the revision."""
+@dataclass(frozen=True, slots=True)
+class ChangedWatchlist:
+    """A watchlist as it is stored now. `replayed`: an earlier request was answered so, and nothing was changed."""
 
-    def operation(transaction: Transaction) -> Outcome[tuple[CountedWatchlist, int]]:
+    counted: CountedWatchlist
+    revision: int
+    replayed: bool = False
+
+
+def create_watchlist(watchlist: Watchlist, safeguards: Safeguards = UNGUARDED) -> Operation[ChangedWatchlist]:
+    """Create a watchlist."""
+
+    def operation(transaction: Transaction) -> Outcome[ChangedWatchlist]:
         name = watchlist.watchlist_id
+        if (earlier := safeguards.earlier(transaction)) is not None:
+            return _replayed(transaction, name, earlier)
         if transaction.watchlist(name) is not None:
             raise WatchlistExists(f"watchlist {name} is already there", watchlist_id=name)
         now = time.time_ns()
-        return _put(transaction, dataclasses.replace(watchlist, create_time_ns=now, update_time_ns=now))
+        return _put(transaction, dataclasses.replace(watchlist, create_time_ns=now, update_time_ns=now), safeguards)
 
     return operation
 
 
-def update_watchlist(watchlist_id: str, changed: Mapping[str, Any]) -> Operation[tuple[CountedWatchlist, int]]:
-    """Change fields of a watchlist (title, direction, action, threshold, labels); answers it and the revision."""
+def update_watchlist(
+    watchlist_id: str, changed: Mapping[str, Any], safeguards: Safeguards = UNGUARDED
+) -> Operation[ChangedWatchlist]:
+    """Change fields of a watchlist (title, direction, action, threshold, labels)."""
 
-    def operation(transaction: Transaction) -> Outcome[tuple[CountedWatchlist, int]]:
+    def operation(transaction: Transaction) -> Outcome[ChangedWatchlist]:
+        if (earlier := safeguards.earlier(transaction)) is not None:
+            return _replayed(transaction, watchlist_id, earlier)
         stored = _stored(transaction, watchlist_id)
-        return _put(transaction, dataclasses.replace(stored, **changed, update_time_ns=time.time_ns()))
+        safeguards.check(stored.revision, watchlist_id=watchlist_id)
+        wanted = dataclasses.replace(stored, **changed, update_time_ns=time.time_ns())
+        return dataclasses.replace(_put(transaction, wanted, safeguards), weakened=of_watchlist(stored, wanted))
 
     return operation
 
 
-def delete_watchlist(watchlist_id: str, *, force: bool) -> Operation[int]:
-    """Delete a watchlist that is empty, or with `force` any; answers the revision."""
+def delete_watchlist(watchlist_id: str, *, force: bool, safeguards: Safeguards = UNGUARDED) -> Operation[Deleted]:
+    """Delete a watchlist that is empty, or with `force` any."""
 
-    def operation(transaction: Transaction) -> Outcome[int]:
-        _stored(transaction, watchlist_id)
+    def operation(transaction: Transaction) -> Outcome[Deleted]:
+        if (earlier := safeguards.earlier(transaction)) is not None:
+            return Outcome(Deleted(earlier.revision, replayed=True))
+        stored = _stored(transaction, watchlist_id)
+        safeguards.check(stored.revision, watchlist_id=watchlist_id)
         count = transaction.subject_count(watchlist_id)
         if count and not force:
             raise WatchlistNotEmpty(
@@ -48,16 +72,28 @@ def delete_watchlist(watchlist_id: str, *, force: bool) -> Operation[int]:
             )
         transaction.delete_watchlist(watchlist_id)
         revision = transaction.next_revision()
-        return Outcome(revision, WatchlistGone(revision, watchlist_id), erases=True)
+        safeguards.keep(transaction, revision)
+        gone = WatchlistGone(revision, watchlist_id)
+        return Outcome(Deleted(revision), gone, erases=True, weakened=of_watchlist(stored, None))
 
     return operation
 
 
-def _put(transaction: Transaction, watchlist: Watchlist) -> Outcome[tuple[CountedWatchlist, int]]:
-    transaction.put_watchlist(watchlist)
+def _put(transaction: Transaction, wanted: Watchlist, safeguards: Safeguards) -> Outcome[ChangedWatchlist]:
     revision = transaction.next_revision()
-    counted = CountedWatchlist(watchlist, transaction.subject_count(watchlist.watchlist_id))
-    return Outcome((counted, revision), WatchlistPut(revision, watchlist))
+    watchlist = dataclasses.replace(wanted, revision=revision)
+    transaction.put_watchlist(watchlist)
+    safeguards.keep(transaction, revision)
+    return Outcome(ChangedWatchlist(_counted(transaction, watchlist), revision), WatchlistPut(revision, watchlist))
+
+
+def _replayed(reader: Reader, watchlist_id: str, earlier: AnsweredRequest) -> Outcome[ChangedWatchlist]:
+    counted = _counted(reader, _stored(reader, watchlist_id))
+    return Outcome(ChangedWatchlist(counted, earlier.revision, replayed=True))
+
+
+def _counted(reader: Reader, watchlist: Watchlist) -> CountedWatchlist:
+    return CountedWatchlist(watchlist, reader.subject_count(watchlist.watchlist_id))
 
 
 def _stored(reader: Reader, watchlist_id: str) -> Watchlist:

@@ -27,6 +27,7 @@ _BY_REASON: Final[dict[str, str]] = {
     "WATCHLIST_EXISTS": "'gerbang watchlist update' changes it",
     "WATCHLIST_NOT_EMPTY": "--force deletes it; its subjects stay enrolled",
     "SAMPLES_DIFFER": "look at the photos: is one of somebody else? --allow-different enrols them as one person anyway",
+    "REVISION_CONFLICT": "somebody changed it meanwhile: look at it again ('show'), and decide anew",
     "SUBJECT_HAS_NO_TEMPLATE": "enrol a photo of the subject first",
     "OVERLOADED": "try again in a moment",
     "NOT_READY": "try again in a moment",

@@ -15,8 +15,9 @@ from typing import Any
 import click
 
 from gerbang_service.configuration.settings import Settings, read_toml
-from gerbang_service.domain.errors import Failed, StartupError
+from gerbang_service.domain.errors import StartupError
 from gerbang_service.running import process
+from gerbang_service.running.failed import Failed
 from gerbang_service.running.supervisor import Supervisor
 
 log = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import click
@@ -11,9 +12,13 @@ from gerbang.v1.watchlist_pb2 import Watchlist
 from gerbang_service.cli.changes import changes, clearing_option
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
+from gerbang_service.cli.losses import Consent, consent_options, consented
 from gerbang_service.cli.options import InOrder, Session, asks_server, labels_option, threshold_option
 from gerbang_service.cli.output import NONE, Cell, Output, labels_text, time_text
 from gerbang_service.cli.words import ACTIONS, DIRECTIONS, action_text, direction_word
+
+# Of those who leave a deleted list, so many are named before it is.
+_NAMED = 100
 
 _title = click.option("--title", help="What officers call it.")
 _direction = click.option("--direction", type=click.Choice(DIRECTIONS), help="Whom it concerns; at first: both.")
@@ -111,11 +116,23 @@ def update(session: Session, /, watchlist_id: str, **given: Any) -> ExitCode:  #
 @watchlist.command(short_help="Delete a watchlist.")
 @click.argument("watchlist_id", metavar="ID")
 @click.option("--force", is_flag=True, help="Delete it even though subjects are on it.")
+@consent_options
 @asks_server
-def delete(session: Session, watchlist_id: str, force: bool) -> ExitCode:  # noqa: FBT001 - click passes it by name
-    """Delete the watchlist ID. Its subjects stay enrolled and leave the list."""
+def delete(session: Session, /, watchlist_id: str, force: bool, **given: Any) -> ExitCode:  # noqa: FBT001, ANN401 - as click parsed them
+    """Delete the watchlist ID. Its subjects stay enrolled and leave the list; says who, and asks before."""
+    consent = Consent(**given)
     with session.client(WatchlistClient) as office:
-        gone = office.delete_watchlist(watchlist_id, force=force)
+        before = office.get_watchlist(watchlist_id)
+        members = office.list_subjects(watchlist=watchlist_id) if force else iter(())
+        named = [f"{each.subject_id} leaves {watchlist_id}" for each in islice(members, _NAMED)]
+        if more := before.subject_count - len(named) if force else 0:
+            named.append(
+                f"... and {more:,} more; 'gerbang subject list --watchlist {watchlist_id} --limit 0' shows all"
+            )
+        if not consented(session, named, consent):
+            return ExitCode.YES if consent.dry_run else ExitCode.NO
+        expected = consent.expected_revision or before.revision
+        gone = office.delete_watchlist(watchlist_id, force=force, expected_revision=expected)
     if session.output.as_json:
         session.output.document(document(gone))
     session.output.line(f"deleted {watchlist_id}")
@@ -152,5 +169,6 @@ def _show(output: Output, found: Watchlist) -> None:
             "subjects": f"{found.subject_count:,}",
             "created": time_text(found, "create_time"),
             "changed": time_text(found, "update_time"),
+            "revision": f"{found.revision}",
         }
     )

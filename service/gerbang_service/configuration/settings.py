@@ -128,7 +128,7 @@ class Settings:
     )
     max_pending_writes: int = _setting(4096, "Changes waiting to be written, at most.")
     request_ids_kept_days: float = _setting(
-        7.0, "Days in which an enrolment that is sent again, with the same request_id, is answered as at first."
+        7.0, "Days in which a change that is sent again, with the same request_id, is answered as at first."
     )
     expired_kept_days: float | None = _setting(
         None, "Days after a subject's expire_time when it is erased, with all templates, for good. Default: never."

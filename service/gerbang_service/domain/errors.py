@@ -21,6 +21,7 @@ GerbangError
 │   ├── SubjectExists             SUBJECT_EXISTS
 │   ├── WatchlistExists           WATCHLIST_EXISTS
 │   ├── WatchlistNotEmpty         WATCHLIST_NOT_EMPTY
+│   ├── RevisionConflict          REVISION_CONFLICT
 │   ├── SubjectHasNoTemplate      SUBJECT_HAS_NO_TEMPLATE
 │   ├── SamplesDiffer             SAMPLES_DIFFER
 │   ├── ModelMismatch             MODEL_MISMATCH
@@ -185,6 +186,12 @@ class WatchlistNotEmpty(StateError):
     reason = "WATCHLIST_NOT_EMPTY"
 
 
+class RevisionConflict(StateError):
+    """What was to be changed was changed since the state that the change was made from; `metadata["revision"]`: now."""
+
+    reason = "REVISION_CONFLICT"
+
+
 class SubjectHasNoTemplate(StateError):
     """The subject to verify against has no template left."""
 
@@ -291,7 +298,3 @@ class StartupError(GerbangError):
     """The server refuses to start, and says why."""
 
     reason = "STARTUP_REFUSED"
-
-
-class Failed(StartupError):
-    """The server had started, and had to stop; it may be started again."""

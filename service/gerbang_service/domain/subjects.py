@@ -25,7 +25,10 @@ class TemplateInfo:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An enrolled person. Times are ns since the epoch, None for unbounded; `expire_time_ns` is exclusive."""
+    """An enrolled person. Times are ns since the epoch, None for unbounded; `expire_time_ns` is exclusive.
+
+    `revision`: the gallery's at which it was last changed.
+    """
 
     subject_id: str
     watchlists: tuple[str, ...] = ()
@@ -35,6 +38,7 @@ class Subject:
     templates: tuple[TemplateInfo, ...] = ()
     create_time_ns: int = 0
     update_time_ns: int = 0
+    revision: int = 0
 
     def ended_by(self, moment_ns: int) -> bool:
         """Tell whether its time is over at a moment, ns since the epoch."""

@@ -30,7 +30,10 @@ class Action(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Watchlist:
-    """A named set of subjects. `threshold`: cosine, -1 to 1; None: the server's. Times: ns since the epoch."""
+    """A named set of subjects. `threshold`: cosine, -1 to 1; None: the server's. Times: ns since the epoch.
+
+    `revision`: the gallery's at which the list was last changed; its subjects coming and going is no change of it.
+    """
 
     watchlist_id: str
     title: str = ""
@@ -40,6 +43,7 @@ class Watchlist:
     labels: Mapping[str, str] = field(default_factory=dict)
     create_time_ns: int = 0
     update_time_ns: int = 0
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

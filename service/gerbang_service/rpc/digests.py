@@ -57,6 +57,8 @@ def _parts(request: pb.EnrollRequest) -> Iterator[bytes]:
     yield b"%d %d %d" % (request.on_existing, request.allow_partial, len(request.samples))
     for each in request.samples:
         yield from _sample(each)
+    if request.expected_revision:
+        yield b"expected_revision %d" % request.expected_revision
 
 
 def _subject(subject: subject_pb2.Subject) -> Iterator[bytes]:

@@ -37,6 +37,8 @@ STATUS: Mapping[type[errors.GerbangError], grpc.StatusCode] = {
     errors.SubjectExists: _C.ALREADY_EXISTS,
     errors.WatchlistExists: _C.ALREADY_EXISTS,
     errors.WatchlistNotEmpty: _C.FAILED_PRECONDITION,
+    # As AIP-154 has it: read it again, and decide anew.
+    errors.RevisionConflict: _C.ABORTED,
     errors.SubjectHasNoTemplate: _C.FAILED_PRECONDITION,
     errors.SamplesDiffer: _C.FAILED_PRECONDITION,
     errors.ModelMismatch: _C.FAILED_PRECONDITION,

@@ -14,6 +14,8 @@ from gerbang_service.domain.subjects import Subject, check_validity
 
 # 9999-12-31T23:59:59Z, the latest time that google.protobuf.Timestamp allows, is past what int64 nanoseconds hold.
 _LATEST_S = 9_223_372_035
+ALL_FIELDS = "*"
+"""The path of an update mask that stands for all fields."""
 
 
 def subject(message: subject_pb2.Subject, *, id_required: bool = True) -> Subject:
@@ -60,11 +62,14 @@ def revision(field: str, value: int) -> int:
 
 
 def masked(mask: field_mask_pb2.FieldMask, values: Mapping[str, tuple[str, Callable[[], Any]]]) -> dict[str, Any]:
-    """Return the fields that an update names, all when it names none, by the names that they have in the domain."""
+    """Return the fields that an update names, by the names that they have in the domain; `*` is all of them.
+
+    Raises FieldInvalid for a mask that names none: who forgot it would clear what they did not mean to.
+    """
     if len(mask.paths) > len(values):
         raise FieldInvalid("update_mask", f"at most {len(values)} fields", count=len(mask.paths))
-    paths: Iterable[str] = mask.paths or values
+    paths: Iterable[str] = values if list(mask.paths) == [ALL_FIELDS] else mask.paths
     unknown = [path for path in paths if path not in values]
-    if unknown:
-        raise FieldInvalid("update_mask", f"may name {', '.join(values)}")
+    if unknown or not mask.paths:
+        raise FieldInvalid("update_mask", f"must name what to change, of {', '.join(values)}; * alone is all of them")
     return {values[path][0]: values[path][1]() for path in paths}

@@ -54,6 +54,7 @@ def subject(stored: Subject) -> subject_pb2.Subject:
         templates=map(_template, stored.templates),
         create_time=timestamp(stored.create_time_ns),
         update_time=timestamp(stored.update_time_ns),
+        revision=stored.revision,
     )
     # What is empty for most is not even looked at by protobuf, as below.
     if stored.watchlists:
@@ -89,6 +90,7 @@ def watchlist(counted: CountedWatchlist) -> watchlist_pb2.Watchlist:
         create_time=timestamp(stored.create_time_ns),
         update_time=timestamp(stored.update_time_ns),
         subject_count=counted.subject_count,
+        revision=stored.revision,
     )
 
 
@@ -151,6 +153,8 @@ def enrolment(outcome: Enrolled) -> matching_pb.EnrollResponse:
         sample_results=map(_sample_result, outcome.samples),
         revision=outcome.revision,
     )
+    if outcome.added_watchlists:
+        response.added_watchlists.extend(outcome.added_watchlists)
     if outcome.duplicates:
         response.duplicates.extend(map(candidate, outcome.duplicates))
     if outcome.replayed:

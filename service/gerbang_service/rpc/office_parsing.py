@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from google.protobuf import field_mask_pb2
 
@@ -11,12 +12,14 @@ from gerbang.v1 import subject_pb2, watchlist_pb2
 from gerbang.v1 import watchlist_service_pb2 as pb
 from gerbang_service.asking.office import Wanted
 from gerbang_service.asking.recall import RecallQuestion
+from gerbang_service.changing.safeguards import Safeguards
+from gerbang_service.changing.subjects import SubjectChange
 from gerbang_service.domain.errors import FieldInvalid
-from gerbang_service.domain.identifiers import check_id, check_labels, check_threshold, check_title
+from gerbang_service.domain.identifiers import check_id, check_labels, check_request_id, check_threshold, check_title
 from gerbang_service.domain.questions import Plan
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.rpc.enums import ACTIONS, DIRECTIONS, PLANS, word
-from gerbang_service.rpc.fields import masked, subject, subject_time, time_ns
+from gerbang_service.rpc.fields import lists, masked, revision, subject, subject_time, time_ns
 
 MAX_PAGE = 1000
 _DEFAULT_PAGE = 100
@@ -26,8 +29,38 @@ _MAX_RECALL_SIMILARITIES = 16
 _DEFAULT_RECALL_SIMILARITIES = (0.3, 0.4, 0.5, 0.6)
 
 
-def subject_changes(message: subject_pb2.Subject, mask: field_mask_pb2.FieldMask) -> dict[str, Any]:
-    """Return the fields of a Subject that an update changes, with their new values."""
+class Safeguarded(Protocol):
+    """A request of a change that exists already, with what makes it safe."""
+
+    request_id: str
+    expected_revision: int
+
+
+def safeguards(request: Safeguarded) -> Safeguards:
+    """Read what makes a change safe to repeat, and safe from a stale view."""
+    return Safeguards(check_request_id(request.request_id), revision("expected_revision", request.expected_revision))
+
+
+def subject_change(request: pb.UpdateSubjectRequest) -> SubjectChange:
+    """Read what an update changes of a subject."""
+    add, remove = (_lists(each, getattr(request, each)) for each in ("add_watchlists", "remove_watchlists"))
+    if both := sorted(set(add).intersection(remove)):
+        raise FieldInvalid("remove_watchlists", f"{both[0]} is in add_watchlists too")
+    mask = request.update_mask
+    # Adding or removing lists is a change without any field.
+    fields = _subject_fields(request.subject, mask) if mask.paths or not (add or remove) else {}
+    if not fields:
+        check_id("subject.subject_id", request.subject.subject_id)
+    if (add or remove) and "watchlists" in fields:
+        raise FieldInvalid("update_mask", "names watchlists: then add_watchlists and remove_watchlists must be empty")
+    return SubjectChange(fields, add, remove)
+
+
+def _lists(field: str, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(lists(field, names))))
+
+
+def _subject_fields(message: subject_pb2.Subject, mask: field_mask_pb2.FieldMask) -> dict[str, Any]:
     # The validity as a whole is checked against what is stored, by the operation.
     bare = subject_pb2.Subject(subject_id=message.subject_id, watchlists=message.watchlists, labels=message.labels)
     parsed = subject(bare)
@@ -87,9 +120,14 @@ def wanted(request: pb.ListSubjectsRequest) -> Wanted:
 
 def page_size(value: int) -> int:
     """Return how many subjects a page has."""
+    return lists_page_size(value) or _DEFAULT_PAGE
+
+
+def lists_page_size(value: int) -> int | None:
+    """Return how many watchlists a page has; None: all, for clients that know no pages."""
     if not 0 <= value <= MAX_PAGE:
         raise FieldInvalid("page_size", f"must be 0 to {MAX_PAGE}", value=value)
-    return value or _DEFAULT_PAGE
+    return value or None
 
 
 def template_id(value: str) -> int:

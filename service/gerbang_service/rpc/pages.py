@@ -11,13 +11,13 @@ from gerbang_service.domain.identifiers import check_id
 _LONGEST = 300
 
 
-def page_token(last_subject_id: str) -> str:
-    """Return the token of the page after the one that ends with this subject."""
-    return base64.urlsafe_b64encode(last_subject_id.encode()).decode()
+def page_token(last_id: str) -> str:
+    """Return the token of the page after the one that ends with this subject, or this list."""
+    return base64.urlsafe_b64encode(last_id.encode()).decode()
 
 
-def token_subject(token: str) -> str:
-    """Return the subject id that a token stands for, "" for the first page; raise FieldInvalid for a made-up one."""
+def token_id(token: str) -> str:
+    """Return the id that a token stands for, "" for the first page; raise FieldInvalid for a made-up one."""
     if not token:
         return ""
     if len(token) > _LONGEST:

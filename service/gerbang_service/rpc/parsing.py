@@ -7,6 +7,7 @@ from gerbang.v1 import sample_pb2
 from gerbang_service.access import bounds
 from gerbang_service.access.identity import Identity
 from gerbang_service.changing.enrolment import REJECTIONS, Enrolment, Rejection
+from gerbang_service.changing.storing import OnExisting
 from gerbang_service.domain.decision import DEFAULT_CANDIDATES, MAX_CANDIDATES
 from gerbang_service.domain.errors import FieldInvalid
 from gerbang_service.domain.faces import FaceChoice
@@ -79,14 +80,18 @@ class Parser:
         """Read an EnrollRequest."""
         if not 1 <= len(request.samples) <= MAX_SAMPLES:
             raise FieldInvalid("samples", f"must be 1 to {MAX_SAMPLES}", count=len(request.samples))
+        on_existing = word("on_existing", request.on_existing, ON_EXISTING)
+        if request.expected_revision and on_existing is OnExisting.REJECT:
+            raise FieldInvalid("expected_revision", "is of who is there already: only with on_existing ADD or REPLACE")
         return Enrolment(
             subject=subject(request.subject, id_required=False),
             samples=[self._enrolled(f"samples[{number}]", each) for number, each in enumerate(request.samples)],
-            on_existing=word("on_existing", request.on_existing, ON_EXISTING),
+            on_existing=on_existing,
             allow_partial=request.allow_partial,
             request_id=check_request_id(request.request_id),
             content=RequestContent(request),
             allow_different=request.allow_different,
+            expected_revision=revision("expected_revision", request.expected_revision),
         )
 
     def _enrolled(self, field: str, sample: sample_pb2.Sample) -> ImageSample | UncheckedTemplate | Rejection:

@@ -21,7 +21,7 @@ from gerbang_service.access.identity import Role
 from gerbang_service.audit.history import COMMITTED
 from gerbang_service.audit.log import AuditLog
 from gerbang_service.domain.errors import AuditUnavailable
-from gerbang_service.rpc import records as account
+from gerbang_service.rpc import office_records as account
 from gerbang_service.telemetry.statuses import claimed
 from gerbang_service.threads.told import done
 

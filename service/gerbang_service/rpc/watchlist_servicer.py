@@ -15,13 +15,14 @@ from gerbang_service.access import calls
 from gerbang_service.asking.office import OfficeReads
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.changing.office import OfficeChanges
-from gerbang_service.domain.identifiers import check_id
+from gerbang_service.changing.safeguards import Safeguards
+from gerbang_service.domain.identifiers import check_id, check_request_id
 from gerbang_service.domain.questions import Defaults
 from gerbang_service.gallery.candidates.port import GeneratorProgress
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.rpc import mapping, office_parsing
 from gerbang_service.rpc.enums import PLAN_NUMBERS
-from gerbang_service.rpc.pages import page_token, token_subject
+from gerbang_service.rpc.pages import page_token, token_id
 from gerbang_service.threads.admission import Deadline
 
 Context = aio.ServicerContext[Any, Any]
@@ -54,8 +55,11 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
     async def CreateWatchlist(self, request: pb.CreateWatchlistRequest, context: Context) -> pb.CreateWatchlistResponse:
         """Create a watchlist."""
         wanted = office_parsing.watchlist(request.watchlist)
-        created, revision = await self._changes.create_watchlist(wanted, calls.caller(), _deadline(context))
-        return pb.CreateWatchlistResponse(watchlist=mapping.watchlist(created), revision=revision)
+        safeguards = Safeguards(check_request_id(request.request_id))
+        done = await self._changes.create_watchlist(wanted, safeguards, calls.caller(), _deadline(context))
+        return pb.CreateWatchlistResponse(
+            watchlist=mapping.watchlist(done.counted), revision=done.revision, replayed=done.replayed
+        )
 
     async def GetWatchlist(self, request: pb.GetWatchlistRequest, context: Context) -> pb.GetWatchlistResponse:
         """Return one watchlist."""
@@ -64,24 +68,39 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         return pb.GetWatchlistResponse(watchlist=mapping.watchlist(found))
 
     async def ListWatchlists(self, request: pb.ListWatchlistsRequest, context: Context) -> pb.ListWatchlistsResponse:
-        """Return all watchlists that the caller may use."""
-        found = await self._reads.watchlists(calls.caller(), _deadline(context))
-        return pb.ListWatchlistsResponse(watchlists=[mapping.watchlist(each) for each in found])
+        """Return a page of the watchlists that the caller may use, or all of them."""
+        size = office_parsing.lists_page_size(request.page_size)
+        after = token_id(request.page_token)
+        # One more than asked for tells whether there is another page.
+        found = await self._reads.watchlists(after, size and size + 1, calls.caller(), _deadline(context))
+        page = found[:size]
+        return pb.ListWatchlistsResponse(
+            watchlists=[mapping.watchlist(each) for each in page],
+            next_page_token=page_token(page[-1].watchlist.watchlist_id) if len(found) > len(page) else "",
+        )
 
     async def UpdateWatchlist(self, request: pb.UpdateWatchlistRequest, context: Context) -> pb.UpdateWatchlistResponse:
         """Change a watchlist."""
         changed = office_parsing.watchlist_changes(request.watchlist, request.update_mask)
-        updated, revision = await self._changes.update_watchlist(
-            request.watchlist.watchlist_id, changed, calls.caller(), _deadline(context)
+        done = await self._changes.update_watchlist(
+            request.watchlist.watchlist_id,
+            changed,
+            office_parsing.safeguards(request),
+            calls.caller(),
+            _deadline(context),
         )
-        return pb.UpdateWatchlistResponse(watchlist=mapping.watchlist(updated), revision=revision)
+        return pb.UpdateWatchlistResponse(
+            watchlist=mapping.watchlist(done.counted), revision=done.revision, replayed=done.replayed
+        )
 
     async def DeleteWatchlist(self, request: pb.DeleteWatchlistRequest, context: Context) -> pb.DeleteWatchlistResponse:
         """Delete a watchlist."""
         name = check_id("watchlist_id", request.watchlist_id)
-        deadline = _deadline(context)
-        revision = await self._changes.delete_watchlist(name, calls.caller(), deadline, force=request.force)
-        return pb.DeleteWatchlistResponse(revision=revision)
+        safeguards = office_parsing.safeguards(request)
+        done = await self._changes.delete_watchlist(
+            name, safeguards, calls.caller(), _deadline(context), force=request.force
+        )
+        return pb.DeleteWatchlistResponse(revision=done.revision, replayed=done.replayed)
 
     async def GetSubject(self, request: pb.GetSubjectRequest, context: Context) -> pb.GetSubjectResponse:
         """Return one subject."""
@@ -92,7 +111,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
     async def ListSubjects(self, request: pb.ListSubjectsRequest, context: Context) -> pb.ListSubjectsResponse:
         """Return a page of subjects."""
         size = office_parsing.page_size(request.page_size)
-        after = token_subject(request.page_token)
+        after = token_id(request.page_token)
         wanted = office_parsing.wanted(request)
         page, end = await self._reads.subjects(wanted, after, size, calls.caller(), _deadline(context))
         return pb.ListSubjectsResponse(
@@ -102,24 +121,35 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
 
     async def UpdateSubject(self, request: pb.UpdateSubjectRequest, context: Context) -> pb.UpdateSubjectResponse:
         """Change a subject."""
-        changed = office_parsing.subject_changes(request.subject, request.update_mask)
-        updated, revision = await self._changes.update_subject(
-            request.subject.subject_id, changed, calls.caller(), _deadline(context)
+        change = office_parsing.subject_change(request)
+        safeguards = office_parsing.safeguards(request)
+        done = await self._changes.update_subject(
+            request.subject.subject_id, change, safeguards, calls.caller(), _deadline(context)
         )
-        return pb.UpdateSubjectResponse(subject=mapping.subject(updated), revision=revision)
+        return pb.UpdateSubjectResponse(
+            subject=mapping.subject(done.subject),
+            revision=done.revision,
+            added_watchlists=done.added,
+            removed_watchlists=done.removed,
+            replayed=done.replayed,
+        )
 
     async def DeleteSubject(self, request: pb.DeleteSubjectRequest, context: Context) -> pb.DeleteSubjectResponse:
         """Delete a subject."""
         name = check_id("subject_id", request.subject_id)
-        revision = await self._changes.delete_subject(name, calls.caller(), _deadline(context))
-        return pb.DeleteSubjectResponse(revision=revision)
+        safeguards = office_parsing.safeguards(request)
+        done = await self._changes.delete_subject(name, safeguards, calls.caller(), _deadline(context))
+        return pb.DeleteSubjectResponse(revision=done.revision, removed_watchlists=done.removed, replayed=done.replayed)
 
     async def DeleteTemplate(self, request: pb.DeleteTemplateRequest, context: Context) -> pb.DeleteTemplateResponse:
         """Delete one template."""
         name = check_id("subject_id", request.subject_id)
         template_id = office_parsing.template_id(request.template_id)
-        left, revision = await self._changes.delete_template(name, template_id, calls.caller(), _deadline(context))
-        return pb.DeleteTemplateResponse(subject=mapping.subject(left), revision=revision)
+        safeguards = office_parsing.safeguards(request)
+        done = await self._changes.delete_template(name, template_id, safeguards, calls.caller(), _deadline(context))
+        return pb.DeleteTemplateResponse(
+            subject=mapping.subject(done.subject), revision=done.revision, replayed=done.replayed
+        )
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
         """Tell what the server is and holds."""

@@ -7,8 +7,9 @@ import logging
 import time
 
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import Failed, StoreUnavailable
+from gerbang_service.domain.errors import StoreUnavailable
 from gerbang_service.gallery.candidates.one_thread import search_alone
+from gerbang_service.running.failed import Failed
 from gerbang_service.running.galleries import Inherited, fill, new_gallery
 from gerbang_service.store.port import FellBehind
 from gerbang_service.store.sqlite.onlooking import Onlooker

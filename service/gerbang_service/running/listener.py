@@ -10,7 +10,8 @@ from grpc import aio
 
 from gerbang_service.access.tcp_ports import Opened, Ports
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import Failed, StartupError
+from gerbang_service.domain.errors import StartupError
+from gerbang_service.running.failed import Failed
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import Failed, StartupError
+from gerbang_service.domain.errors import StartupError
+from gerbang_service.running.failed import Failed
 
 if TYPE_CHECKING:
     from gerbang_service.running.galleries import Inherited

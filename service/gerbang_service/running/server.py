@@ -21,7 +21,7 @@ from gerbang_service.changing.repeats import Repeats
 from gerbang_service.changing.submitting import Writing
 from gerbang_service.configuration.addresses import split_address
 from gerbang_service.configuration.settings import Settings
-from gerbang_service.domain.errors import Failed, GerbangError
+from gerbang_service.domain.errors import GerbangError
 from gerbang_service.rpc.guard import Context, Guard
 from gerbang_service.rpc.health import NOT_SERVING, SERVING, WRITES, Health
 from gerbang_service.rpc.matching_servicer import MatchingServicer
@@ -31,6 +31,7 @@ from gerbang_service.rpc.services import NAMES, adding
 from gerbang_service.rpc.streams import Drain, OpenStreams
 from gerbang_service.rpc.watchlist_servicer import ServerFacts, WatchlistServicer
 from gerbang_service.running.erasing_expired import expiring
+from gerbang_service.running.failed import Failed
 from gerbang_service.running.figures import Probes
 from gerbang_service.running.galleries import Inherited
 from gerbang_service.running.listener import Listener

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from gerbang_service.domain.errors import StoreUnavailable, SubjectNotFound, WatchlistNotFound
 from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
-from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
 from gerbang_service.store.following import Touched, changes_since, touched_by
 from gerbang_service.store.memory_state import State, subjects_of, templates_of
 from gerbang_service.store.port import AnsweredRequest, Contents, Follower, Operation, Outcome
@@ -35,10 +35,17 @@ class MemoryReader:
         """Return one watchlist, or None."""
         return self._state.watchlists.get(watchlist_id)
 
-    def watchlists(self, within: Collection[str] | None = None) -> list[Watchlist]:
-        """Return the watchlists, by id; only those `within`, None for all."""
-        stored = self._state.watchlists
-        return [stored[name] for name in sorted(stored) if within is None or name in within]
+    def watchlists(self) -> list[Watchlist]:
+        """Return the watchlists, by id."""
+        return [each for _, each in sorted(self._state.watchlists.items())]
+
+    def counted_watchlists(
+        self, *, after: str = "", limit: int | None = None, within: Collection[str] | None = None
+    ) -> list[CountedWatchlist]:
+        """Return watchlists by id, and how many are on each: see Reader."""
+        counts = self.subject_counts()
+        names = [name for name in counts if name > after and (within is None or name in within)]
+        return [CountedWatchlist(self._state.watchlists[name], counts[name]) for name in names[:limit]]
 
     def subject_count(self, watchlist_id: str) -> int:
         """Return how many subjects are on a watchlist."""
@@ -58,8 +65,7 @@ class MemoryReader:
 
     def lists_of(self, subject_id: str) -> tuple[str, ...] | None:
         """Return the lists that a subject is on, or None when nobody has this id."""
-        subject = self.subject(subject_id)
-        return None if subject is None else subject.watchlists
+        return None if (subject := self.subject(subject_id)) is None else subject.watchlists
 
     def subjects(
         self, *, after: str, limit: int, watchlists: Collection[str] | None = None, ended_by_ns: int | None = None
@@ -123,10 +129,8 @@ class MemoryTransaction(MemoryReader):
         if before is None:
             self._state.last_key += 1
             self._state.keys[name] = self._state.last_key
-        templates = () if before is None else before.templates
-        self._state.subjects[name] = replace(
-            subject, watchlists=lists, templates=templates, labels=dict(subject.labels)
-        )
+        kept = () if before is None else before.templates
+        self._state.subjects[name] = replace(subject, watchlists=lists, templates=kept, labels=dict(subject.labels))
 
     def add_templates(
         self, subject_id: str, templates: Sequence[NewTemplate], model: str, create_time_ns: int
@@ -183,9 +187,7 @@ class MemoryTransaction(MemoryReader):
         """Forget up to `most` answers that are older, the oldest first, and return how many were forgotten."""
         old = [each for each in self._state.answers.values() if each.create_time_ns < before_ns]
         gone = sorted(old, key=lambda each: each.create_time_ns)[:most]
-        for each in gone:
-            del self._state.answers[each.request_id]
-        return len(gone)
+        return sum(self._state.answers.pop(each.request_id) is each for each in gone)
 
 
 class MemoryStore:

@@ -17,7 +17,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from gerbang_service.domain.changes import Change
 from gerbang_service.domain.subjects import NewTemplate, StoredSubject, Subject
-from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
+from gerbang_service.domain.weakening import NOT_WEAKENED, Weakened
 
 T = TypeVar("T")
 
@@ -53,8 +54,16 @@ class Reader(Protocol):
     def watchlist(self, watchlist_id: str) -> Watchlist | None:
         """Return one watchlist, or None."""
 
-    def watchlists(self, within: Collection[str] | None = None) -> list[Watchlist]:
-        """Return the watchlists, by id; only those `within`, None for all."""
+    def watchlists(self) -> list[Watchlist]:
+        """Return the watchlists, by id."""
+
+    def counted_watchlists(
+        self, *, after: str = "", limit: int | None = None, within: Collection[str] | None = None
+    ) -> list[CountedWatchlist]:
+        """Return up to `limit` watchlists with an id greater than `after`, by id, and how many are on each.
+
+        `limit`: None for all. `within`: only those of these ids, None for all. As many steps as lists are returned.
+        """
 
     def subject_count(self, watchlist_id: str) -> int:
         """Return how many subjects are on a watchlist. Costs no more for a long one."""
@@ -141,11 +150,15 @@ class Transaction(Reader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What an operation answers, and the change it made. `erases`: stored content was deleted."""
+    """What an operation answers, and the change it made. `erases`: stored content was deleted.
+
+    `weakened`: the lists that stop fewer people than before.
+    """
 
     answer: T
     change: Change | None = None
     erases: bool = False
+    weakened: Weakened = NOT_WEAKENED
 
 
 Operation: TypeAlias = Callable[[Transaction], Outcome[T]]

@@ -15,6 +15,7 @@ from gerbang_service.access.calls import Call, OneByOne
 from gerbang_service.access.identity import RPCS
 from gerbang_service.domain.errors import AccessRefused
 from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.domain.weakening import Weakening
 from gerbang_service.telemetry.statuses import UNKNOWN, reason_of, status_name
 
 # Seconds; the first is less than any call over a network takes, who waits for the last has given up.
@@ -57,6 +58,13 @@ class CallCounts(OneByOne):
             ["watchlist", "action"],
             registry=registry,
         )
+        self._weakened = Counter(
+            "gerbang_watchlist_weakened",
+            "Changes by which a watchlist stops fewer people: removed: somebody left it; validity: somebody on it is "
+            "found for less long; list: its threshold, action or direction, or it was deleted.",
+            ["watchlist", "change"],
+            registry=registry,
+        )
         # Looking a child up by its labels costs more than all the rest.
         self._request_of: dict[tuple[str, str, str], Counter] = {}
         self._duration_of: dict[str, Histogram] = {}
@@ -68,9 +76,12 @@ class CallCounts(OneByOne):
                 self._errors.labels(rpc, reason)
 
     def expect(self, watchlists: Iterable[Watchlist]) -> None:
-        """Begin to count hits in these lists, at 0. May be called from any thread."""
+        """Begin to count hits in these lists, and what weakens them, at 0. May be called from any thread."""
         for each in watchlists:
-            self._hits.labels(self.shown(each.watchlist_id), each.action.name.lower())
+            name = self.shown(each.watchlist_id)
+            self._hits.labels(name, each.action.name.lower())
+            for change in Weakening:
+                self._weakened.labels(name, change.value)
 
     def shown(self, watchlist: str) -> str:
         """Return the name under which a watchlist is counted: its own, or that of all beyond a number."""
@@ -85,6 +96,8 @@ class CallCounts(OneByOne):
         if duration is None:
             duration = self._duration_of[call.rpc] = self._durations.labels(call.rpc)
         duration.observe(call.seconds)
+        for name, change in call.weakened:
+            self._weakened.labels(self.shown(name), change.value).inc()
         if isinstance(response, pb.IdentifyResponse):
             self._count_hits(response)
         elif isinstance(response, pb.IdentifyBatchResponse):

@@ -61,7 +61,7 @@ def _subjects(connection: Connection, names: dict[int, str]) -> Iterator[StoredS
     open_text, counting = connection.cipher.open_text, Counting(connection, "subjects")
     cursor = connection.execute(
         "SELECT subject_key, CAST(lists AS BLOB), CAST(subject_id AS BLOB), valid_from_ns, expire_time_ns, "
-        "CAST(labels AS BLOB), create_time_ns, update_time_ns FROM subjects ORDER BY subject_key"
+        "CAST(labels AS BLOB), create_time_ns, update_time_ns, revision FROM subjects ORDER BY subject_key"
     )
     while batch := cursor.fetchmany(_BATCH):
         sealed = []

@@ -10,7 +10,7 @@ from typing import Any
 
 from gerbang_service.domain.errors import DataDamaged
 from gerbang_service.domain.subjects import Subject, TemplateInfo
-from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
 from gerbang_service.store.following import Touched
 from gerbang_service.store.port import AnsweredRequest, StoredToken
 from gerbang_service.store.sqlite import tokens
@@ -60,15 +60,23 @@ class SqliteReader:
         ).fetchone()
         return None if row is None else self._watchlist(row)
 
-    def watchlists(self, within: Collection[str] | None = None) -> list[Watchlist]:
-        """Return the watchlists, by id; only those `within`, None for all."""
-        query = f"SELECT {WATCHLIST_ROW} FROM watchlists"  # noqa: S608
-        if within is None:
-            rows = self._connection.execute(f"{query} ORDER BY watchlist_id")
-        else:
-            named = "WHERE watchlist_id IN (SELECT value FROM json_each(?)) ORDER BY watchlist_id"
-            rows = self._connection.execute(f"{query} {named}", (json.dumps(list(within)),))
-        return [self._watchlist(row) for row in rows]
+    def watchlists(self) -> list[Watchlist]:
+        """Return the watchlists, by id."""
+        query = f"SELECT {WATCHLIST_ROW} FROM watchlists ORDER BY watchlist_id"  # noqa: S608
+        return [self._watchlist(row) for row in self._connection.execute(query)]
+
+    def counted_watchlists(
+        self, *, after: str = "", limit: int | None = None, within: Collection[str] | None = None
+    ) -> list[CountedWatchlist]:
+        """Return watchlists by id, and how many are on each: see Reader."""
+        query = (
+            f"SELECT subjects, {WATCHLIST_ROW} FROM watchlists JOIN list_sizes USING (list_key) "  # noqa: S608
+            "WHERE watchlist_id > ?1 AND (?2 IS NULL OR watchlist_id IN (SELECT value FROM json_each(?2))) "
+            "ORDER BY watchlist_id LIMIT ?3"
+        )
+        named = None if within is None else json.dumps(list(within))
+        rows = self._connection.execute(query, (after, named, -1 if limit is None else limit))
+        return [CountedWatchlist(self._watchlist(tuple(row)), count) for count, *row in rows]
 
     def _watchlist(self, row: tuple[Any, ...]) -> Watchlist:
         with row_of(f"watchlist {row[1]}"):

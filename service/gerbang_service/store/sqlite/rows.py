@@ -13,8 +13,10 @@ from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
 from gerbang_service.store.sealing.cipher import AnyCipher, place
 
-WATCHLIST_COLUMNS = "watchlist_id, title, direction, action, threshold, labels, create_time_ns, update_time_ns"
-SUBJECT_COLUMNS = "subject_id, valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns"
+WATCHLIST_COLUMNS = (
+    "watchlist_id, title, direction, action, threshold, labels, create_time_ns, update_time_ns, revision"
+)
+SUBJECT_COLUMNS = "subject_id, valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns, revision"
 TEMPLATE_COLUMNS = "template_id, model, quality, create_time_ns"
 # Whole rows. lists: the keys of the lists that a subject is on, which table memberships has too: so they are sealed.
 WATCHLIST_ROW = f"list_key, {WATCHLIST_COLUMNS}"
@@ -65,26 +67,26 @@ def vector_place(template_id: int, subject_id: str, model: str, quality: str | N
 
 def watchlist_from(row: tuple[Any, ...], cipher: AnyCipher) -> Watchlist:
     """Make a Watchlist of the columns WATCHLIST_ROW. Raises DataDamaged."""
-    _, name, title, direction, action, threshold, labels, created, updated = row
+    _, name, title, direction, action, threshold, labels, created, updated, revision = row
     opened = labels_from(labels, watchlist_place(row), cipher)
-    return Watchlist(name, title, Direction(direction), Action(action), threshold, opened, created, updated)
+    return Watchlist(name, title, Direction(direction), Action(action), threshold, opened, created, updated, revision)
 
 
 def watchlist_values(key: int, watchlist: Watchlist, cipher: AnyCipher) -> tuple[Any, ...]:
     """Return the values of WATCHLIST_ROW."""
     threshold = None if watchlist.threshold is None else float(watchlist.threshold)
     head = (key, watchlist.watchlist_id, watchlist.title, watchlist.direction.value, int(watchlist.action), threshold)
-    times = (watchlist.create_time_ns, watchlist.update_time_ns)
-    labels = cipher.seal_text(labels_text(watchlist.labels), watchlist_place((*head, "", *times)))
-    return (*head, labels, *times)
+    tail = (watchlist.create_time_ns, watchlist.update_time_ns, watchlist.revision)
+    labels = cipher.seal_text(labels_text(watchlist.labels), watchlist_place((*head, "", *tail)))
+    return (*head, labels, *tail)
 
 
 def subject_values(key: int, list_keys: Iterable[int], subject: Subject, cipher: AnyCipher) -> tuple[Any, ...]:
     """Return the values of SUBJECT_ROW."""
     head = (key, lists_text(list_keys), subject.subject_id, subject.valid_from_ns, subject.expire_time_ns)
-    times = (subject.create_time_ns, subject.update_time_ns)
-    labels = cipher.seal_text(labels_text(subject.labels), subject_place((*head, "", *times)))
-    return (*head, labels, *times)
+    tail = (subject.create_time_ns, subject.update_time_ns, subject.revision)
+    labels = cipher.seal_text(labels_text(subject.labels), subject_place((*head, "", *tail)))
+    return (*head, labels, *tail)
 
 
 def subject_labels(row: tuple[Any, ...], cipher: AnyCipher) -> dict[str, str]:
@@ -96,7 +98,7 @@ def subject_from(
     row: tuple[Any, ...], watchlists: Iterable[str], templates: Iterable[TemplateInfo], cipher: AnyCipher
 ) -> Subject:
     """Make a Subject of the columns SUBJECT_ROW, its lists and its templates. Raises DataDamaged."""
-    _, _, name, valid_from, expire_time, _, created, updated = row
+    _, _, name, valid_from, expire_time, _, created, updated, revision = row
     return Subject(
         name,
         tuple(watchlists),
@@ -106,6 +108,7 @@ def subject_from(
         tuple(templates),
         created,
         updated,
+        revision,
     )
 
 

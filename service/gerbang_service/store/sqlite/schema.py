@@ -16,7 +16,7 @@ APPLICATION_ID = 0x47424E47
 # The step that keeps answers to requests in another form.
 _ANSWERS_ANEW = 4
 # The step that seals whole rows. Steps after it that change what rows hold have to seal them anew.
-ROWS_SEALED = 5
+ROWS_SEALED = 6
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -177,6 +177,14 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID, STRICT;
     CREATE INDEX requests_by_subject ON requests (subject_id);
     CREATE INDEX requests_by_time ON requests (create_time_ns);
+    """,
+    """
+    -- At which revision a list and a subject were last changed. Of those that are there already it is not known: as if
+    -- they had been changed last of all.
+    ALTER TABLE watchlists ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE subjects ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    UPDATE watchlists SET revision = (SELECT value FROM meta WHERE key = 'revision');
+    UPDATE subjects SET revision = (SELECT value FROM meta WHERE key = 'revision');
     """,
     # Rows are sealed. That of a subject has the keys of its lists, which vouch for table memberships; that of a token
     # has a seal.

@@ -1,0 +1,66 @@
+"""Changes by which a watchlist stops fewer people than before: what to be told of, and asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import TypeAlias
+
+from gerbang_service.domain.subjects import Subject
+from gerbang_service.domain.watchlists import Direction, Watchlist
+
+
+class Weakening(Enum):
+    """How a change weakens a watchlist."""
+
+    REMOVED = "removed"
+    """Somebody left it, was deleted, or lost the last template."""
+    VALIDITY = "validity"
+    """Somebody on it is found for less long: an earlier end, or a later beginning."""
+    LIST = "list"
+    """The list was deleted, or has a higher threshold, a milder action, or only one direction."""
+
+
+Weakened: TypeAlias = frozenset[tuple[str, Weakening]]
+"""Lists, and how each was weakened."""
+NOT_WEAKENED: Weakened = frozenset()
+
+
+def removed_from(lists: Iterable[str]) -> Weakened:
+    """Return what it is that somebody left these lists."""
+    return frozenset((each, Weakening.REMOVED) for each in lists)
+
+
+def of_subject(before: Subject, after: Subject) -> Weakened:
+    """Return what a change of a subject weakens."""
+    if before.templates and not after.templates:
+        return removed_from(before.watchlists)
+    left = set(before.watchlists).difference(after.watchlists)
+    if not _less_long(before, after):
+        return removed_from(left)
+    stayed = set(before.watchlists).intersection(after.watchlists)
+    return removed_from(left) | {(each, Weakening.VALIDITY) for each in stayed}
+
+
+def of_watchlist(before: Watchlist, after: Watchlist | None) -> Weakened:
+    """Return what a change of a list weakens; None: it was deleted."""
+    weakened = (
+        after is None
+        or after.action < before.action
+        or _raised(before.threshold, after.threshold)
+        or (before.direction is not after.direction and after.direction is not Direction.BOTH)
+    )
+    return frozenset({(before.watchlist_id, Weakening.LIST)}) if weakened else NOT_WEAKENED
+
+
+def _raised(before: float | None, after: float | None) -> bool:
+    """Tell whether a threshold may be higher; between a list's own and the server's, which may change, that is open."""
+    if before is None or after is None:
+        return before is not after
+    return after > before
+
+
+def _less_long(before: Subject, after: Subject) -> bool:
+    begin, end = after.valid_from_ns, after.expire_time_ns
+    later = begin is not None and (before.valid_from_ns is None or begin > before.valid_from_ns)
+    return later or (end is not None and (before.expire_time_ns is None or end < before.expire_time_ns))
