@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
-from gerbang_service.domain.decision import Candidate, as_float32, ranked
+from gerbang_service.domain.decision import Candidate, as_float32, best_of_each
 from gerbang_service.domain.errors import NoFacePack
 from gerbang_service.domain.faces import DetectedFace, ExtractedFace
 from gerbang_service.domain.questions import (
@@ -41,7 +41,8 @@ from gerbang_service.threads.pool import Pool
 if TYPE_CHECKING:
     from gerbang_service.faces.port import FacePipeline
 
-_DUPLICATES: Final = 5
+DUPLICATES: Final = 5
+"""Others with the same face that are named, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ class Asking:
             Question(
                 vector,
                 among[each.seen_by],
-                _DUPLICATES,
+                DUPLICATES,
                 Plan.SWEEP,
                 answer_by=each.deadline.at,
                 besides=each.subject_id,
@@ -275,12 +276,9 @@ def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 def _best(answers: Sequence[Asked]) -> list[Candidate] | Exception:
     """Return the best of all answers, each subject once; or the error of one."""
-    best: dict[str, Candidate] = {}
+    found: list[Candidate] = []
     for asked in answers:
         if not isinstance(asked, Answer):
             return asked
-        for each in asked.candidates:
-            known = best.get(each.subject_id)
-            if known is None or each.similarity > known.similarity:
-                best[each.subject_id] = each
-    return ranked(best.values(), _DUPLICATES) if best else []
+        found += asked.candidates
+    return best_of_each(found, DUPLICATES) if found else []

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gerbang_service.asking.asking import DUPLICATES
 from gerbang_service.changing.enrolment import Enrolled, EnrolledSample, Item, Rejection
 from gerbang_service.changing.storing import Stored
-from gerbang_service.domain.decision import Candidate, ranked
+from gerbang_service.domain.decision import Candidate, best_of_each
 from gerbang_service.domain.errors import FaceRejected
 from gerbang_service.domain.questions import Features
 from gerbang_service.domain.subjects import Subject
 
-DUPLICATES: Final = 5
-"""Others that are named, at most."""
-
 
 def best(found: Iterable[Candidate], subject_id: str) -> list[Candidate]:
     """Return the most similar others, each once."""
-    most: dict[str, Candidate] = {}
-    for each in found:
-        known = most.get(each.subject_id)
-        if each.subject_id != subject_id and (known is None or each.similarity > known.similarity):
-            most[each.subject_id] = each
-    return ranked(most.values(), DUPLICATES)
+    return best_of_each((each for each in found if each.subject_id != subject_id), DUPLICATES)
 
 
 def enrolled(item: Item, stored: Stored, duplicates: Sequence[Candidate], threshold: float) -> Enrolled:

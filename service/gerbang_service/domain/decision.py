@@ -102,3 +102,13 @@ def decide(comparison: Comparison, thresholds: Thresholds, watchlists: Mapping[s
 def ranked(candidates: Iterable[Candidate], limit: int) -> list[Candidate]:
     """Return the best, at most `limit`: by similarity, ties by subject_id, so that the same question has one answer."""
     return sorted(candidates, key=lambda each: (-each.similarity, each.subject_id))[:limit]
+
+
+def best_of_each(candidates: Iterable[Candidate], limit: int) -> list[Candidate]:
+    """Return the best as `ranked` does, each subject once, with its highest similarity."""
+    best: dict[str, Candidate] = {}
+    for each in candidates:
+        known = best.get(each.subject_id)
+        if known is None or each.similarity > known.similarity:
+            best[each.subject_id] = each
+    return ranked(best.values(), limit)
