@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from gerbang.v1 import plan_pb2 as gerbang_dot_v1_dot_plan__pb2
 from gerbang.v1 import sample_pb2 as gerbang_dot_v1_dot_sample__pb2
 from gerbang.v1 import subject_pb2 as gerbang_dot_v1_dot_subject__pb2
+from gerbang.v1 import threshold_pb2 as gerbang_dot_v1_dot_threshold__pb2
 from gerbang.v1 import watchlist_pb2 as gerbang_dot_v1_dot_watchlist__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!gerbang/v1/matching_service.proto\x12\ngerbang.v1\x1a\x15gerbang/v1/plan.proto\x1a\x17gerbang/v1/sample.proto\x1a\x18gerbang/v1/subject.proto\x1a\x1agerbang/v1/watchlist.proto\x1a\x17google/rpc/status.proto\"\xe6\x01\n\rEnrollRequest\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12#\n\x07samples\x18\x02 \x03(\x0b\x32\x12.gerbang.v1.Sample\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12+\n\x0bon_existing\x18\x04 \x01(\x0e\x32\x16.gerbang.v1.OnExisting\x12\x15\n\rallow_partial\x18\x05 \x01(\x08\x12\x17\n\x0f\x61llow_different\x18\x06 \x01(\x08\x12\x19\n\x11\x65xpected_revision\x18\x07 \x01(\x03\"\xa1\x02\n\x0e\x45nrollResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12\x30\n\x0esample_results\x18\x02 \x03(\x0b\x32\x18.gerbang.v1.SampleResult\x12)\n\nduplicates\x18\x03 \x03(\x0b\x32\x15.gerbang.v1.Candidate\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\x12\x10\n\x08replayed\x18\x06 \x01(\x08\x12+\n\x08warnings\x18\x07 \x03(\x0e\x32\x19.gerbang.v1.EnrollWarning\x12\x18\n\x10\x61\x64\x64\x65\x64_watchlists\x18\x08 \x03(\t\"\xa4\x01\n\x0cSampleResult\x12\x13\n\x0btemplate_id\x18\x01 \x01(\t\x12\x11\n\trejection\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x1e\n\x04\x66\x61\x63\x65\x18\x04 \x01(\x0b\x32\x10.gerbang.v1.Face\x12\"\n\x15similarity_to_subject\x18\x05 \x01(\x02H\x00\x88\x01\x01\x42\x18\n\x16_similarity_to_subject\"\xb7\x01\n\rVerifyRequest\x12!\n\x05probe\x18\x01 \x01(\x0b\x32\x12.gerbang.v1.Sample\x12\x14\n\nsubject_id\x18\x02 \x01(\tH\x00\x12$\n\x06sample\x18\x03 \x01(\x0b\x32\x12.gerbang.v1.SampleH\x00\x12\x16\n\tthreshold\x18\x04 \x01(\x02H\x01\x88\x01\x01\x12\x14\n\x0cmin_revision\x18\x05 \x01(\x03\x42\x0b\n\treferenceB\x0c\n\n_threshold\"\xbd\x01\n\x0eVerifyResponse\x12\r\n\x05match\x18\x01 \x01(\x08\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x11\n\tthreshold\x18\x03 \x01(\x02\x12\x13\n\x0btemplate_id\x18\x04 \x01(\t\x12$\n\nprobe_face\x18\x05 \x01(\x0b\x32\x10.gerbang.v1.Face\x12(\n\x0ereference_face\x18\x06 \x01(\x0b\x32\x10.gerbang.v1.Face\x12\x10\n\x08revision\x18\x07 \x01(\x03\"\xf8\x01\n\x0fIdentifyRequest\x12!\n\x05probe\x18\x01 \x01(\x0b\x32\x12.gerbang.v1.Sample\x12\x12\n\nwatchlists\x18\x02 \x03(\t\x12(\n\tdirection\x18\x03 \x01(\x0e\x32\x15.gerbang.v1.Direction\x12\x16\n\x0emax_candidates\x18\x04 \x01(\x05\x12\x16\n\tthreshold\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x1e\n\x04plan\x18\x06 \x01(\x0e\x32\x10.gerbang.v1.Plan\x12\x14\n\x0cmin_revision\x18\x07 \x01(\x03\x12\x10\n\x08sequence\x18\x08 \x01(\x03\x42\x0c\n\n_threshold\"\xa1\x02\n\x10IdentifyResponse\x12\x0b\n\x03hit\x18\x01 \x01(\x08\x12)\n\ncandidates\x18\x02 \x03(\x0b\x32\x15.gerbang.v1.Candidate\x12\x11\n\tthreshold\x18\x03 \x01(\x02\x12$\n\nprobe_face\x18\x04 \x01(\x0b\x32\x10.gerbang.v1.Face\x12\x1e\n\x04plan\x18\x05 \x01(\x0e\x32\x10.gerbang.v1.Plan\x12\x14\n\x0cgallery_size\x18\x06 \x01(\x03\x12\x10\n\x08revision\x18\x07 \x01(\x03\x12\x10\n\x08sequence\x18\x08 \x01(\x03\x12!\n\x05\x65rror\x18\t \x01(\x0b\x32\x12.google.rpc.Status\x12\x1f\n\x05lacks\x18\n \x03(\x0b\x32\x10.gerbang.v1.Lack\"9\n\x04Lack\x12\x11\n\tgenerator\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65hind\x18\x02 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x08\"\xf5\x01\n\tCandidate\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x11\n\tthreshold\x18\x03 \x01(\x02\x12\x13\n\x0btemplate_id\x18\x04 \x01(\t\x12\x12\n\nwatchlists\x18\x05 \x03(\t\x12\"\n\x06\x61\x63tion\x18\x06 \x01(\x0e\x32\x12.gerbang.v1.Action\x12\x31\n\x06labels\x18\x07 \x03(\x0b\x32!.gerbang.v1.Candidate.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"E\n\x14IdentifyBatchRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.gerbang.v1.IdentifyRequest\"H\n\x15IdentifyBatchResponse\x12/\n\tresponses\x18\x01 \x03(\x0b\x32\x1c.gerbang.v1.IdentifyResponse\"L\n\x0e\x45xtractRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12+\n\x0b\x66\x61\x63\x65_choice\x18\x02 \x01(\x0e\x32\x16.gerbang.v1.FaceChoice\"Y\n\x0f\x45xtractResponse\x12&\n\x08template\x18\x01 \x01(\x0b\x32\x14.gerbang.v1.Template\x12\x1e\n\x04\x66\x61\x63\x65\x18\x02 \x01(\x0b\x32\x10.gerbang.v1.Face*o\n\nOnExisting\x12\x1b\n\x17ON_EXISTING_UNSPECIFIED\x10\x00\x12\x16\n\x12ON_EXISTING_REJECT\x10\x01\x12\x13\n\x0fON_EXISTING_ADD\x10\x02\x12\x17\n\x13ON_EXISTING_REPLACE\x10\x03*i\n\rEnrollWarning\x12\x1e\n\x1a\x45NROLL_WARNING_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45NROLL_WARNING_EXPIRED\x10\x01\x12\x1c\n\x18\x45NROLL_WARNING_DIFFERENT\x10\x02\x32\x90\x04\n\x0fMatchingService\x12?\n\x06\x45nroll\x12\x19.gerbang.v1.EnrollRequest\x1a\x1a.gerbang.v1.EnrollResponse\x12I\n\x0c\x45nrollStream\x12\x19.gerbang.v1.EnrollRequest\x1a\x1a.gerbang.v1.EnrollResponse(\x01\x30\x01\x12?\n\x06Verify\x12\x19.gerbang.v1.VerifyRequest\x1a\x1a.gerbang.v1.VerifyResponse\x12\x45\n\x08Identify\x12\x1b.gerbang.v1.IdentifyRequest\x1a\x1c.gerbang.v1.IdentifyResponse\x12O\n\x0eIdentifyStream\x12\x1b.gerbang.v1.IdentifyRequest\x1a\x1c.gerbang.v1.IdentifyResponse(\x01\x30\x01\x12T\n\rIdentifyBatch\x12 .gerbang.v1.IdentifyBatchRequest\x1a!.gerbang.v1.IdentifyBatchResponse\x12\x42\n\x07\x45xtract\x12\x1a.gerbang.v1.ExtractRequest\x1a\x1b.gerbang.v1.ExtractResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!gerbang/v1/matching_service.proto\x12\ngerbang.v1\x1a\x15gerbang/v1/plan.proto\x1a\x17gerbang/v1/sample.proto\x1a\x18gerbang/v1/subject.proto\x1a\x1agerbang/v1/threshold.proto\x1a\x1agerbang/v1/watchlist.proto\x1a\x17google/rpc/status.proto\"\xe6\x01\n\rEnrollRequest\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12#\n\x07samples\x18\x02 \x03(\x0b\x32\x12.gerbang.v1.Sample\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12+\n\x0bon_existing\x18\x04 \x01(\x0e\x32\x16.gerbang.v1.OnExisting\x12\x15\n\rallow_partial\x18\x05 \x01(\x08\x12\x17\n\x0f\x61llow_different\x18\x06 \x01(\x08\x12\x19\n\x11\x65xpected_revision\x18\x07 \x01(\x03\"\xa1\x02\n\x0e\x45nrollResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12\x30\n\x0esample_results\x18\x02 \x03(\x0b\x32\x18.gerbang.v1.SampleResult\x12)\n\nduplicates\x18\x03 \x03(\x0b\x32\x15.gerbang.v1.Candidate\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\x12\x10\n\x08replayed\x18\x06 \x01(\x08\x12+\n\x08warnings\x18\x07 \x03(\x0e\x32\x19.gerbang.v1.EnrollWarning\x12\x18\n\x10\x61\x64\x64\x65\x64_watchlists\x18\x08 \x03(\t\"\xa4\x01\n\x0cSampleResult\x12\x13\n\x0btemplate_id\x18\x01 \x01(\t\x12\x11\n\trejection\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x1e\n\x04\x66\x61\x63\x65\x18\x04 \x01(\x0b\x32\x10.gerbang.v1.Face\x12\"\n\x15similarity_to_subject\x18\x05 \x01(\x02H\x00\x88\x01\x01\x42\x18\n\x16_similarity_to_subject\"\xb7\x01\n\rVerifyRequest\x12!\n\x05probe\x18\x01 \x01(\x0b\x32\x12.gerbang.v1.Sample\x12\x14\n\nsubject_id\x18\x02 \x01(\tH\x00\x12$\n\x06sample\x18\x03 \x01(\x0b\x32\x12.gerbang.v1.SampleH\x00\x12\x16\n\tthreshold\x18\x04 \x01(\x02H\x01\x88\x01\x01\x12\x14\n\x0cmin_revision\x18\x05 \x01(\x03\x42\x0b\n\treferenceB\x0c\n\n_threshold\"\xa8\x02\n\x0eVerifyResponse\x12\r\n\x05match\x18\x01 \x01(\x08\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x11\n\tthreshold\x18\x03 \x01(\x02\x12\x13\n\x0btemplate_id\x18\x04 \x01(\t\x12$\n\nprobe_face\x18\x05 \x01(\x0b\x32\x10.gerbang.v1.Face\x12(\n\x0ereference_face\x18\x06 \x01(\x0b\x32\x10.gerbang.v1.Face\x12\x10\n\x08revision\x18\x07 \x01(\x03\x12\x33\n\x0fthreshold_basis\x18\x08 \x01(\x0b\x32\x1a.gerbang.v1.ThresholdBasis\x12\x1e\n\x11\x66mr_at_similarity\x18\t \x01(\x01H\x00\x88\x01\x01\x42\x14\n\x12_fmr_at_similarity\"\xf8\x01\n\x0fIdentifyRequest\x12!\n\x05probe\x18\x01 \x01(\x0b\x32\x12.gerbang.v1.Sample\x12\x12\n\nwatchlists\x18\x02 \x03(\t\x12(\n\tdirection\x18\x03 \x01(\x0e\x32\x15.gerbang.v1.Direction\x12\x16\n\x0emax_candidates\x18\x04 \x01(\x05\x12\x16\n\tthreshold\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x1e\n\x04plan\x18\x06 \x01(\x0e\x32\x10.gerbang.v1.Plan\x12\x14\n\x0cmin_revision\x18\x07 \x01(\x03\x12\x10\n\x08sequence\x18\x08 \x01(\x03\x42\x0c\n\n_threshold\"\xf7\x03\n\x10IdentifyResponse\x12\x0b\n\x03hit\x18\x01 \x01(\x08\x12)\n\ncandidates\x18\x02 \x03(\x0b\x32\x15.gerbang.v1.Candidate\x12\x11\n\tthreshold\x18\x03 \x01(\x02\x12$\n\nprobe_face\x18\x04 \x01(\x0b\x32\x10.gerbang.v1.Face\x12\x1e\n\x04plan\x18\x05 \x01(\x0e\x32\x10.gerbang.v1.Plan\x12\x14\n\x0cgallery_size\x18\x06 \x01(\x03\x12\x10\n\x08revision\x18\x07 \x01(\x03\x12\x10\n\x08sequence\x18\x08 \x01(\x03\x12!\n\x05\x65rror\x18\t \x01(\x0b\x32\x12.google.rpc.Status\x12\x1f\n\x05lacks\x18\n \x03(\x0b\x32\x10.gerbang.v1.Lack\x12\x11\n\tsearch_id\x18\x0b \x01(\t\x12&\n\x08\x64\x65\x63ision\x18\x0c \x01(\x0e\x32\x14.gerbang.v1.Decision\x12\x1b\n\x0etop_similarity\x18\r \x01(\x02H\x00\x88\x01\x01\x12\x1e\n\x11\x66mr_at_similarity\x18\x0e \x01(\x01H\x01\x88\x01\x01\x12\x33\n\x0fthreshold_basis\x18\x0f \x01(\x0b\x32\x1a.gerbang.v1.ThresholdBasisB\x11\n\x0f_top_similarityB\x14\n\x12_fmr_at_similarity\"9\n\x04Lack\x12\x11\n\tgenerator\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65hind\x18\x02 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x08\"\xaa\x02\n\tCandidate\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x11\n\tthreshold\x18\x03 \x01(\x02\x12\x13\n\x0btemplate_id\x18\x04 \x01(\t\x12\x12\n\nwatchlists\x18\x05 \x03(\t\x12\"\n\x06\x61\x63tion\x18\x06 \x01(\x0e\x32\x12.gerbang.v1.Action\x12\x31\n\x06labels\x18\x07 \x03(\x0b\x32!.gerbang.v1.Candidate.LabelsEntry\x12\x33\n\x0fthreshold_basis\x18\x08 \x01(\x0b\x32\x1a.gerbang.v1.ThresholdBasis\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"E\n\x14IdentifyBatchRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.gerbang.v1.IdentifyRequest\"H\n\x15IdentifyBatchResponse\x12/\n\tresponses\x18\x01 \x03(\x0b\x32\x1c.gerbang.v1.IdentifyResponse\"L\n\x0e\x45xtractRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12+\n\x0b\x66\x61\x63\x65_choice\x18\x02 \x01(\x0e\x32\x16.gerbang.v1.FaceChoice\"Y\n\x0f\x45xtractResponse\x12&\n\x08template\x18\x01 \x01(\x0b\x32\x14.gerbang.v1.Template\x12\x1e\n\x04\x66\x61\x63\x65\x18\x02 \x01(\x0b\x32\x10.gerbang.v1.Face*o\n\nOnExisting\x12\x1b\n\x17ON_EXISTING_UNSPECIFIED\x10\x00\x12\x16\n\x12ON_EXISTING_REJECT\x10\x01\x12\x13\n\x0fON_EXISTING_ADD\x10\x02\x12\x17\n\x13ON_EXISTING_REPLACE\x10\x03*i\n\rEnrollWarning\x12\x1e\n\x1a\x45NROLL_WARNING_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45NROLL_WARNING_EXPIRED\x10\x01\x12\x1c\n\x18\x45NROLL_WARNING_DIFFERENT\x10\x02*d\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_NO_HIT\x10\x01\x12\x10\n\x0c\x44\x45\x43ISION_HIT\x10\x02\x12\x17\n\x13\x44\x45\x43ISION_SILENT_HIT\x10\x03\x32\x90\x04\n\x0fMatchingService\x12?\n\x06\x45nroll\x12\x19.gerbang.v1.EnrollRequest\x1a\x1a.gerbang.v1.EnrollResponse\x12I\n\x0c\x45nrollStream\x12\x19.gerbang.v1.EnrollRequest\x1a\x1a.gerbang.v1.EnrollResponse(\x01\x30\x01\x12?\n\x06Verify\x12\x19.gerbang.v1.VerifyRequest\x1a\x1a.gerbang.v1.VerifyResponse\x12\x45\n\x08Identify\x12\x1b.gerbang.v1.IdentifyRequest\x1a\x1c.gerbang.v1.IdentifyResponse\x12O\n\x0eIdentifyStream\x12\x1b.gerbang.v1.IdentifyRequest\x1a\x1c.gerbang.v1.IdentifyResponse(\x01\x30\x01\x12T\n\rIdentifyBatch\x12 .gerbang.v1.IdentifyBatchRequest\x1a!.gerbang.v1.IdentifyBatchResponse\x12\x42\n\x07\x45xtract\x12\x1a.gerbang.v1.ExtractRequest\x1a\x1b.gerbang.v1.ExtractResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,38 +39,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CANDIDATE_LABELSENTRY']._loaded_options = None
   _globals['_CANDIDATE_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_ONEXISTING']._serialized_start=2410
-  _globals['_ONEXISTING']._serialized_end=2521
-  _globals['_ENROLLWARNING']._serialized_start=2523
-  _globals['_ENROLLWARNING']._serialized_end=2628
-  _globals['_ENROLLREQUEST']._serialized_start=177
-  _globals['_ENROLLREQUEST']._serialized_end=407
-  _globals['_ENROLLRESPONSE']._serialized_start=410
-  _globals['_ENROLLRESPONSE']._serialized_end=699
-  _globals['_SAMPLERESULT']._serialized_start=702
-  _globals['_SAMPLERESULT']._serialized_end=866
-  _globals['_VERIFYREQUEST']._serialized_start=869
-  _globals['_VERIFYREQUEST']._serialized_end=1052
-  _globals['_VERIFYRESPONSE']._serialized_start=1055
-  _globals['_VERIFYRESPONSE']._serialized_end=1244
-  _globals['_IDENTIFYREQUEST']._serialized_start=1247
-  _globals['_IDENTIFYREQUEST']._serialized_end=1495
-  _globals['_IDENTIFYRESPONSE']._serialized_start=1498
-  _globals['_IDENTIFYRESPONSE']._serialized_end=1787
-  _globals['_LACK']._serialized_start=1789
-  _globals['_LACK']._serialized_end=1846
-  _globals['_CANDIDATE']._serialized_start=1849
-  _globals['_CANDIDATE']._serialized_end=2094
-  _globals['_CANDIDATE_LABELSENTRY']._serialized_start=2049
-  _globals['_CANDIDATE_LABELSENTRY']._serialized_end=2094
-  _globals['_IDENTIFYBATCHREQUEST']._serialized_start=2096
-  _globals['_IDENTIFYBATCHREQUEST']._serialized_end=2165
-  _globals['_IDENTIFYBATCHRESPONSE']._serialized_start=2167
-  _globals['_IDENTIFYBATCHRESPONSE']._serialized_end=2239
-  _globals['_EXTRACTREQUEST']._serialized_start=2241
-  _globals['_EXTRACTREQUEST']._serialized_end=2317
-  _globals['_EXTRACTRESPONSE']._serialized_start=2319
-  _globals['_EXTRACTRESPONSE']._serialized_end=2408
-  _globals['_MATCHINGSERVICE']._serialized_start=2631
-  _globals['_MATCHINGSERVICE']._serialized_end=3159
+  _globals['_ONEXISTING']._serialized_start=2812
+  _globals['_ONEXISTING']._serialized_end=2923
+  _globals['_ENROLLWARNING']._serialized_start=2925
+  _globals['_ENROLLWARNING']._serialized_end=3030
+  _globals['_DECISION']._serialized_start=3032
+  _globals['_DECISION']._serialized_end=3132
+  _globals['_ENROLLREQUEST']._serialized_start=205
+  _globals['_ENROLLREQUEST']._serialized_end=435
+  _globals['_ENROLLRESPONSE']._serialized_start=438
+  _globals['_ENROLLRESPONSE']._serialized_end=727
+  _globals['_SAMPLERESULT']._serialized_start=730
+  _globals['_SAMPLERESULT']._serialized_end=894
+  _globals['_VERIFYREQUEST']._serialized_start=897
+  _globals['_VERIFYREQUEST']._serialized_end=1080
+  _globals['_VERIFYRESPONSE']._serialized_start=1083
+  _globals['_VERIFYRESPONSE']._serialized_end=1379
+  _globals['_IDENTIFYREQUEST']._serialized_start=1382
+  _globals['_IDENTIFYREQUEST']._serialized_end=1630
+  _globals['_IDENTIFYRESPONSE']._serialized_start=1633
+  _globals['_IDENTIFYRESPONSE']._serialized_end=2136
+  _globals['_LACK']._serialized_start=2138
+  _globals['_LACK']._serialized_end=2195
+  _globals['_CANDIDATE']._serialized_start=2198
+  _globals['_CANDIDATE']._serialized_end=2496
+  _globals['_CANDIDATE_LABELSENTRY']._serialized_start=2451
+  _globals['_CANDIDATE_LABELSENTRY']._serialized_end=2496
+  _globals['_IDENTIFYBATCHREQUEST']._serialized_start=2498
+  _globals['_IDENTIFYBATCHREQUEST']._serialized_end=2567
+  _globals['_IDENTIFYBATCHRESPONSE']._serialized_start=2569
+  _globals['_IDENTIFYBATCHRESPONSE']._serialized_end=2641
+  _globals['_EXTRACTREQUEST']._serialized_start=2643
+  _globals['_EXTRACTREQUEST']._serialized_end=2719
+  _globals['_EXTRACTRESPONSE']._serialized_start=2721
+  _globals['_EXTRACTRESPONSE']._serialized_end=2810
+  _globals['_MATCHINGSERVICE']._serialized_start=3135
+  _globals['_MATCHINGSERVICE']._serialized_end=3663
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from gerbang.v1 import plan_pb2 as _plan_pb2
 from gerbang.v1 import sample_pb2 as _sample_pb2
 from gerbang.v1 import subject_pb2 as _subject_pb2
+from gerbang.v1 import threshold_pb2 as _threshold_pb2
 from gerbang.v1 import watchlist_pb2 as _watchlist_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -91,6 +92,34 @@ ENROLL_WARNING_DIFFERENT: EnrollWarning.ValueType  # 2
 was said.
 """
 Global___EnrollWarning: _TypeAlias = EnrollWarning  # noqa: Y015
+
+class _Decision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DECISION_UNSPECIFIED: _Decision.ValueType  # 0
+    """An older server did not say, or there is an `error`."""
+    DECISION_NO_HIT: _Decision.ValueType  # 1
+    """Nobody reached a threshold."""
+    DECISION_HIT: _Decision.ValueType  # 2
+    """Somebody did, on a list whose action stops the traveller: `hit` is true."""
+    DECISION_SILENT_HIT: _Decision.ValueType  # 3
+    """Somebody did, and every list says SILENT_ALERT: let pass, tell the officers, show nothing. `hit` is false."""
+
+class Decision(_Decision, metaclass=_DecisionEnumTypeWrapper):
+    """What a search came to."""
+
+DECISION_UNSPECIFIED: Decision.ValueType  # 0
+"""An older server did not say, or there is an `error`."""
+DECISION_NO_HIT: Decision.ValueType  # 1
+"""Nobody reached a threshold."""
+DECISION_HIT: Decision.ValueType  # 2
+"""Somebody did, on a list whose action stops the traveller: `hit` is true."""
+DECISION_SILENT_HIT: Decision.ValueType  # 3
+"""Somebody did, and every list says SILENT_ALERT: let pass, tell the officers, show nothing. `hit` is false."""
+Global___Decision: _TypeAlias = Decision  # noqa: Y015
 
 @_typing.final
 class EnrollRequest(_message.Message):
@@ -340,6 +369,8 @@ class VerifyResponse(_message.Message):
     PROBE_FACE_FIELD_NUMBER: _builtins.int
     REFERENCE_FACE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    THRESHOLD_BASIS_FIELD_NUMBER: _builtins.int
+    FMR_AT_SIMILARITY_FIELD_NUMBER: _builtins.int
     match: _builtins.bool
     """similarity >= threshold."""
     similarity: _builtins.float
@@ -352,6 +383,10 @@ class VerifyResponse(_message.Message):
     """The gallery's revision that the subject was compared at, at least `min_revision`. 0 when the reference was a
     sample.
     """
+    fmr_at_similarity: _builtins.float
+    """Of two photos of different people, the share whose similarity reaches `similarity`, 0 to 1. Absent where it is not
+    known of the recogniser at that similarity.
+    """
     @_builtins.property
     def probe_face(self) -> _sample_pb2.Face:
         """The face used of the probe image. Absent for a template."""
@@ -359,6 +394,10 @@ class VerifyResponse(_message.Message):
     @_builtins.property
     def reference_face(self) -> _sample_pb2.Face:
         """The face used of the reference image. Absent for a template or a subject."""
+
+    @_builtins.property
+    def threshold_basis(self) -> _threshold_pb2.ThresholdBasis:
+        """Where the threshold comes from."""
 
     def __init__(
         self,
@@ -370,12 +409,16 @@ class VerifyResponse(_message.Message):
         probe_face: _sample_pb2.Face | None = ...,
         reference_face: _sample_pb2.Face | None = ...,
         revision: _builtins.int = ...,
+        threshold_basis: _threshold_pb2.ThresholdBasis | None = ...,
+        fmr_at_similarity: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["probe_face", b"probe_face", "reference_face", b"reference_face"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fmr_at_similarity", b"_fmr_at_similarity", "fmr_at_similarity", b"fmr_at_similarity", "probe_face", b"probe_face", "reference_face", b"reference_face", "threshold_basis", b"threshold_basis"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["match", b"match", "probe_face", b"probe_face", "reference_face", b"reference_face", "revision", b"revision", "similarity", b"similarity", "template_id", b"template_id", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fmr_at_similarity", b"_fmr_at_similarity", "fmr_at_similarity", b"fmr_at_similarity", "match", b"match", "probe_face", b"probe_face", "reference_face", b"reference_face", "revision", b"revision", "similarity", b"similarity", "template_id", b"template_id", "threshold", b"threshold", "threshold_basis", b"threshold_basis"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__fmr_at_similarity: _TypeAlias = _typing.Literal["fmr_at_similarity"]  # noqa: Y015
+    _WhichOneofArgType__fmr_at_similarity: _TypeAlias = _typing.Literal["_fmr_at_similarity", b"_fmr_at_similarity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fmr_at_similarity) -> _WhichOneofReturnType__fmr_at_similarity | None: ...
 
 Global___VerifyResponse: _TypeAlias = VerifyResponse  # noqa: Y015
 
@@ -456,8 +499,15 @@ class IdentifyResponse(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     LACKS_FIELD_NUMBER: _builtins.int
+    SEARCH_ID_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    TOP_SIMILARITY_FIELD_NUMBER: _builtins.int
+    FMR_AT_SIMILARITY_FIELD_NUMBER: _builtins.int
+    THRESHOLD_BASIS_FIELD_NUMBER: _builtins.int
     hit: _builtins.bool
-    """True when there is at least one candidate."""
+    """True when there is a candidate whose action is more than SILENT_ALERT: the traveller is to be stopped. A silent
+    alert is not a hit here, so that a gate which opens unless `hit` does not give it away: see `decision`.
+    """
     threshold: _builtins.float
     """The threshold in force where a watchlist has none of its own: the request's, else the server's. For a caller of
     role gate the higher of the two.
@@ -470,6 +520,19 @@ class IdentifyResponse(_message.Message):
     """The gallery's revision that was searched, at least `min_revision`."""
     sequence: _builtins.int
     """The request's sequence number."""
+    search_id: _builtins.str
+    """A random id of this search, a UUID: the audit record has it too."""
+    decision: Global___Decision.ValueType
+    """What the search came to."""
+    top_similarity: _builtins.float
+    """The exact cosine of the most similar subject in the lists searched, hit or not. Absent where no proposal was
+    compared, and, without a hit, for callers of role gate: who may ask by the thousand must not learn how near a
+    stranger is.
+    """
+    fmr_at_similarity: _builtins.float
+    """Of two photos of different people, the share whose similarity reaches `top_similarity`, 0 to 1. Absent where that
+    is, and where it is not known of the recogniser at that similarity.
+    """
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
         """Subjects whose similarity reaches the threshold of a list searched, best first, ties by subject_id; each subject
@@ -488,6 +551,10 @@ class IdentifyResponse(_message.Message):
     def lacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lack]:
         """What the search lacked. Empty: every generator of the plan proposed candidates from all templates."""
 
+    @_builtins.property
+    def threshold_basis(self) -> _threshold_pb2.ThresholdBasis:
+        """Where `threshold` comes from."""
+
     def __init__(
         self,
         *,
@@ -501,12 +568,24 @@ class IdentifyResponse(_message.Message):
         sequence: _builtins.int = ...,
         error: _status_pb2.Status | None = ...,
         lacks: _abc.Iterable[Global___Lack] | None = ...,
+        search_id: _builtins.str = ...,
+        decision: Global___Decision.ValueType = ...,
+        top_similarity: _builtins.float | None = ...,
+        fmr_at_similarity: _builtins.float | None = ...,
+        threshold_basis: _threshold_pb2.ThresholdBasis | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "probe_face", b"probe_face"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fmr_at_similarity", b"_fmr_at_similarity", "_top_similarity", b"_top_similarity", "error", b"error", "fmr_at_similarity", b"fmr_at_similarity", "probe_face", b"probe_face", "threshold_basis", b"threshold_basis", "top_similarity", b"top_similarity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "error", b"error", "gallery_size", b"gallery_size", "hit", b"hit", "lacks", b"lacks", "plan", b"plan", "probe_face", b"probe_face", "revision", b"revision", "sequence", b"sequence", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fmr_at_similarity", b"_fmr_at_similarity", "_top_similarity", b"_top_similarity", "candidates", b"candidates", "decision", b"decision", "error", b"error", "fmr_at_similarity", b"fmr_at_similarity", "gallery_size", b"gallery_size", "hit", b"hit", "lacks", b"lacks", "plan", b"plan", "probe_face", b"probe_face", "revision", b"revision", "search_id", b"search_id", "sequence", b"sequence", "threshold", b"threshold", "threshold_basis", b"threshold_basis", "top_similarity", b"top_similarity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__fmr_at_similarity: _TypeAlias = _typing.Literal["fmr_at_similarity"]  # noqa: Y015
+    _WhichOneofArgType__fmr_at_similarity: _TypeAlias = _typing.Literal["_fmr_at_similarity", b"_fmr_at_similarity"]  # noqa: Y015
+    _WhichOneofReturnType__top_similarity: _TypeAlias = _typing.Literal["top_similarity"]  # noqa: Y015
+    _WhichOneofArgType__top_similarity: _TypeAlias = _typing.Literal["_top_similarity", b"_top_similarity"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fmr_at_similarity) -> _WhichOneofReturnType__fmr_at_similarity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_similarity) -> _WhichOneofReturnType__top_similarity | None: ...
 
 Global___IdentifyResponse: _TypeAlias = IdentifyResponse  # noqa: Y015
 
@@ -573,6 +652,7 @@ class Candidate(_message.Message):
     WATCHLISTS_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    THRESHOLD_BASIS_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """Who."""
     similarity: _builtins.float
@@ -591,6 +671,10 @@ class Candidate(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The subject's labels."""
 
+    @_builtins.property
+    def threshold_basis(self) -> _threshold_pb2.ThresholdBasis:
+        """Where `threshold` comes from. Absent among duplicates."""
+
     def __init__(
         self,
         *,
@@ -601,10 +685,11 @@ class Candidate(_message.Message):
         watchlists: _abc.Iterable[_builtins.str] | None = ...,
         action: _watchlist_pb2.Action.ValueType = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        threshold_basis: _threshold_pb2.ThresholdBasis | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["threshold_basis", b"threshold_basis"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "labels", b"labels", "similarity", b"similarity", "subject_id", b"subject_id", "template_id", b"template_id", "threshold", b"threshold", "watchlists", b"watchlists"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "labels", b"labels", "similarity", b"similarity", "subject_id", b"subject_id", "template_id", b"template_id", "threshold", b"threshold", "threshold_basis", b"threshold_basis", "watchlists", b"watchlists"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

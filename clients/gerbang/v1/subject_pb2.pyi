@@ -127,6 +127,7 @@ class TemplateInfo(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
+    CAPTURE_CHAIN_FIELD_NUMBER: _builtins.int
     template_id: _builtins.str
     """The server's id of the template, unique on the server and never used again."""
     model: _builtins.str
@@ -139,6 +140,10 @@ class TemplateInfo(_message.Message):
     def quality(self) -> _sample_pb2.Quality:
         """What was measured of the face image. Absent for a template that came as a vector."""
 
+    @_builtins.property
+    def capture_chain(self) -> Global___CaptureChain:
+        """How the face was found and cut out. Absent for a template that came as a vector, or of an older server."""
+
     def __init__(
         self,
         *,
@@ -146,11 +151,42 @@ class TemplateInfo(_message.Message):
         model: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         quality: _sample_pb2.Quality | None = ...,
+        capture_chain: Global___CaptureChain | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "quality", b"quality"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture_chain", b"capture_chain", "create_time", b"create_time", "quality", b"quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "model", b"model", "quality", b"quality", "template_id", b"template_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture_chain", b"capture_chain", "create_time", b"create_time", "model", b"model", "quality", b"quality", "template_id", b"template_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TemplateInfo: _TypeAlias = TemplateInfo  # noqa: Y015
+
+@_typing.final
+class CaptureChain(_message.Message):
+    """What stood between an image and the recogniser: similarities are measured for one such chain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DETECTOR_FIELD_NUMBER: _builtins.int
+    DETECTOR_SIZE_FIELD_NUMBER: _builtins.int
+    ALIGNMENT_FIELD_NUMBER: _builtins.int
+    detector: _builtins.str
+    """SHA-256 of the detector, hexadecimal."""
+    detector_size: _builtins.int
+    """The side that images were scaled to for the detector, pixels."""
+    alignment: _builtins.str
+    """How the face was aligned, such as "arcface-112"."""
+    def __init__(
+        self,
+        *,
+        detector: _builtins.str = ...,
+        detector_size: _builtins.int = ...,
+        alignment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "detector", b"detector", "detector_size", b"detector_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaptureChain: _TypeAlias = CaptureChain  # noqa: Y015

@@ -116,6 +116,8 @@ class Watchlist(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     SUBJECT_COUNT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    TARGET_FPIR_FIELD_NUMBER: _builtins.int
+    TWO_PERSON_REMOVAL_FIELD_NUMBER: _builtins.int
     watchlist_id: _builtins.str
     """The caller's id: 1 to 128 of [A-Za-z0-9._:-]."""
     title: _builtins.str
@@ -136,6 +138,16 @@ class Watchlist(_message.Message):
     """The gallery's revision at which the list was last changed (its subjects coming and going is no change of the list):
     `expected_revision` of a change that is made from this state. Of what an older server stored: the revision at which
     a newer one took over. Output only.
+    """
+    target_fpir: _builtins.float
+    """The share of strangers that this list may stop, above 0 and at most 0.5: its threshold follows from it and from how
+    many templates are on the list, where the recogniser's false match rates are known. Not together with `threshold`.
+    Absent: the server's.
+    """
+    two_person_removal: _builtins.bool
+    """True: what makes the list stop fewer people (somebody is taken off it or deleted, found for less long; the list is
+    deleted, gets a higher threshold, a milder action or only one direction, or this is switched off) is only proposed
+    by such a change, and made when another identity confirms it: see WatchlistService.ConfirmProposal.
     """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -162,13 +174,20 @@ class Watchlist(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         subject_count: _builtins.int = ...,
         revision: _builtins.int = ...,
+        target_fpir: _builtins.float | None = ...,
+        two_person_removal: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "create_time", b"create_time", "threshold", b"threshold", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_target_fpir", b"_target_fpir", "_threshold", b"_threshold", "create_time", b"create_time", "target_fpir", b"target_fpir", "threshold", b"threshold", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "action", b"action", "create_time", b"create_time", "direction", b"direction", "labels", b"labels", "revision", b"revision", "subject_count", b"subject_count", "threshold", b"threshold", "title", b"title", "update_time", b"update_time", "watchlist_id", b"watchlist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_target_fpir", b"_target_fpir", "_threshold", b"_threshold", "action", b"action", "create_time", b"create_time", "direction", b"direction", "labels", b"labels", "revision", b"revision", "subject_count", b"subject_count", "target_fpir", b"target_fpir", "threshold", b"threshold", "title", b"title", "two_person_removal", b"two_person_removal", "update_time", b"update_time", "watchlist_id", b"watchlist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__target_fpir: _TypeAlias = _typing.Literal["target_fpir"]  # noqa: Y015
+    _WhichOneofArgType__target_fpir: _TypeAlias = _typing.Literal["_target_fpir", b"_target_fpir"]  # noqa: Y015
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__target_fpir) -> _WhichOneofReturnType__target_fpir | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___Watchlist: _TypeAlias = Watchlist  # noqa: Y015

@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from gerbang.v1 import plan_pb2 as gerbang_dot_v1_dot_plan__pb2
 from gerbang.v1 import subject_pb2 as gerbang_dot_v1_dot_subject__pb2
+from gerbang.v1 import threshold_pb2 as gerbang_dot_v1_dot_threshold__pb2
 from gerbang.v1 import watchlist_pb2 as gerbang_dot_v1_dot_watchlist__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"gerbang/v1/watchlist_service.proto\x12\ngerbang.v1\x1a\x15gerbang/v1/plan.proto\x1a\x18gerbang/v1/subject.proto\x1a\x1agerbang/v1/watchlist.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"V\n\x16\x43reateWatchlistRequest\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12\x12\n\nrequest_id\x18\n \x01(\t\"g\n\x17\x43reateWatchlistResponse\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x10\n\x08replayed\x18\n \x01(\x08\"+\n\x13GetWatchlistRequest\x12\x14\n\x0cwatchlist_id\x18\x01 \x01(\t\"@\n\x14GetWatchlistResponse\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\">\n\x15ListWatchlistsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x16ListWatchlistsResponse\x12)\n\nwatchlists\x18\x01 \x03(\x0b\x32\x15.gerbang.v1.Watchlist\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa2\x01\n\x16UpdateWatchlistRequest\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x0b \x01(\x03\"g\n\x17UpdateWatchlistResponse\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x10\n\x08replayed\x18\n \x01(\x08\"l\n\x16\x44\x65leteWatchlistRequest\x12\x14\n\x0cwatchlist_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x0b \x01(\x03\"=\n\x17\x44\x65leteWatchlistResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x10\n\x08replayed\x18\n \x01(\x08\"\'\n\x11GetSubjectRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\":\n\x12GetSubjectResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\"\xef\x01\n\x13ListSubjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\twatchlist\x18\x03 \x01(\t\x12\x32\n\x0e\x65xpires_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x06labels\x18\x05 \x03(\x0b\x32+.gerbang.v1.ListSubjectsRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"V\n\x14ListSubjectsResponse\x12%\n\x08subjects\x18\x01 \x03(\x0b\x32\x13.gerbang.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcf\x01\n\x14UpdateSubjectRequest\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x16\n\x0e\x61\x64\x64_watchlists\x18\x05 \x03(\t\x12\x19\n\x11remove_watchlists\x18\x06 \x03(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x0b \x01(\x03\"\x97\x01\n\x15UpdateSubjectResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x18\n\x10\x61\x64\x64\x65\x64_watchlists\x18\x03 \x03(\t\x12\x1a\n\x12removed_watchlists\x18\x04 \x03(\t\x12\x10\n\x08replayed\x18\n \x01(\x08\"Y\n\x14\x44\x65leteSubjectRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x0b \x01(\x03\"W\n\x15\x44\x65leteSubjectResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x1a\n\x12removed_watchlists\x18\x02 \x03(\t\x12\x10\n\x08replayed\x18\n \x01(\x08\"o\n\x15\x44\x65leteTemplateRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x13\n\x0btemplate_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x0b \x01(\x03\"b\n\x16\x44\x65leteTemplateResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x10\n\x08replayed\x18\n \x01(\x08\"\x16\n\x14GetServerInfoRequest\"\xd1\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x11\n\tface_pack\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\x05\x12\x1e\n\x16verification_threshold\x18\x05 \x01(\x02\x12 \n\x18identification_threshold\x18\x06 \x01(\x02\x12\x14\n\x0cgallery_size\x18\x07 \x01(\x03\x12\x15\n\rsubject_count\x18\x08 \x01(\x03\x12\x17\n\x0fwatchlist_count\x18\t \x01(\x03\x12\x10\n\x08revision\x18\n \x01(\x03\x12\x1e\n\x04plan\x18\x0b \x01(\x0e\x32\x10.gerbang.v1.Plan\x12(\n\x05graph\x18\x0c \x01(\x0b\x32\x19.gerbang.v1.GraphProgress\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05\x61udit\x18\x0e \x01(\x0b\x32\x15.gerbang.v1.SelfAudit\x12)\n\ngenerators\x18\x0f \x03(\x0b\x32\x15.gerbang.v1.Generator\x12\r\n\x05\x65poch\x18\x10 \x01(\t\"K\n\tGenerator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07indexed\x18\x02 \x01(\x03\x12\x0f\n\x07pending\x18\x03 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x08\"=\n\tSelfAudit\x12\x0f\n\x07\x61udited\x18\x01 \x01(\x03\x12\x0e\n\x06missed\x18\x02 \x01(\x03\x12\x0f\n\x07skipped\x18\x03 \x01(\x03\"]\n\x14MeasureRecallRequest\x12\x0e\n\x06sample\x18\x01 \x01(\x05\x12\x14\n\x0csimilarities\x18\x02 \x03(\x02\x12\x1f\n\x05plans\x18\x03 \x03(\x0e\x32\x10.gerbang.v1.Plan\"y\n\x15MeasureRecallResponse\x12\x33\n\x0cmeasurements\x18\x01 \x03(\x0b\x32\x1d.gerbang.v1.RecallMeasurement\x12\x14\n\x0cgallery_size\x18\x02 \x01(\x03\x12\x15\n\rgraph_indexed\x18\x03 \x01(\x03\"\x8a\x01\n\x11RecallMeasurement\x12\x1e\n\x04plan\x18\x01 \x01(\x0e\x32\x10.gerbang.v1.Plan\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x0e\n\x06probes\x18\x03 \x01(\x05\x12\x0e\n\x06missed\x18\x04 \x01(\x05\x12\x11\n\tmedian_us\x18\x05 \x01(\x02\x12\x0e\n\x06p99_us\x18\x06 \x01(\x02\"E\n\rGraphProgress\x12\x0f\n\x07indexed\x18\x01 \x01(\x03\x12\x0f\n\x07pending\x18\x02 \x01(\x03\x12\x12\n\ntombstones\x18\x03 \x01(\x03\x32\xa3\x08\n\x10WatchlistService\x12Z\n\x0f\x43reateWatchlist\x12\".gerbang.v1.CreateWatchlistRequest\x1a#.gerbang.v1.CreateWatchlistResponse\x12Q\n\x0cGetWatchlist\x12\x1f.gerbang.v1.GetWatchlistRequest\x1a .gerbang.v1.GetWatchlistResponse\x12W\n\x0eListWatchlists\x12!.gerbang.v1.ListWatchlistsRequest\x1a\".gerbang.v1.ListWatchlistsResponse\x12Z\n\x0fUpdateWatchlist\x12\".gerbang.v1.UpdateWatchlistRequest\x1a#.gerbang.v1.UpdateWatchlistResponse\x12Z\n\x0f\x44\x65leteWatchlist\x12\".gerbang.v1.DeleteWatchlistRequest\x1a#.gerbang.v1.DeleteWatchlistResponse\x12K\n\nGetSubject\x12\x1d.gerbang.v1.GetSubjectRequest\x1a\x1e.gerbang.v1.GetSubjectResponse\x12Q\n\x0cListSubjects\x12\x1f.gerbang.v1.ListSubjectsRequest\x1a .gerbang.v1.ListSubjectsResponse\x12T\n\rUpdateSubject\x12 .gerbang.v1.UpdateSubjectRequest\x1a!.gerbang.v1.UpdateSubjectResponse\x12T\n\rDeleteSubject\x12 .gerbang.v1.DeleteSubjectRequest\x1a!.gerbang.v1.DeleteSubjectResponse\x12W\n\x0e\x44\x65leteTemplate\x12!.gerbang.v1.DeleteTemplateRequest\x1a\".gerbang.v1.DeleteTemplateResponse\x12T\n\rGetServerInfo\x12 .gerbang.v1.GetServerInfoRequest\x1a!.gerbang.v1.GetServerInfoResponse\x12T\n\rMeasureRecall\x12 .gerbang.v1.MeasureRecallRequest\x1a!.gerbang.v1.MeasureRecallResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"gerbang/v1/watchlist_service.proto\x12\ngerbang.v1\x1a\x15gerbang/v1/plan.proto\x1a\x18gerbang/v1/subject.proto\x1a\x1agerbang/v1/threshold.proto\x1a\x1agerbang/v1/watchlist.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"V\n\x16\x43reateWatchlistRequest\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12\x12\n\nrequest_id\x18\n \x01(\t\"g\n\x17\x43reateWatchlistResponse\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x10\n\x08replayed\x18\n \x01(\x08\"+\n\x13GetWatchlistRequest\x12\x14\n\x0cwatchlist_id\x18\x01 \x01(\t\"@\n\x14GetWatchlistResponse\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\">\n\x15ListWatchlistsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x16ListWatchlistsResponse\x12)\n\nwatchlists\x18\x01 \x03(\x0b\x32\x15.gerbang.v1.Watchlist\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa2\x01\n\x16UpdateWatchlistRequest\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x0b \x01(\x03\"g\n\x17UpdateWatchlistResponse\x12(\n\twatchlist\x18\x01 \x01(\x0b\x32\x15.gerbang.v1.Watchlist\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x10\n\x08replayed\x18\n \x01(\x08\"l\n\x16\x44\x65leteWatchlistRequest\x12\x14\n\x0cwatchlist_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x0b \x01(\x03\"=\n\x17\x44\x65leteWatchlistResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x10\n\x08replayed\x18\n \x01(\x08\"\'\n\x11GetSubjectRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\":\n\x12GetSubjectResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\"\xef\x01\n\x13ListSubjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\twatchlist\x18\x03 \x01(\t\x12\x32\n\x0e\x65xpires_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x06labels\x18\x05 \x03(\x0b\x32+.gerbang.v1.ListSubjectsRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"V\n\x14ListSubjectsResponse\x12%\n\x08subjects\x18\x01 \x03(\x0b\x32\x13.gerbang.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcf\x01\n\x14UpdateSubjectRequest\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x16\n\x0e\x61\x64\x64_watchlists\x18\x05 \x03(\t\x12\x19\n\x11remove_watchlists\x18\x06 \x03(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x0b \x01(\x03\"\x97\x01\n\x15UpdateSubjectResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x18\n\x10\x61\x64\x64\x65\x64_watchlists\x18\x03 \x03(\t\x12\x1a\n\x12removed_watchlists\x18\x04 \x03(\t\x12\x10\n\x08replayed\x18\n \x01(\x08\"Y\n\x14\x44\x65leteSubjectRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x0b \x01(\x03\"W\n\x15\x44\x65leteSubjectResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x1a\n\x12removed_watchlists\x18\x02 \x03(\t\x12\x10\n\x08replayed\x18\n \x01(\x08\"o\n\x15\x44\x65leteTemplateRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x13\n\x0btemplate_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x0b \x01(\x03\"b\n\x16\x44\x65leteTemplateResponse\x12$\n\x07subject\x18\x01 \x01(\x0b\x32\x13.gerbang.v1.Subject\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x10\n\x08replayed\x18\n \x01(\x08\"\x16\n\x14GetServerInfoRequest\"\xf4\x04\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x11\n\tface_pack\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\x05\x12\x1e\n\x16verification_threshold\x18\x05 \x01(\x02\x12 \n\x18identification_threshold\x18\x06 \x01(\x02\x12\x14\n\x0cgallery_size\x18\x07 \x01(\x03\x12\x15\n\rsubject_count\x18\x08 \x01(\x03\x12\x17\n\x0fwatchlist_count\x18\t \x01(\x03\x12\x10\n\x08revision\x18\n \x01(\x03\x12\x1e\n\x04plan\x18\x0b \x01(\x0e\x32\x10.gerbang.v1.Plan\x12(\n\x05graph\x18\x0c \x01(\x0b\x32\x19.gerbang.v1.GraphProgress\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05\x61udit\x18\x0e \x01(\x0b\x32\x15.gerbang.v1.SelfAudit\x12)\n\ngenerators\x18\x0f \x03(\x0b\x32\x15.gerbang.v1.Generator\x12\r\n\x05\x65poch\x18\x10 \x01(\t\x12\x38\n\x14identification_basis\x18\x11 \x01(\x0b\x32\x1a.gerbang.v1.ThresholdBasis\x12\x36\n\x12verification_basis\x18\x12 \x01(\x0b\x32\x1a.gerbang.v1.ThresholdBasis\x12/\n\rcapture_chain\x18\x13 \x01(\x0b\x32\x18.gerbang.v1.CaptureChain\"K\n\tGenerator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07indexed\x18\x02 \x01(\x03\x12\x0f\n\x07pending\x18\x03 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x08\"=\n\tSelfAudit\x12\x0f\n\x07\x61udited\x18\x01 \x01(\x03\x12\x0e\n\x06missed\x18\x02 \x01(\x03\x12\x0f\n\x07skipped\x18\x03 \x01(\x03\"]\n\x14MeasureRecallRequest\x12\x0e\n\x06sample\x18\x01 \x01(\x05\x12\x14\n\x0csimilarities\x18\x02 \x03(\x02\x12\x1f\n\x05plans\x18\x03 \x03(\x0e\x32\x10.gerbang.v1.Plan\"y\n\x15MeasureRecallResponse\x12\x33\n\x0cmeasurements\x18\x01 \x03(\x0b\x32\x1d.gerbang.v1.RecallMeasurement\x12\x14\n\x0cgallery_size\x18\x02 \x01(\x03\x12\x15\n\rgraph_indexed\x18\x03 \x01(\x03\"\x8a\x01\n\x11RecallMeasurement\x12\x1e\n\x04plan\x18\x01 \x01(\x0e\x32\x10.gerbang.v1.Plan\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x0e\n\x06probes\x18\x03 \x01(\x05\x12\x0e\n\x06missed\x18\x04 \x01(\x05\x12\x11\n\tmedian_us\x18\x05 \x01(\x02\x12\x0e\n\x06p99_us\x18\x06 \x01(\x02\"E\n\rGraphProgress\x12\x0f\n\x07indexed\x18\x01 \x01(\x03\x12\x0f\n\x07pending\x18\x02 \x01(\x03\x12\x12\n\ntombstones\x18\x03 \x01(\x03\x32\xa3\x08\n\x10WatchlistService\x12Z\n\x0f\x43reateWatchlist\x12\".gerbang.v1.CreateWatchlistRequest\x1a#.gerbang.v1.CreateWatchlistResponse\x12Q\n\x0cGetWatchlist\x12\x1f.gerbang.v1.GetWatchlistRequest\x1a .gerbang.v1.GetWatchlistResponse\x12W\n\x0eListWatchlists\x12!.gerbang.v1.ListWatchlistsRequest\x1a\".gerbang.v1.ListWatchlistsResponse\x12Z\n\x0fUpdateWatchlist\x12\".gerbang.v1.UpdateWatchlistRequest\x1a#.gerbang.v1.UpdateWatchlistResponse\x12Z\n\x0f\x44\x65leteWatchlist\x12\".gerbang.v1.DeleteWatchlistRequest\x1a#.gerbang.v1.DeleteWatchlistResponse\x12K\n\nGetSubject\x12\x1d.gerbang.v1.GetSubjectRequest\x1a\x1e.gerbang.v1.GetSubjectResponse\x12Q\n\x0cListSubjects\x12\x1f.gerbang.v1.ListSubjectsRequest\x1a .gerbang.v1.ListSubjectsResponse\x12T\n\rUpdateSubject\x12 .gerbang.v1.UpdateSubjectRequest\x1a!.gerbang.v1.UpdateSubjectResponse\x12T\n\rDeleteSubject\x12 .gerbang.v1.DeleteSubjectRequest\x1a!.gerbang.v1.DeleteSubjectResponse\x12W\n\x0e\x44\x65leteTemplate\x12!.gerbang.v1.DeleteTemplateRequest\x1a\".gerbang.v1.DeleteTemplateResponse\x12T\n\rGetServerInfo\x12 .gerbang.v1.GetServerInfoRequest\x1a!.gerbang.v1.GetServerInfoResponse\x12T\n\rMeasureRecall\x12 .gerbang.v1.MeasureRecallRequest\x1a!.gerbang.v1.MeasureRecallResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,64 +39,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTSUBJECTSREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_LISTSUBJECTSREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_CREATEWATCHLISTREQUEST']._serialized_start=194
-  _globals['_CREATEWATCHLISTREQUEST']._serialized_end=280
-  _globals['_CREATEWATCHLISTRESPONSE']._serialized_start=282
-  _globals['_CREATEWATCHLISTRESPONSE']._serialized_end=385
-  _globals['_GETWATCHLISTREQUEST']._serialized_start=387
-  _globals['_GETWATCHLISTREQUEST']._serialized_end=430
-  _globals['_GETWATCHLISTRESPONSE']._serialized_start=432
-  _globals['_GETWATCHLISTRESPONSE']._serialized_end=496
-  _globals['_LISTWATCHLISTSREQUEST']._serialized_start=498
-  _globals['_LISTWATCHLISTSREQUEST']._serialized_end=560
-  _globals['_LISTWATCHLISTSRESPONSE']._serialized_start=562
-  _globals['_LISTWATCHLISTSRESPONSE']._serialized_end=654
-  _globals['_UPDATEWATCHLISTREQUEST']._serialized_start=657
-  _globals['_UPDATEWATCHLISTREQUEST']._serialized_end=819
-  _globals['_UPDATEWATCHLISTRESPONSE']._serialized_start=821
-  _globals['_UPDATEWATCHLISTRESPONSE']._serialized_end=924
-  _globals['_DELETEWATCHLISTREQUEST']._serialized_start=926
-  _globals['_DELETEWATCHLISTREQUEST']._serialized_end=1034
-  _globals['_DELETEWATCHLISTRESPONSE']._serialized_start=1036
-  _globals['_DELETEWATCHLISTRESPONSE']._serialized_end=1097
-  _globals['_GETSUBJECTREQUEST']._serialized_start=1099
-  _globals['_GETSUBJECTREQUEST']._serialized_end=1138
-  _globals['_GETSUBJECTRESPONSE']._serialized_start=1140
-  _globals['_GETSUBJECTRESPONSE']._serialized_end=1198
-  _globals['_LISTSUBJECTSREQUEST']._serialized_start=1201
-  _globals['_LISTSUBJECTSREQUEST']._serialized_end=1440
-  _globals['_LISTSUBJECTSREQUEST_LABELSENTRY']._serialized_start=1395
-  _globals['_LISTSUBJECTSREQUEST_LABELSENTRY']._serialized_end=1440
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=1442
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=1528
-  _globals['_UPDATESUBJECTREQUEST']._serialized_start=1531
-  _globals['_UPDATESUBJECTREQUEST']._serialized_end=1738
-  _globals['_UPDATESUBJECTRESPONSE']._serialized_start=1741
-  _globals['_UPDATESUBJECTRESPONSE']._serialized_end=1892
-  _globals['_DELETESUBJECTREQUEST']._serialized_start=1894
-  _globals['_DELETESUBJECTREQUEST']._serialized_end=1983
-  _globals['_DELETESUBJECTRESPONSE']._serialized_start=1985
-  _globals['_DELETESUBJECTRESPONSE']._serialized_end=2072
-  _globals['_DELETETEMPLATEREQUEST']._serialized_start=2074
-  _globals['_DELETETEMPLATEREQUEST']._serialized_end=2185
-  _globals['_DELETETEMPLATERESPONSE']._serialized_start=2187
-  _globals['_DELETETEMPLATERESPONSE']._serialized_end=2285
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=2287
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=2309
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=2312
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=2777
-  _globals['_GENERATOR']._serialized_start=2779
-  _globals['_GENERATOR']._serialized_end=2854
-  _globals['_SELFAUDIT']._serialized_start=2856
-  _globals['_SELFAUDIT']._serialized_end=2917
-  _globals['_MEASURERECALLREQUEST']._serialized_start=2919
-  _globals['_MEASURERECALLREQUEST']._serialized_end=3012
-  _globals['_MEASURERECALLRESPONSE']._serialized_start=3014
-  _globals['_MEASURERECALLRESPONSE']._serialized_end=3135
-  _globals['_RECALLMEASUREMENT']._serialized_start=3138
-  _globals['_RECALLMEASUREMENT']._serialized_end=3276
-  _globals['_GRAPHPROGRESS']._serialized_start=3278
-  _globals['_GRAPHPROGRESS']._serialized_end=3347
-  _globals['_WATCHLISTSERVICE']._serialized_start=3350
-  _globals['_WATCHLISTSERVICE']._serialized_end=4409
+  _globals['_CREATEWATCHLISTREQUEST']._serialized_start=222
+  _globals['_CREATEWATCHLISTREQUEST']._serialized_end=308
+  _globals['_CREATEWATCHLISTRESPONSE']._serialized_start=310
+  _globals['_CREATEWATCHLISTRESPONSE']._serialized_end=413
+  _globals['_GETWATCHLISTREQUEST']._serialized_start=415
+  _globals['_GETWATCHLISTREQUEST']._serialized_end=458
+  _globals['_GETWATCHLISTRESPONSE']._serialized_start=460
+  _globals['_GETWATCHLISTRESPONSE']._serialized_end=524
+  _globals['_LISTWATCHLISTSREQUEST']._serialized_start=526
+  _globals['_LISTWATCHLISTSREQUEST']._serialized_end=588
+  _globals['_LISTWATCHLISTSRESPONSE']._serialized_start=590
+  _globals['_LISTWATCHLISTSRESPONSE']._serialized_end=682
+  _globals['_UPDATEWATCHLISTREQUEST']._serialized_start=685
+  _globals['_UPDATEWATCHLISTREQUEST']._serialized_end=847
+  _globals['_UPDATEWATCHLISTRESPONSE']._serialized_start=849
+  _globals['_UPDATEWATCHLISTRESPONSE']._serialized_end=952
+  _globals['_DELETEWATCHLISTREQUEST']._serialized_start=954
+  _globals['_DELETEWATCHLISTREQUEST']._serialized_end=1062
+  _globals['_DELETEWATCHLISTRESPONSE']._serialized_start=1064
+  _globals['_DELETEWATCHLISTRESPONSE']._serialized_end=1125
+  _globals['_GETSUBJECTREQUEST']._serialized_start=1127
+  _globals['_GETSUBJECTREQUEST']._serialized_end=1166
+  _globals['_GETSUBJECTRESPONSE']._serialized_start=1168
+  _globals['_GETSUBJECTRESPONSE']._serialized_end=1226
+  _globals['_LISTSUBJECTSREQUEST']._serialized_start=1229
+  _globals['_LISTSUBJECTSREQUEST']._serialized_end=1468
+  _globals['_LISTSUBJECTSREQUEST_LABELSENTRY']._serialized_start=1423
+  _globals['_LISTSUBJECTSREQUEST_LABELSENTRY']._serialized_end=1468
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=1470
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=1556
+  _globals['_UPDATESUBJECTREQUEST']._serialized_start=1559
+  _globals['_UPDATESUBJECTREQUEST']._serialized_end=1766
+  _globals['_UPDATESUBJECTRESPONSE']._serialized_start=1769
+  _globals['_UPDATESUBJECTRESPONSE']._serialized_end=1920
+  _globals['_DELETESUBJECTREQUEST']._serialized_start=1922
+  _globals['_DELETESUBJECTREQUEST']._serialized_end=2011
+  _globals['_DELETESUBJECTRESPONSE']._serialized_start=2013
+  _globals['_DELETESUBJECTRESPONSE']._serialized_end=2100
+  _globals['_DELETETEMPLATEREQUEST']._serialized_start=2102
+  _globals['_DELETETEMPLATEREQUEST']._serialized_end=2213
+  _globals['_DELETETEMPLATERESPONSE']._serialized_start=2215
+  _globals['_DELETETEMPLATERESPONSE']._serialized_end=2313
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=2315
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=2337
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=2340
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=2968
+  _globals['_GENERATOR']._serialized_start=2970
+  _globals['_GENERATOR']._serialized_end=3045
+  _globals['_SELFAUDIT']._serialized_start=3047
+  _globals['_SELFAUDIT']._serialized_end=3108
+  _globals['_MEASURERECALLREQUEST']._serialized_start=3110
+  _globals['_MEASURERECALLREQUEST']._serialized_end=3203
+  _globals['_MEASURERECALLRESPONSE']._serialized_start=3205
+  _globals['_MEASURERECALLRESPONSE']._serialized_end=3326
+  _globals['_RECALLMEASUREMENT']._serialized_start=3329
+  _globals['_RECALLMEASUREMENT']._serialized_end=3467
+  _globals['_GRAPHPROGRESS']._serialized_start=3469
+  _globals['_GRAPHPROGRESS']._serialized_end=3538
+  _globals['_WATCHLISTSERVICE']._serialized_start=3541
+  _globals['_WATCHLISTSERVICE']._serialized_end=4600
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from gerbang.v1 import plan_pb2 as _plan_pb2
 from gerbang.v1 import subject_pb2 as _subject_pb2
+from gerbang.v1 import threshold_pb2 as _threshold_pb2
 from gerbang.v1 import watchlist_pb2 as _watchlist_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
@@ -213,7 +214,7 @@ class UpdateWatchlistRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change: of title, direction, action, threshold, labels. `*` alone: all of them. Absent or empty:
+        """Which fields to change: of title, direction, action, threshold, target_fpir, two_person_removal, labels. `*` alone: all of them. Absent or empty:
         FIELD_INVALID.
         """
 
@@ -762,6 +763,9 @@ class GetServerInfoResponse(_message.Message):
     AUDIT_FIELD_NUMBER: _builtins.int
     GENERATORS_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    IDENTIFICATION_BASIS_FIELD_NUMBER: _builtins.int
+    VERIFICATION_BASIS_FIELD_NUMBER: _builtins.int
+    CAPTURE_CHAIN_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the server, such as "0.1.0"."""
     face_pack: _builtins.str
@@ -804,6 +808,18 @@ class GetServerInfoResponse(_message.Message):
     def generators(self) -> _containers.RepeatedCompositeFieldContainer[Global___Generator]:
         """The generators of candidates, by name."""
 
+    @_builtins.property
+    def identification_basis(self) -> _threshold_pb2.ThresholdBasis:
+        """Where `identification_threshold` comes from, for all lists without a threshold or target of their own together."""
+
+    @_builtins.property
+    def verification_basis(self) -> _threshold_pb2.ThresholdBasis:
+        """Where `verification_threshold` comes from."""
+
+    @_builtins.property
+    def capture_chain(self) -> _subject_pb2.CaptureChain:
+        """How faces are found and cut out. Absent for a server of templates only."""
+
     def __init__(
         self,
         *,
@@ -823,10 +839,13 @@ class GetServerInfoResponse(_message.Message):
         audit: Global___SelfAudit | None = ...,
         generators: _abc.Iterable[Global___Generator] | None = ...,
         epoch: _builtins.str = ...,
+        identification_basis: _threshold_pb2.ThresholdBasis | None = ...,
+        verification_basis: _threshold_pb2.ThresholdBasis | None = ...,
+        capture_chain: _subject_pb2.CaptureChain | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "graph", b"graph", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "capture_chain", b"capture_chain", "graph", b"graph", "identification_basis", b"identification_basis", "start_time", b"start_time", "verification_basis", b"verification_basis"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "dimension", b"dimension", "epoch", b"epoch", "face_pack", b"face_pack", "gallery_size", b"gallery_size", "generators", b"generators", "graph", b"graph", "identification_threshold", b"identification_threshold", "model", b"model", "plan", b"plan", "revision", b"revision", "start_time", b"start_time", "subject_count", b"subject_count", "verification_threshold", b"verification_threshold", "version", b"version", "watchlist_count", b"watchlist_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "capture_chain", b"capture_chain", "dimension", b"dimension", "epoch", b"epoch", "face_pack", b"face_pack", "gallery_size", b"gallery_size", "generators", b"generators", "graph", b"graph", "identification_basis", b"identification_basis", "identification_threshold", b"identification_threshold", "model", b"model", "plan", b"plan", "revision", b"revision", "start_time", b"start_time", "subject_count", b"subject_count", "verification_basis", b"verification_basis", "verification_threshold", b"verification_threshold", "version", b"version", "watchlist_count", b"watchlist_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
