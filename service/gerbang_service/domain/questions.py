@@ -96,7 +96,9 @@ class Answer:
     """The answer to a question, of one state: that of `revision`, with `size` templates, at `moment_ns`.
 
     `candidates`: best first, ties by subject_id. `threshold`: of lists without one of their own. `lacks`: empty when
-    all generators of the plan proposed from all templates.
+    all generators of the plan proposed from all templates. `top_similarity`: the exact cosine of the most similar of
+    all proposals that the question may see, candidate or not: with plan EXACT of all who are on the lists and in force.
+    None where there is nobody, and of a question about Everybody.
     """
 
     candidates: list[Candidate]
@@ -106,6 +108,7 @@ class Answer:
     size: int
     moment_ns: int
     lacks: tuple[Lack, ...] = ()
+    top_similarity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
