@@ -82,6 +82,7 @@ from gerbang.office import WatchlistClient
 from gerbang.office_async import AsyncWatchlistClient
 from gerbang.v1.matching_service_pb2 import (
     Candidate,
+    Decision,
     EnrollRequest,
     EnrollResponse,
     EnrollWarning,
@@ -116,6 +117,7 @@ __all__ = [
     "CounterClient",
     "DataDamaged",
     "DeadlineExceeded",
+    "Decision",
     "Direction",
     "EnrollOptions",
     "EnrollRequest",

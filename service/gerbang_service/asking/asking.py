@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gerbang_service.access.ids import new_uuid
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.domain.decision import Candidate, as_float32, best_of_each
@@ -206,7 +207,8 @@ class Asking:
         if not isinstance(asked, Answer):
             raise asked
         self._recall_check.consider(question, asked)
-        return Identification(asked, face)
+        top = asked.top_similarity
+        return Identification(asked, face, new_uuid(), None if top is None else self._defaults.fmr_at(top))
 
     def _or_error(self, question: Question, face: DetectedFace | None, asked: Asked) -> Identification | Exception:
         return self._identification(question, asked, face) if isinstance(asked, Answer) else asked

@@ -8,6 +8,7 @@ the same state as the templates that are searched.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
@@ -15,7 +16,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.decision import Candidate
+from gerbang_service.domain.decision import Candidate, Decision, decision_of
 from gerbang_service.domain.faces import DetectedFace
 from gerbang_service.domain.samples import Sample
 from gerbang_service.domain.watchlists import Direction
@@ -130,10 +131,21 @@ class Search1N:
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """The outcome of a 1:N search. `probe_face` is None for a probe that came as a template."""
+    """The outcome of a 1:N search. `probe_face` is None for a probe that came as a template.
+
+    `search_id`: a random UUID. `fmr_at_similarity`: the false match rate at the answer's `top_similarity`, None where
+    it is not known or there is none.
+    """
 
     answer: Answer
     probe_face: DetectedFace | None
+    search_id: str
+    fmr_at_similarity: float | None
+
+    @property
+    def decision(self) -> Decision:
+        """What the search came to."""
+        return decision_of(self.answer.candidates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +192,23 @@ class Features:
     face: DetectedFace | None
 
 
+FmrAt: TypeAlias = Callable[[float], float | None]
+"""Returns the false match rate at a similarity, a cosine; None where it is not known of the recogniser."""
+
+
+def fmr_unknown(similarity: float) -> None:  # noqa: ARG001 - a FmrAt
+    """Return None: of a recogniser that no rates are known of."""
+    return
+
+
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What applies where a request does not say. Thresholds are cosines."""
+    """What applies where a request does not say. Thresholds are cosines. `fmr_at`: what is known of the recogniser."""
 
     identification_threshold: float
     verification_threshold: float
     plan: Plan
+    fmr_at: FmrAt = fmr_unknown
 
 
 Asked: TypeAlias = Answer | Exception
