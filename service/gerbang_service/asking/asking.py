@@ -16,7 +16,7 @@ from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.domain.decision import Candidate, as_float32, best_of_each
 from gerbang_service.domain.errors import NoFacePack
-from gerbang_service.domain.faces import DetectedFace, ExtractedFace
+from gerbang_service.domain.faces import CaptureChain, DetectedFace, ExtractedFace
 from gerbang_service.domain.questions import (
     Answer,
     Asked,
@@ -99,6 +99,11 @@ class Asking:
         """Return the lane for one call's images; see Pool.lane."""
         return self._images.lane()
 
+    @property
+    def chain(self) -> CaptureChain | None:
+        """What images go through; None where none are taken."""
+        return None if self._pipeline is None else self._pipeline.chain
+
     # --- one face ---------------------------------------------------------------------------------------------------
 
     async def features(
@@ -108,7 +113,7 @@ class Asking:
         if not isinstance(sample, ImageSample):
             return Features(sample.vector, None)
         extracted = await self._extract(sample, limits, deadline, lane)
-        return Features(extracted.vector, extracted.face)
+        return Features(extracted.vector, extracted.face, self.chain)
 
     async def extract(self, image: ImageSample, deadline: Deadline) -> ExtractedFace:
         """Make a template of a traveller's image."""

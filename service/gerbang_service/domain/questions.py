@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.domain.decision import Candidate, Decision, decision_of
-from gerbang_service.domain.faces import DetectedFace
+from gerbang_service.domain.faces import CaptureChain, DetectedFace
 from gerbang_service.domain.samples import Sample
 from gerbang_service.domain.watchlists import Direction
 
@@ -186,10 +186,11 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What a sample was reduced to. `face` is None for a sample that came as a template."""
+    """What a sample was reduced to. `face`, and the `chain` that it came by, are None for one that was a template."""
 
     vector: NDArray[np.float32]
     face: DetectedFace | None
+    chain: CaptureChain | None = None
 
 
 FmrAt: TypeAlias = Callable[[float], float | None]

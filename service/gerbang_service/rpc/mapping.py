@@ -10,7 +10,7 @@ from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang_service.asking.recall import Recall
 from gerbang_service.changing.enrolment import Enrolled, EnrolledSample
 from gerbang_service.domain.decision import Candidate, Decision
-from gerbang_service.domain.faces import DetectedFace, Quality
+from gerbang_service.domain.faces import CaptureChain, DetectedFace, Quality
 from gerbang_service.domain.questions import Identification, Lack, Verification
 from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import CountedWatchlist
@@ -74,7 +74,16 @@ def _template(info: TemplateInfo) -> subject_pb2.TemplateInfo:
     )
     if info.quality is not None:
         message.quality.CopyFrom(quality(info.quality))
+    if info.chain is not None:
+        message.capture_chain.CopyFrom(capture_chain(info.chain))
     return message
+
+
+def capture_chain(chain: CaptureChain) -> subject_pb2.CaptureChain:
+    """Return the CaptureChain message."""
+    return subject_pb2.CaptureChain(
+        detector=chain.detector, detector_size=chain.detector_size, alignment=chain.alignment
+    )
 
 
 def watchlist(counted: CountedWatchlist) -> watchlist_pb2.Watchlist:

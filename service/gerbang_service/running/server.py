@@ -247,6 +247,7 @@ class Server:
             recogniser.defaults,
             parts.start_time_ns,
             parts.store.epoch,
+            parts.asking.chain,
         )
         # First: what can't be recorded is not answered, and the others are told of the failure only.
         recorders = () if audit is None else (Recorder(audit, recogniser.model),)

@@ -57,7 +57,7 @@ class CallCounts(OneByOne):
         )
         self._hits = Counter(
             "gerbang_hits",
-            "Answers of Identify with a candidate, silent ones included, once for each watchlist it hit in and its action.",
+            "Answers of Identify with a candidate, silent or not, once for each watchlist it hit in and its action.",
             ["watchlist", "action"],
             registry=registry,
         )

@@ -196,6 +196,10 @@ MIGRATIONS: tuple[str, ...] = (
     ), '');
     ALTER TABLE tokens ADD COLUMN seal BLOB;
     """,
+    # What a template's image went through, as JSON. A row without it is sealed as ever: nothing has to be sealed anew.
+    """
+    ALTER TABLE templates ADD COLUMN chain TEXT;
+    """,
 )
 
 
