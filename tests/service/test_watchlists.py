@@ -161,7 +161,7 @@ def test_server_info_says_what_is_compared(office: WatchlistClient, portrait: by
     assert after.subject_count == before.subject_count + 1
     assert after.graph.indexed + after.graph.pending == after.gallery_size
     chain = after.capture_chain
-    assert (len(chain.detector), chain.detector_size, chain.alignment) == (64, 640, "arcface-112")
+    assert (len(chain.detector), chain.detector_size, chain.alignment) == (64, 320, "arcface-112")
     # That of what was made of an image; a template that came as one says nothing of it.
     office.enroll(name, [[1.0] + [0.0] * 127], on_existing="add", allow_different=True)
     first, second = office.get_subject(name).templates

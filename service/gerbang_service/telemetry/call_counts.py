@@ -28,7 +28,7 @@ _OTHERS = "(others)"
 _INTERNAL = "INTERNAL"
 _DENIALS = tuple(kind.reason for kind in AccessRefused.__subclasses__())
 _OK = grpc.StatusCode.OK.name
-_DECISIONS = {number: name.removeprefix("DECISION_").lower() for name, number in pb.Decision.items()}
+_DECISIONS = {number: name.removeprefix("DECISION_").lower() for name, number in pb.Decision.items() if number}
 _ACTIONS = {number: name.removeprefix("ACTION_").lower() for name, number in Action.items()}
 
 
@@ -63,7 +63,7 @@ class CallCounts(OneByOne):
         )
         self._tops = Histogram(
             "gerbang_identify_top_similarity",
-            "Of answers of Identify, the cosine of the most similar subject that was compared, by what they came to.",
+            "Of answers of Identify, the cosine of the most similar subject that was compared, by what it came to.",
             ["decision"],
             buckets=TOP_BUCKETS,
             registry=registry,
@@ -81,6 +81,8 @@ class CallCounts(OneByOne):
         self._top_of: dict[int, Histogram] = {}
         self._hit_of: dict[tuple[str, int], Counter] = {}
         self._watchlists: set[str] = set()
+        for decision in _DECISIONS.values():
+            self._tops.labels(decision)
         # Prometheus sees no increase in a series that begins at 1: what alerts wait for has to be there at 0.
         for rpc in sorted(frozenset().union(*RPCS.values())):
             for reason in (_INTERNAL, *_DENIALS):
