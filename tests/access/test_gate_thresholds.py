@@ -130,7 +130,7 @@ def test_a_gate_does_not_learn_how_near_a_stranger_is(wires: dict[str, SecureWir
         assert answer.top_similarity == pytest.approx(0.65)
 
     def recorded() -> dict[str, float]:
-        found = [each["answered"] for each in entries(folder / "audit") if each.get("identity") == "gate"]
+        found = [each.get("answered", {}) for each in entries(folder / "audit") if each.get("identity") == "gate"]
         return {each["search_id"]: each["top_similarity"] for each in found if "search_id" in each}
 
     wait_for(lambda: recorded().keys() >= {each.search_id for each in answers})

@@ -70,6 +70,7 @@ def older(data: Path, *, encrypted: bool) -> None:
             revision=-1, sample_results=[pb.SampleResult(template_id="5")]
         ).SerializeToString()
         sealed = cipher.seal(VECTOR, place("templates.vector", 1, "person-0", "m", 1, None))
+        connection.execute("INSERT INTO meta VALUES ('model', 'm'), ('dimension', 2)")
         connection.execute("INSERT INTO templates VALUES (1, 0, 'm', NULL, 1, ?)", (sealed,))
         answers = {
             0: enrolled(0),
