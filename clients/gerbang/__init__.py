@@ -1,13 +1,15 @@
 """Gerbang's client: asks whether the face at a gate is on a watchlist, and whose face it is.
 
-A gate in five lines::
+A gate in a few lines::
 
     from pathlib import Path
-    from gerbang import GateClient
+    from gerbang import Decision, GateClient
 
     with GateClient("127.0.0.1:50051") as gate:
         answer = gate.identify(Path("face.jpg"), direction="arrival")
-        print(answer.hit, [(found.subject_id, found.similarity) for found in answer.candidates])
+        for found in answer.candidates:  # for the officers: of a silent hit the traveller notices nothing
+            print(found.subject_id, found.similarity)
+        print("stop" if answer.decision == Decision.DECISION_HIT else "pass")
 
 `GateClient` identifies, `CounterClient` verifies, `WatchlistClient` enrols; each has an `Async` twin with the
 same calls. A face is given as an image file, its bytes, a template or a vector of floats (`Probe`). A failed
@@ -82,6 +84,7 @@ from gerbang.office import WatchlistClient
 from gerbang.office_async import AsyncWatchlistClient
 from gerbang.v1.matching_service_pb2 import (
     Candidate,
+    Decision,
     EnrollRequest,
     EnrollResponse,
     EnrollWarning,
@@ -116,6 +119,7 @@ __all__ = [
     "CounterClient",
     "DataDamaged",
     "DeadlineExceeded",
+    "Decision",
     "Direction",
     "EnrollOptions",
     "EnrollRequest",

@@ -27,7 +27,10 @@ class GateClient(SyncClient):
     def identify(
         self, probe: Probe, *, timeout: float | None = None, **options: Unpack[IdentifyOptions]
     ) -> IdentifyResponse:
-        """Search the watchlists for one face. No candidate is a normal answer: `hit` is False.
+        """Search the watchlists for one face. No candidate is a normal answer: `decision` is DECISION_NO_HIT.
+
+        `hit` is True where the traveller is to be stopped. It is False of a DECISION_SILENT_HIT too, whose candidates
+        are for the officers: show nothing of it.
 
         probe: see Probe. timeout: seconds. Other keywords: see IdentifyOptions.
         Raises FaceRejected, ImageRejected, Busy, Unavailable (after retries), DeadlineExceeded or another

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -44,7 +45,18 @@ FOUND: Final = {
     "watchlists": ["cegah"],
     "action": "refuse_entry",
 }
-HIT: Final = {"hit": True, "candidates": [FOUND], "threshold": 0.5, "plan": "both", "gallery_size": 3, "revision": 2}
+HIT: Final = {
+    "decision": "hit",
+    "hit": True,
+    "candidates": [FOUND],
+    "top_similarity": 1.0,
+    "threshold": 0.5,
+    "plan": "both",
+    "gallery_size": 3,
+    "revision": 2,
+}
+# Of the probe and the three templates of p-1.
+TOP: Final = pytest.approx(0.0, abs=0.5)
 LIST: Final = {"watchlist_id": "cegah"}
 PERSON: Final = {"subject_id": "p-1"}
 MODEL: Final = {"model": "unspecified"}
@@ -98,7 +110,16 @@ CASES: Final = (
         "Identify",
         pb.IdentifyRequest(probe=template(999), plan=PLAN_EXACT, max_candidates=7),
         {"sample": "template", "plan": "exact", "max_candidates": 7},
-        {"hit": False, "threshold": 0.5, "plan": "exact", "gallery_size": 3, "revision": 2, **MODEL},
+        {
+            "decision": "no_hit",
+            "hit": False,
+            "top_similarity": TOP,
+            "threshold": 0.5,
+            "plan": "exact",
+            "gallery_size": 3,
+            "revision": 2,
+            **MODEL,
+        },
     ),
     Case(
         "Verify",

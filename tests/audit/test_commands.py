@@ -35,6 +35,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 office.enroll(f"p-{number}", samples_of(number), watchlists=["cegah"])
             assert gate.identify(template(10)).hit
             assert not gate.identify(template(77)).hit
+            office.create_watchlist("quiet", action="silent_alert")
+            office.enroll("p-3", samples_of(3), watchlists=["quiet"])
+            assert not gate.identify(template(30)).hit
             with pytest.raises(GerbangError):
                 office.get_subject("p-9")
     return folder
@@ -52,9 +55,11 @@ def shown(data: Path, *options: str) -> list[str]:
 def test_show_filters(data: Path) -> None:
     """Each filter leaves what it says; several leave what they all do."""
     everything = shown(data)
-    calls = ["CreateWatchlist", "Enroll", "Enroll", "Identify", "Identify", "GetSubject"]
+    silent = ["CreateWatchlist", "Enroll", "Identify"]
+    calls = ["CreateWatchlist", "Enroll", "Enroll", "Identify", "Identify", *silent, "GetSubject"]
     assert everything == ["file", "start", *calls, "stop"]
-    assert shown(data, "--hits") == ["Identify"]
+    assert shown(data, "--hits") == ["Identify", "Identify"]
+    assert shown(data, "--hits", "--watchlist", "quiet") == ["Identify"]
     assert shown(data, "--failures") == ["GetSubject"]
     assert shown(data, "--subject", "p-1") == ["Enroll", "Identify"]
     assert shown(data, "--subject", "p-1", "--rpc", "Enroll") == ["Enroll"]
@@ -68,9 +73,10 @@ def test_show_filters(data: Path) -> None:
 
 def test_show_tells_people_who_was_found(data: Path) -> None:
     """A line for people names who asked, what, and who was found how similar."""
-    (line,) = gerbang("show", "--data", data, "--hits").stdout.splitlines()
+    line, silent = gerbang("show", "--data", data, "--hits").stdout.splitlines()
     for part in ("local (admin)", "Identify", "p-1", "similarity 1.0000", "refuse_entry"):
         assert part in line
+    assert "silent_hit" in silent
 
 
 def test_verify_with_the_key_and_without(data: Path) -> None:

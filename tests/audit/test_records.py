@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ def test_each_rpc_leaves_its_record(calls: tuple[list[dict[str, Any]], list[str]
     assert record["peer"].startswith(("ipv4:127.0.0.1:", "ipv6:"))
     assert record["ms"] > 0
     assert record["asked"] == case.asked
+    if case.rpc == "Identify":
+        assert uuid.UUID(record["answered"].pop("search_id"))
     if case.answered is not None:
         assert record["answered"] == case.answered
     assert record.get("failed") == case.failed

@@ -14,9 +14,12 @@ from gerbang_service.domain import errors as domain
 
 
 def test_exit_code_of_several() -> None:
-    """An error outweighs a hit, and a hit outweighs no hit."""
+    """An error outweighs a hit, a hit outweighs a silent one, and that outweighs no hit."""
     assert overall([ExitCode.NO, ExitCode.NO]) == ExitCode.NO
     assert overall([ExitCode.NO, ExitCode.YES]) == ExitCode.YES
+    assert int(overall([ExitCode.NO, ExitCode.SILENT, ExitCode.NO])) == 4
+    assert overall([ExitCode.SILENT, ExitCode.YES]) == ExitCode.YES
+    assert overall([ExitCode.SILENT, ExitCode.ERROR]) == ExitCode.ERROR
     assert overall([ExitCode.YES, ExitCode.ERROR, ExitCode.NO]) == ExitCode.ERROR
 
 

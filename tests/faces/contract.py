@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -50,6 +51,12 @@ class FacePipelineContract:
         assert vector.shape == (dimension,)
         assert vector.flags.c_contiguous
         assert abs(np.linalg.norm(vector.astype(np.float64)) - 1) < 1e-5
+
+    def test_it_says_what_stands_before_the_recogniser(self, pipeline: FacePipeline) -> None:
+        chain = pipeline.chain
+        assert re.fullmatch("[0-9a-f]{64}", chain.detector)
+        assert chain.detector_size >= 0
+        assert chain.alignment
 
     def test_the_same_person_is_more_similar_than_another(self, pipeline: FacePipeline, pictures: Pictures) -> None:
         person, again, other = (template(pipeline, each) for each in (pictures.person, pictures.again, pictures.other))

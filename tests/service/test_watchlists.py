@@ -169,7 +169,8 @@ def test_a_refused_change_takes_no_revision(office: WatchlistClient, portrait: b
 def test_server_info_says_what_is_compared(office: WatchlistClient, portrait: bytes) -> None:
     """Pack, fingerprint, dimension, thresholds and counts."""
     before = office.server_info()
-    office.enroll(fresh("s"), [portrait])
+    name = fresh("s")
+    office.enroll(name, [portrait])
     after = office.server_info()
     assert after.face_pack == "stand-in"
     assert len(after.model) == 64
@@ -178,3 +179,10 @@ def test_server_info_says_what_is_compared(office: WatchlistClient, portrait: by
     assert after.gallery_size == before.gallery_size + 1
     assert after.subject_count == before.subject_count + 1
     assert after.graph.indexed + after.graph.pending == after.gallery_size
+    chain = after.capture_chain
+    assert (len(chain.detector), chain.detector_size, chain.alignment) == (64, 320, "arcface-112")
+    # That of what was made of an image; a template that came as one says nothing of it.
+    office.enroll(name, [[1.0] + [0.0] * 127], on_existing="add", allow_different=True)
+    first, second = office.get_subject(name).templates
+    assert first.capture_chain == chain
+    assert not second.HasField("capture_chain")

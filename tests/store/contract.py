@@ -12,7 +12,22 @@ from gerbang_service.domain.errors import FieldInvalid, StoreUnavailable, Subjec
 from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
 from gerbang_service.store.port import AnsweredRequest, FellBehind, Operation, Outcome, Store, Transaction
-from store.writes import MANY, MODEL, Mirror, answer, drop, drop_list, fail, forget, ids, put, put_list, vector, wrote
+from store.writes import (
+    CHAIN,
+    MANY,
+    MODEL,
+    Mirror,
+    answer,
+    drop,
+    drop_list,
+    fail,
+    forget,
+    ids,
+    put,
+    put_list,
+    vector,
+    wrote,
+)
 
 
 def _counted(lists: Sequence[CountedWatchlist]) -> dict[str, int]:
@@ -55,6 +70,11 @@ class StoreContract(abc.ABC):
         assert subject is not None
         assert (subject.watchlists, subject.labels, subject.update_time_ns) == (("v",), {"of": "a"}, 2)
         assert [each.template_id for each in subject.templates] == [1, 2]
+        assert [each.chain for each in subject.templates] == [CHAIN, None]
+        with store.contents(MODEL) as contents:
+            assert len(list(contents.subjects)) == 1
+            assert [len(each) for each in contents.templates] == [2]
+            assert contents.chains == {CHAIN}
 
     def test_what_raises_is_undone_alone(self, store: Store) -> None:
         """An operation that fails leaves nothing and takes no revision; the others of its group are kept."""

@@ -20,6 +20,7 @@ import numpy as np
 from gerbang_service.access.identity import Role
 from gerbang_service.access.tokens import new_token
 from gerbang_service.domain.errors import DataDamaged, StartupError
+from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Action, Watchlist
 from gerbang_service.store.port import Outcome, Transaction
@@ -35,6 +36,9 @@ MODEL, DIMENSION = "m", 16
 # What names people, and what lets somebody in.
 TABLES = ("memberships", "subjects", "watchlists", "tokens")
 _INNER_INDEX, _INNER_TABLE, _INNER = 2, 5, (2, 5)
+
+
+CHAIN = CaptureChain("d" * 64, 320, "arcface-112")
 
 
 def database(folder: Path, people: int) -> Path:
@@ -54,7 +58,7 @@ def database(folder: Path, people: int) -> Path:
             transaction.put_subject(Subject(name, tuple(lists), None, expires, {"case": str(number)}, (), 1, 1))
             vector = rng.standard_normal(DIMENSION)
             unit = (vector / np.linalg.norm(vector)).astype(np.float32)
-            transaction.add_templates(name, [NewTemplate(unit, None)], MODEL, 1)
+            transaction.add_templates(name, [NewTemplate(unit, None, CHAIN if number % 2 else None)], MODEL, 1)
         transaction.next_revision()
         return Outcome(None)
 
@@ -199,6 +203,9 @@ STATEMENTS: tuple[str, ...] = (
     "DELETE FROM templates WHERE template_id = ? % 30 + 9",
     "UPDATE templates SET model = 'another' WHERE template_id = ? % 30 + 9",
     "UPDATE templates SET subject_key = subject_key + 1 WHERE template_id = ? % 30 + 9",
+    "UPDATE templates SET chain = NULL WHERE template_id = ? % 15 * 2 + 10",
+    "UPDATE templates SET chain = replace(chain, '320', '640') WHERE template_id = ? % 15 * 2 + 10",
+    'UPDATE templates SET chain = \'["a", 1, "b"]\' WHERE template_id = ? % 15 * 2 + 9',
     "UPDATE sqlite_sequence SET seq = seq - 1 WHERE name = 'watchlists'",
     "DELETE FROM meta WHERE key = 'tally'",
     "INSERT INTO subjects SELECT 999, 'person-999', 1, 2, labels, 1, 1, 1, lists FROM subjects WHERE subject_key = 9",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from gerbang.v1 import matching_service_pb2 as pb
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.subjects import TemplateInfo
 from gerbang_service.store.port import AnsweredRequest
 from gerbang_service.store.sealing.cipher import NO_CIPHER, AnyCipher, place
 from gerbang_service.store.sqlite.checking import check
@@ -20,8 +22,11 @@ from gerbang_service.store.sqlite.store import SqliteStore
 from gerbang_service.store.sqlite.vault import make_data_key, seal_meta, sealed_since
 from running import operator_key
 from store.people import DATABASE, secret, traces
+from store.writes import CHAIN, MODEL, put, put_list, wrote
 
 OLDER = 3
+# Of length 1.
+VECTOR = struct.pack("<2f", 1, 0)
 
 
 def enrolled(seed: int, *rejections: str) -> bytes:
@@ -64,6 +69,9 @@ def older(data: Path, *, encrypted: bool) -> None:
         no_revision = pb.EnrollResponse(
             revision=-1, sample_results=[pb.SampleResult(template_id="5")]
         ).SerializeToString()
+        sealed = cipher.seal(VECTOR, place("templates.vector", 1, "person-0", "m", 1, None))
+        connection.execute("INSERT INTO meta VALUES ('model', 'm'), ('dimension', 2)")
+        connection.execute("INSERT INTO templates VALUES (1, 0, 'm', NULL, 1, ?)", (sealed,))
         answers = {
             0: enrolled(0),
             1: enrolled(1, "NO_FACE", "FACE_BLURRED"),
@@ -105,6 +113,9 @@ def test_an_older_database_is_brought_to_the_newest_schema(data: Path, encrypted
         # When they were last changed is not known: as if it had been at the last revision.
         assert {each.revision for each in reader.watchlists()} == {9}
         assert {each.revision for each in reader.subjects(after="", limit=9)} == {9}
+        (person,) = reader.subjects(after="", limit=1)
+        assert person.templates == (TemplateInfo(1, "m", 1, None, None),)
+        assert reader.vector(1) == VECTOR
         kept = [reader.answered(f"r{seed}") for seed in range(5)]
         assert [(each.token_id, each.revoke_time_ns) for each in reader.tokens()] == [("0123456789ab", 5)]
     store.close()
@@ -148,3 +159,30 @@ def test_an_older_database_is_left_as_it_is_without_its_key(data: Path) -> None:
     with closing(sqlite3.connect(data / DATABASE)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (OLDER,)
     SqliteStore(data, operator_key()).close()
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_templates_of_before_chains_are_as_they_were(data: Path, encrypted: bool) -> None:  # noqa: FBT001
+    """They came by a chain that nobody noted; those that come later have theirs, and both are whole."""
+    key = operator_key() if encrypted else None
+    store = SqliteStore(data, key)
+    store.bind_model(MODEL, 8, ignore_others=False)
+    wrote(store, put_list("v"), put("before", "v", seeds=[2, 4]))
+    store.close()
+    before = next(number for number, step in enumerate(MIGRATIONS) if "ADD COLUMN chain" in step)
+    with closing(sqlite3.connect(data / DATABASE)) as connection:
+        connection.execute("ALTER TABLE templates DROP COLUMN chain")
+        connection.execute(f"PRAGMA user_version = {before}")
+    with closing(look(data / DATABASE)) as connection:
+        assert check(connection, key).sound
+    store = SqliteStore(data, key)
+    store.bind_model(MODEL, 8, ignore_others=False)
+    wrote(store, put("after", "v", seeds=[1]))
+    with store.reading() as reader:
+        found = {
+            each.subject_id: [info.chain for info in each.templates] for each in reader.subjects(after="", limit=9)
+        }
+    assert found == {"before": [None, None], "after": [CHAIN]}
+    store.close()
+    with closing(look(data / DATABASE)) as connection:
+        assert check(connection, key).sound

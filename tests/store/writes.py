@@ -9,11 +9,13 @@ import numpy as np
 
 from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
 from gerbang_service.domain.errors import FieldInvalid
+from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store.port import AnsweredRequest, Operation, Outcome, Store, Transaction
 
 MODEL = "m"
+CHAIN = CaptureChain("d" * 64, 320, "arcface-112")
 # More members than leave a deleted list in one step.
 MANY = 4500
 
@@ -49,7 +51,8 @@ def put(
         transaction.put_subject(
             Subject(name, lists, expire_time_ns=ends, labels={"of": name}, create_time_ns=1, update_time_ns=2)
         )
-        new = [NewTemplate(vector(each), None) for each in seeds]
+        # Every other one came as an image.
+        new = [NewTemplate(vector(each), None, CHAIN if each % 2 else None) for each in seeds]
         ids = transaction.add_templates(name, new, model, 3)
         subject = transaction.subject(name)
         assert subject is not None

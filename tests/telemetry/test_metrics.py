@@ -81,6 +81,15 @@ def test_hits_are_counted_by_list_and_action(metered: MeteredServer) -> None:
         frozenset({("watchlist", "quiet"), ("action", "refuse_entry")}): 1,
         frozenset({("watchlist", "quiet"), ("action", "silent_alert")}): 2,
     }
+    tops = {
+        decision: (
+            value(samples, "gerbang_identify_top_similarity_count", decision=decision),
+            value(samples, "gerbang_identify_top_similarity_sum", decision=decision),
+        )
+        for decision in ("hit", "silent_hit", "no_hit")
+    }
+    assert tops == {"hit": (1, 1.0), "silent_hit": (2, 2.0), "no_hit": (2, 0.0)}
+    assert value(samples, "gerbang_identify_top_similarity_bucket", decision="no_hit", le="0.1") == 2
 
 
 def test_the_gallery_is_told_as_it_is(metered: MeteredServer) -> None:

@@ -439,7 +439,9 @@ class IdentifyRequest(_message.Message):
     direction: _watchlist_pb2.Direction.ValueType
     """Direction of travel: only the lists of that direction and of BOTH are searched. Unspecified: any."""
     max_candidates: _builtins.int
-    """How many subjects to return at most, 0 to 100. 0: 5."""
+    """How many subjects to return at most, 0 to 100. 0: 5. Where all of the best are silent alerts, and somebody else is to
+    be stopped, the best of those is the last one: the number does not decide who passes.
+    """
     threshold: _builtins.float
     """Similarity from which on it is a hit, -1 to 1; overrides the watchlists' and the server's.
     Absent: each watchlist's own, else the server's. A caller of role gate can raise these and not lower them: in each
@@ -525,9 +527,10 @@ class IdentifyResponse(_message.Message):
     decision: Global___Decision.ValueType
     """What the search came to."""
     top_similarity: _builtins.float
-    """The exact cosine of the most similar subject in the lists searched, hit or not. Absent where no proposal was
-    compared, and, without a hit, for callers of role gate: who may ask by the thousand must not learn how near a
-    stranger is.
+    """The exact cosine of the most similar subject in the lists searched and in force, hit or not, whatever
+    `max_candidates`: of all that were proposed, which without a hit need not be the very best; with plan EXACT of all.
+    Absent where no proposal was compared, and, where nobody was found, for callers of role gate: who may ask by the
+    thousand must not learn how near a stranger is.
     """
     fmr_at_similarity: _builtins.float
     """Of two photos of different people, the share whose similarity reaches `top_similarity`, 0 to 1. Absent where that

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
 import time
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -13,20 +11,11 @@ from typing import Any, Protocol, TypeAlias
 from google.rpc import status_pb2
 
 from gerbang_service.access.identity import Identity
+from gerbang_service.access.ids import new_id
 from gerbang_service.domain.weakening import NOT_WEAKENED, Weakened
 
 # Trailing metadata of every answer, and ErrorInfo.metadata of every failure: the id under which the call is logged.
 REQUEST_ID_KEY = "gerbang-request-id"
-
-
-# An id tells calls apart, and is no secret. The system's own randomness, asked in every call, cost ten times as much.
-_ids = random.Random()  # noqa: S311 - seeded by the system
-# Or a process that was forked would give the ids of its siblings.
-os.register_at_fork(after_in_child=_ids.seed)
-
-
-def _new_id() -> str:
-    return f"{_ids.getrandbits(128):032x}"
 
 
 @dataclass(slots=True)
@@ -38,7 +27,7 @@ class Call:
     """
 
     rpc: str
-    request_id: str = field(default_factory=_new_id)
+    request_id: str = field(default_factory=new_id)
     identity: Identity | None = None
     started: float = field(default_factory=time.perf_counter)
     peer: str = ""

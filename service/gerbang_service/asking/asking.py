@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gerbang_service.access.ids import new_uuid
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.domain.decision import Candidate, as_float32, best_of_each
 from gerbang_service.domain.errors import NoFacePack
-from gerbang_service.domain.faces import DetectedFace, ExtractedFace
+from gerbang_service.domain.faces import CaptureChain, DetectedFace, ExtractedFace
 from gerbang_service.domain.questions import (
     Answer,
     Asked,
@@ -98,6 +99,11 @@ class Asking:
         """Return the lane for one call's images; see Pool.lane."""
         return self._images.lane()
 
+    @property
+    def chain(self) -> CaptureChain | None:
+        """What images go through; None where none are taken."""
+        return None if self._pipeline is None else self._pipeline.chain
+
     # --- one face ---------------------------------------------------------------------------------------------------
 
     async def features(
@@ -107,7 +113,7 @@ class Asking:
         if not isinstance(sample, ImageSample):
             return Features(sample.vector, None)
         extracted = await self._extract(sample, limits, deadline, lane)
-        return Features(extracted.vector, extracted.face)
+        return Features(extracted.vector, extracted.face, self.chain)
 
     async def extract(self, image: ImageSample, deadline: Deadline) -> ExtractedFace:
         """Make a template of a traveller's image."""
@@ -206,7 +212,8 @@ class Asking:
         if not isinstance(asked, Answer):
             raise asked
         self._recall_check.consider(question, asked)
-        return Identification(asked, face)
+        top = asked.top_similarity
+        return Identification(asked, face, new_uuid(), None if top is None else self._defaults.fmr_at(top))
 
     def _or_error(self, question: Question, face: DetectedFace | None, asked: Asked) -> Identification | Exception:
         return self._identification(question, asked, face) if isinstance(asked, Answer) else asked

@@ -56,9 +56,10 @@ class Filter:
 
 
 def is_hit(record: Record) -> bool:
-    """Tell whether somebody was found, or matched who was claimed."""
+    """Tell whether somebody was found, silently or not, or matched who was claimed."""
     answered = record.get("answered") or {}
-    return bool(answered.get("hit") or answered.get("match"))
+    silent = answered.get("decision") == "silent_hit"
+    return bool(answered.get("hit") or answered.get("match") or silent)
 
 
 def subjects(record: Record) -> set[str]:

@@ -100,7 +100,7 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
         templates = [each for each in likeness.samples if isinstance(each, NewTemplate)]
         ids = transaction.add_templates(subject.subject_id, templates, new.model, now)
         put = dict(zip(ids, templates, strict=True))
-        infos = (TemplateInfo(each, new.model, now, template.quality) for each, template in put.items())
+        infos = (TemplateInfo(each, new.model, now, template.quality, template.chain) for each, template in put.items())
         subject = _with(subject, (*kept, *infos))
         if len(subject.templates) > MAX_TEMPLATES_PER_SUBJECT:
             raise FieldInvalid("samples", f"a subject has at most {MAX_TEMPLATES_PER_SUBJECT} templates")

@@ -51,4 +51,4 @@ def to_store(item: Item, model: str, threshold: float) -> NewEnrolment:
 
 
 def _template(features: Features) -> NewTemplate:
-    return NewTemplate(features.vector, features.face.quality if features.face else None)
+    return NewTemplate(features.vector, features.face.quality if features.face else None, features.chain)

@@ -247,7 +247,9 @@ def _value(value: Any) -> str:  # noqa: ANN401 - what JSON has
         return f"({_facts(value)})"
     if isinstance(value, list):
         return " ".join(_value(each) for each in value)
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) >= 0.001 else f"{value:.2g}"  # of false match rates
+    return str(value)
 
 
 @click.group(short_help="Read and prove the log of who did what to whom.")

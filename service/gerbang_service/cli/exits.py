@@ -17,16 +17,16 @@ class ExitCode(IntEnum):
     """The command line is wrong; nothing was sent. click's own code for that."""
     ERROR = 3
     """The question was not answered, or the work not done."""
+    SILENT = 4
+    """A silent hit: the traveller is to pass and to notice nothing, and the officers are to be told."""
     INTERRUPTED = 130
     """Ctrl-C; what shells expect after SIGINT."""
 
 
-EXIT_HELP = "Exit codes: 0 hit, match or done; 1 no hit or no match; 2 wrong usage; 3 error."
+EXIT_HELP = "Exit codes: 0 hit, match or done; 1 no hit or no match; 2 wrong usage; 3 error; 4 silent hit."
 
 
 def overall(codes: Iterable[ExitCode]) -> ExitCode:
-    """Return the code of several questions together: ERROR if any failed, else YES if any was a hit, else NO."""
+    """Return the code of several questions together: ERROR if any failed, else that of the gravest answer."""
     seen = set(codes)
-    if ExitCode.ERROR in seen:
-        return ExitCode.ERROR
-    return ExitCode.YES if ExitCode.YES in seen else ExitCode.NO
+    return next((each for each in (ExitCode.ERROR, ExitCode.YES, ExitCode.SILENT) if each in seen), ExitCode.NO)

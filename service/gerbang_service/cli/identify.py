@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 
 import click
 from rich.text import Text
 
 from gerbang import GateClient, GerbangError
-from gerbang.v1.matching_service_pb2 import IdentifyResponse
+from gerbang.v1.matching_service_pb2 import Decision, IdentifyResponse
 from gerbang_service.cli.documents import document, error_document
 from gerbang_service.cli.exits import EXIT_HELP, ExitCode, overall
 from gerbang_service.cli.options import Session, asks_server, face_option, threshold_option, watchlists_option
 from gerbang_service.cli.output import Output, labels_text, listed
 from gerbang_service.cli.words import DIRECTIONS, PLANS, action_text, face_text, plan_word
+
+_VERDICTS: Final = {
+    Decision.DECISION_NO_HIT: (ExitCode.NO, "no hit", "bold green"),
+    Decision.DECISION_HIT: (ExitCode.YES, "HIT", "bold red"),
+    Decision.DECISION_SILENT_HIT: (ExitCode.SILENT, "SILENT HIT", "bold magenta"),
+}
 
 
 class _Options(TypedDict):
@@ -30,7 +36,8 @@ class _Options(TypedDict):
 
 @click.command(
     short_help="Is the person in a photo on a watchlist?",
-    epilog=f"{EXIT_HELP} With several photos: 3 if any could not be answered, else 0 if any was a hit, else 1.",
+    epilog=f"{EXIT_HELP} With several photos: 3 if any could not be answered, else 0 if any was a "
+    "hit, else 4 if any was a silent one, else 1.",
 )
 @click.argument(
     "photos",
@@ -86,7 +93,7 @@ def identify(
                 output.failure(error, about=str(photo))
                 continue
             ms = (time.perf_counter() - started) * 1000
-            codes.append(ExitCode.YES if answer.hit else ExitCode.NO)
+            codes.append(_VERDICTS[decision_of(answer)][0])
             results.append({"photo": str(photo), "ms": round(ms, 1), "answer": document(answer)})
             _show(output, str(photo), answer, ms)
             if verbose:
@@ -96,13 +103,21 @@ def identify(
     return overall(codes)
 
 
+def decision_of(answer: IdentifyResponse) -> Decision.ValueType:
+    """Return what a search came to, also where an older server does not say: to it any candidate was a hit."""
+    if answer.decision:
+        return answer.decision
+    return Decision.DECISION_HIT if answer.hit else Decision.DECISION_NO_HIT
+
+
 def _show(output: Output, photo: str, answer: IdentifyResponse, ms: float) -> None:
-    verdict = Text("HIT", style="bold red") if answer.hit else Text("no hit", style="bold green")
+    _, word, style = _VERDICTS[decision_of(answer)]
+    verdict = Text(word, style=style)
     output.line(verdict, f"  {photo}", Text(f"  {ms:.0f} ms", style="dim"))
     for lack in answer.lacks:
         what = "failed" if lack.failed else f"did not hold {lack.behind:,} templates yet"
         output.line(Text(f"  not a complete search: the {lack.generator} {what}", style="bold yellow"))
-    if not answer.hit:
+    if not answer.candidates:
         return
     output.table(
         ("subject", ">similarity", ">threshold", "watchlists", "action", "labels"),
@@ -130,3 +145,6 @@ def _show_details(output: Output, answer: IdentifyResponse) -> None:
             style="dim",
         )
     )
+    if answer.HasField("top_similarity"):
+        rate = f", as {answer.fmr_at_similarity:.2g} of strangers are" if answer.HasField("fmr_at_similarity") else ""
+        output.line(Text(f"  most similar: {answer.top_similarity:.4f}{rate}; search {answer.search_id}", style="dim"))

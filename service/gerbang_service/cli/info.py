@@ -9,7 +9,7 @@ from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import Session, asks_server
 from gerbang_service.cli.output import time_text
-from gerbang_service.cli.words import plan_word
+from gerbang_service.cli.words import chain_text, plan_word
 
 
 @click.command(short_help="What the server is and holds.")
@@ -28,6 +28,7 @@ def info(session: Session) -> ExitCode:
             "started": time_text(found, "start_time"),
             "face pack": found.face_pack,
             "recogniser": found.model,
+            **({"images": chain_text(found.capture_chain)} if found.HasField("capture_chain") else {}),
             "dimension": str(found.dimension),
             "identification threshold": f"{found.identification_threshold:.4f}",
             "verification threshold": f"{found.verification_threshold:.4f}",

@@ -24,6 +24,7 @@ from gerbang_service.cli.options import (
 from gerbang_service.cli.output import NONE, Cell, Output, labels_text, listed, time_text
 from gerbang_service.cli.subject_export import export
 from gerbang_service.cli.subject_list import list_some
+from gerbang_service.cli.words import chain_text
 
 
 @click.group(cls=InOrder, short_help="Show, change and delete enrolled people.")
@@ -154,15 +155,18 @@ def _show(output: Output, found: Subject) -> None:
     )
     rows = [_template_row(template) for template in found.templates]
     if rows:
-        output.table(("template", "enrolled", ">between eyes", ">sharpness", ">brightness", ">yaw", "recogniser"), rows)
+        output.table(
+            ("template", "enrolled", ">between eyes", ">sharpness", ">brightness", ">yaw", "recogniser", "images"), rows
+        )
     else:
         output.line("No templates: this subject can be neither identified nor verified.")
 
 
 def _template_row(template: TemplateInfo) -> tuple[Cell, ...]:
     model = f"{template.model[:12]}..." if len(template.model) > 15 else template.model
+    chain = chain_text(template.capture_chain) if template.HasField("capture_chain") else NONE
     if not template.HasField("quality"):
-        return (template.template_id, time_text(template, "create_time"), NONE, NONE, NONE, NONE, model)
+        return (template.template_id, time_text(template, "create_time"), NONE, NONE, NONE, NONE, model, chain)
     quality = template.quality
     return (
         template.template_id,
@@ -172,4 +176,5 @@ def _template_row(template: TemplateInfo) -> tuple[Cell, ...]:
         f"{quality.brightness:.0f}",
         f"{quality.yaw:+.0f}°",
         model,
+        chain,
     )

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from gerbang.v1.plan_pb2 import Plan
 from gerbang.v1.sample_pb2 import Face
+from gerbang.v1.subject_pb2 import CaptureChain
 from gerbang.v1.watchlist_pb2 import Action, Direction
 
 DIRECTIONS: Final = tuple(name.removeprefix("DIRECTION_").lower() for name in Direction.keys()[1:])
@@ -53,3 +54,8 @@ def face_text(face: Face) -> str:
         f"sharpness {quality.sharpness:.0f}, brightness {quality.brightness:.0f}, yaw {quality.yaw:+.0f}°, "
         f"roll {quality.roll:+.0f}°"
     )
+
+
+def chain_text(chain: CaptureChain) -> str:
+    """Say in one line what images go through before the recogniser."""
+    return f"detector {chain.detector[:12]}... at {chain.detector_size} px, {chain.alignment}"

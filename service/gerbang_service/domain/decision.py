@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
@@ -17,6 +18,14 @@ MAX_CANDIDATES = 100
 def as_float32(value: float) -> float:
     """Round to float32, so that a threshold that crossed the wire compares equal to the one in the settings."""
     return float(np.float32(value))
+
+
+class Decision(Enum):
+    """What a search came to. SILENT_HIT: somebody was found, and the traveller is to pass and to notice nothing."""
+
+    NO_HIT = "no_hit"
+    HIT = "hit"
+    SILENT_HIT = "silent_hit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,11 @@ class Candidate:
     watchlists: tuple[str, ...] = ()
     action: Action | None = None
     labels: Mapping[str, str] | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether the traveller is to pass, and to notice nothing."""
+        return self.action is Action.SILENT_ALERT
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +91,10 @@ class Thresholds:
         """Return the similarity from which on somebody on these lists is a candidate; infinity on no list searched."""
         return min((self.by_list[name] for name in watchlists if name in self.by_list), default=math.inf)
 
+    def of_lists(self, names: Collection[str]) -> Thresholds:
+        """Return those of some of the lists."""
+        return Thresholds(self.default, {name: each for name, each in self.by_list.items() if name in names})
+
 
 def decide(comparison: Comparison, thresholds: Thresholds, watchlists: Mapping[str, Watchlist]) -> Candidate | None:
     """Decide whether a compared subject is a candidate; None when it passes no threshold of a searched list."""
@@ -99,9 +117,29 @@ def decide(comparison: Comparison, thresholds: Thresholds, watchlists: Mapping[s
     )
 
 
+def decision_of(candidates: Sequence[Candidate]) -> Decision:
+    """Return what a search came to that has these candidates, cut to a number by `ranked`."""
+    if not candidates:
+        return Decision.NO_HIT
+    return Decision.SILENT_HIT if all_silent(candidates) else Decision.HIT
+
+
+def all_silent(candidates: Iterable[Candidate]) -> bool:
+    """Tell whether none of them is to be stopped."""
+    return all(each.silent for each in candidates)
+
+
 def ranked(candidates: Iterable[Candidate], limit: int) -> list[Candidate]:
-    """Return the best, at most `limit`: by similarity, ties by subject_id, so that the same question has one answer."""
-    return sorted(candidates, key=lambda each: (-each.similarity, each.subject_id))[:limit]
+    """Return the best, at most `limit`: by similarity, ties by subject_id, so that the same question has one answer.
+
+    Where all of these are silent alerts and somebody is to be stopped, the best of those is the last one: how many
+    candidates are wanted must not decide who passes.
+    """
+    best = sorted(candidates, key=lambda each: (-each.similarity, each.subject_id))
+    kept = best[:limit]
+    if len(best) > limit and all_silent(kept):
+        kept[-1] = next((each for each in best[limit:] if not each.silent), kept[-1])
+    return kept
 
 
 def best_of_each(candidates: Iterable[Candidate], limit: int) -> list[Candidate]:

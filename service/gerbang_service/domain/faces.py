@@ -46,6 +46,23 @@ class DetectedFace:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureChain:
+    """What stands between an image and the recogniser: similarities are measured for one such chain.
+
+    `detector`: SHA-256 of its file, lower-case hexadecimal; `detector_size`: the side that images are scaled to for it,
+    pixels; `alignment`: how a face is cut out, such as "arcface-112".
+    """
+
+    detector: str
+    detector_size: int
+    alignment: str
+
+    def __str__(self) -> str:
+        """Return it for people."""
+        return f"detector {self.detector[:12]}... at {self.detector_size} px, {self.alignment}"
+
+
+@dataclass(frozen=True, slots=True)
 class ExtractedFace:
     """A face and its template. `vector`: float32, shape (dimension,), unit length."""
 

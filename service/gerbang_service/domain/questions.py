@@ -8,6 +8,7 @@ the same state as the templates that are searched.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
@@ -15,8 +16,8 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.decision import Candidate
-from gerbang_service.domain.faces import DetectedFace
+from gerbang_service.domain.decision import Candidate, Decision, decision_of
+from gerbang_service.domain.faces import CaptureChain, DetectedFace
 from gerbang_service.domain.samples import Sample
 from gerbang_service.domain.watchlists import Direction
 
@@ -96,7 +97,9 @@ class Answer:
     """The answer to a question, of one state: that of `revision`, with `size` templates, at `moment_ns`.
 
     `candidates`: best first, ties by subject_id. `threshold`: of lists without one of their own. `lacks`: empty when
-    all generators of the plan proposed from all templates.
+    all generators of the plan proposed from all templates. `top_similarity`: the exact cosine of the most similar of
+    all proposals that the question may see, candidate or not: with plan EXACT of all who are on the lists and in force.
+    None where there is nobody, and of a question about Everybody.
     """
 
     candidates: list[Candidate]
@@ -106,6 +109,7 @@ class Answer:
     size: int
     moment_ns: int
     lacks: tuple[Lack, ...] = ()
+    top_similarity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +131,21 @@ class Search1N:
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """The outcome of a 1:N search. `probe_face` is None for a probe that came as a template."""
+    """The outcome of a 1:N search. `probe_face` is None for a probe that came as a template.
+
+    `search_id`: a random UUID. `fmr_at_similarity`: the false match rate at the answer's `top_similarity`, None where
+    it is not known or there is none.
+    """
 
     answer: Answer
     probe_face: DetectedFace | None
+    search_id: str
+    fmr_at_similarity: float | None
+
+    @property
+    def decision(self) -> Decision:
+        """What the search came to."""
+        return decision_of(self.answer.candidates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,19 +186,30 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What a sample was reduced to. `face` is None for a sample that came as a template."""
+    """What a sample was reduced to. `face`, and the `chain` that it came by, are None for one that was a template."""
 
     vector: NDArray[np.float32]
     face: DetectedFace | None
+    chain: CaptureChain | None = None
+
+
+FmrAt: TypeAlias = Callable[[float], float | None]
+"""Returns the false match rate at a similarity, a cosine; None where it is not known of the recogniser."""
+
+
+def fmr_unknown(similarity: float) -> None:  # noqa: ARG001 - a FmrAt
+    """Return None: of a recogniser that no rates are known of."""
+    return
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What applies where a request does not say. Thresholds are cosines."""
+    """What applies where a request does not say. Thresholds are cosines. `fmr_at`: what is known of the recogniser."""
 
     identification_threshold: float
     verification_threshold: float
     plan: Plan
+    fmr_at: FmrAt = fmr_unknown
 
 
 Asked: TypeAlias = Answer | Exception

@@ -10,17 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.domain.errors import FieldInvalid
-from gerbang_service.domain.faces import Quality
+from gerbang_service.domain.faces import CaptureChain, Quality
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateInfo:
-    """A stored template without its vector. `model`: fingerprint of its recogniser."""
+    """A stored template without its vector. `model`: fingerprint of its recogniser.
+
+    `chain`: of the image it was made of; None for one that came as a template, or was stored by an older server.
+    """
 
     template_id: int
     model: str
     create_time_ns: int
     quality: Quality | None
+    chain: CaptureChain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,11 @@ def check_validity(subject: Subject) -> None:
 
 @dataclass(frozen=True, slots=True)
 class NewTemplate:
-    """A template about to be stored. `vector`: float32, shape (dimension,), unit length."""
+    """A template about to be stored. `vector`: float32, shape (dimension,), unit length; `chain`: as TemplateInfo's."""
 
     vector: NDArray[np.float32]
     quality: Quality | None
+    chain: CaptureChain | None = None
 
 
 class StoredSubject(NamedTuple):

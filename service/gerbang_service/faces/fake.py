@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gerbang_service.domain.errors import FaceRejected, ImageTooLarge, ImageUnreadable, NoFace, SeveralFaces
-from gerbang_service.domain.faces import DetectedFace, ExtractedFace, FaceChoice, Quality
+from gerbang_service.domain.faces import CaptureChain, DetectedFace, ExtractedFace, FaceChoice, Quality
 from gerbang_service.faces.quality import QualityLimits, check
 
 _BEGINNING = b"picture of nobody's face\n"
@@ -34,6 +34,11 @@ class FakePipeline:
     def __init__(self, dimension: int, max_bytes: int = 10_000) -> None:
         self._dimension = dimension
         self._max_bytes = max_bytes
+
+    @property
+    def chain(self) -> CaptureChain:
+        """That of no pack."""
+        return CaptureChain("0" * 64, 0, "none")
 
     def extract(
         self, image: bytes, choice: FaceChoice, limits: QualityLimits, before_stage: Callable[[], None]

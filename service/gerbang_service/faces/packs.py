@@ -16,6 +16,7 @@ import onnxruntime
 
 from gerbang_service.configuration.settings import CPU, CUDA, STAND_IN
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.faces.detector import Detector
 from gerbang_service.faces.embedder import Embedder
 from gerbang_service.faces.standin import write_pack
@@ -43,7 +44,7 @@ class FacePack:
     """A loaded pack. `detector` and `embedder` may be called by several threads, each by one thread or `alone` by more.
 
     `fingerprint`: SHA-256 of the recogniser's file, lower-case hexadecimal; `dimension`: of its templates;
-    `device`: what both run on.
+    `device`: what both run on; `chain`: what stands before the recogniser.
     """
 
     name: str
@@ -52,6 +53,7 @@ class FacePack:
     device: str
     detector: Detector
     embedder: Embedder
+    chain: CaptureChain
 
 
 def open_pack(name_or_folder: str, det_size: int, device: str = CPU, threads: int = 1) -> FacePack:
@@ -121,8 +123,13 @@ def _load(name: str, source: str, det_size: int, device: str, threads: int) -> F
         raise StartupError(f"face pack {name}: its detector gives no landmarks, so faces can't be aligned")
     for session in (detector.session, detector.wide_session, embedder.session, embedder.wide_session):
         require_device(session, device)
-    fingerprint = hashlib.sha256(Path(recognition.model_file).read_bytes()).hexdigest()
-    return FacePack(name, fingerprint, embedder.dimension, device, detector, embedder)
+    fingerprint = _sha256(recognition.model_file)
+    chain = CaptureChain(_sha256(detection.model_file), detector.width, f"arcface-{embedder.side}")
+    return FacePack(name, fingerprint, embedder.dimension, device, detector, embedder, chain)
+
+
+def _sha256(file: str) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def _models(name: str, source: str, det_size: int, device: str, threads: int) -> tuple[Any, Any]:

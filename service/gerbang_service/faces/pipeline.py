@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gerbang_service.configuration.settings import CPU
 from gerbang_service.domain.errors import FaceRejected, NoFace, SeveralFaces
-from gerbang_service.domain.faces import DetectedFace, ExtractedFace, FaceChoice
+from gerbang_service.domain.faces import CaptureChain, DetectedFace, ExtractedFace, FaceChoice
 from gerbang_service.faces.alignment import align
 from gerbang_service.faces.batching import Batches
 from gerbang_service.faces.decode import ImageLimits, decode
@@ -38,6 +38,11 @@ class InsightFacePipeline:
         # On a CPU a batch takes as long as its crops one by one (docs/images.md), so each thread runs its own.
         largest = _LARGEST_BATCH if pack.embedder.takes_batches else 1
         self._batches = None if pack.device == CPU else Batches(pack.embedder.embed, largest)
+
+    @property
+    def chain(self) -> CaptureChain:
+        """That of the pack."""
+        return self._pack.chain
 
     def extract(
         self, image: bytes, choice: FaceChoice, limits: QualityLimits, before_stage: Callable[[], None]

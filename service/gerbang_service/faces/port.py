@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from gerbang_service.domain.faces import ExtractedFace, FaceChoice
+from gerbang_service.domain.faces import CaptureChain, ExtractedFace, FaceChoice
 from gerbang_service.faces.quality import QualityLimits
 
 
@@ -15,6 +15,10 @@ class FacePipeline(Protocol):
     Thread-safe. Keeps nothing of an image: neither its bytes nor what was found in it. All pass
     `tests/faces/contract.py`.
     """
+
+    @property
+    def chain(self) -> CaptureChain:
+        """What an image goes through before the recogniser. The same as long as the pipeline is there."""
 
     def extract(
         self, image: bytes, choice: FaceChoice, limits: QualityLimits, before_stage: Callable[[], None]

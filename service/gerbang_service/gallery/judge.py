@@ -13,13 +13,15 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.decision import Candidate, Comparison, ranked
+from gerbang_service.domain.decision import Candidate, Comparison, all_silent, ranked
 from gerbang_service.domain.questions import Question
 from gerbang_service.gallery.scopes import Scope, Scopes
 from gerbang_service.gallery.table import Table
 
 ROUNDING: Final = 1e-5
 """float32 sums of products differ in the last bits with the order of summation; this is more than they can."""
+JUDGED_AT_ONCE: Final = 64
+"""Near rows that are judged in a thread that others wait for: some ten microseconds each."""
 # Rows that are scored at a time.
 _CHUNK: Final = 512
 
@@ -54,6 +56,17 @@ class View:
         floors[~counts] = np.inf
         return floors
 
+    def counts(self, scope: Scope, row: int) -> bool:
+        """Tell whether one row counts from some similarity on: what `counting` tells, in a tenth of the time."""
+        table, floors, revision = self.table, scope.floors, self.state.revision
+        return bool(
+            floors[min(table.combination[row], len(floors) - 1)] < np.inf
+            # In this order, as Table.visible says.
+            and revision < table.died[row]
+            and table.born[row] <= revision
+            and (not scope.in_force or table.valid_from[row] <= self.moment_ns < table.expires[row])
+        )
+
 
 def cosines(table: Table, probes: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the cosine of each probe and its rows, to float32's rounding; -infinity for row -1.
@@ -82,7 +95,8 @@ def exact(table: Table, probe: NDArray[np.float32], rows: NDArray[np.int64]) -> 
     row lies.
     """
     products = np.einsum("ij,j->i", table.vectors[rows].astype(np.float64), probe.astype(np.float64))
-    scores: NDArray[np.float32] = np.clip(products, -1.0, 1.0).astype(np.float32)
+    # What np.clip does, in half the time.
+    scores: NDArray[np.float32] = np.minimum(np.maximum(products, -1.0), 1.0).astype(np.float32)
     return scores
 
 
@@ -106,6 +120,8 @@ def candidates(
     for start in range(0, len(rows), _CHUNK):
         # What follows is less similar; as much so that rounding can't have changed places with who is last.
         if scores[start] < last - 2 * ROUNDING:
+            rest = slice(start, len(rows))
+            _find_one_to_stop(view.table, scope, question, (rows[rest], scores[rest], floors[rest]), best)
             break
         chunk = slice(start, start + _CHUNK)
         _compare(view.table, question, rows[chunk], floors[chunk], best)
@@ -113,6 +129,28 @@ def candidates(
             last = sorted(each.similarity for each in best.values())[-question.limit]
     decided = (scope.decide(each) for each in best.values())
     return ranked((each for each in decided if each is not None), question.limit)
+
+
+def _find_one_to_stop(
+    table: Table,
+    scope: Scope,
+    question: Question,
+    rest: tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]],
+    best: dict[str, Comparison],
+) -> None:
+    """Put into `best` who is to be stopped, where there are but silent alerts. `rest`: rows, scores, floors."""
+    if scope.stop_floor is None or not all_silent(filter(None, map(scope.decide, best.values()))):
+        return
+    rows, scores, floors = rest
+    stopping = scope.stop_floors.take(table.combination[rows], mode="clip")
+    reached = np.flatnonzero((scores >= stopping - ROUNDING) & (floors < np.inf))
+    for start in range(0, len(reached), _CHUNK):
+        chunk = reached[start : start + _CHUNK]
+        found: dict[str, Comparison] = {}
+        _compare(table, question, rows[chunk], stopping[chunk], found)
+        if found:
+            best |= found
+            return
 
 
 def _compare(

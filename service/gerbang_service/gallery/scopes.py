@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gerbang_service.domain.decision import Candidate, Comparison, Thresholds, as_float32, decide
 from gerbang_service.domain.errors import WatchlistNotFound
 from gerbang_service.domain.questions import Everybody, OnLists
-from gerbang_service.domain.watchlists import Watchlist
+from gerbang_service.domain.watchlists import Action, Watchlist
 from gerbang_service.gallery.combinations import Combination, Combinations
 from gerbang_service.gallery.consistency import Consistency
 from gerbang_service.gallery.selection import Selection
@@ -50,6 +50,7 @@ class Scope:
 
     `floors`: float32, by the number of a combination of lists: the similarity from which on somebody on them is a
     candidate; infinity for nobody. `floor`: of a combination. `decide`: makes a candidate of who has reached the floor.
+    `stop_floors`, `stop_floor`: the same of who is to be stopped; None where no list that is searched says so.
     """
 
     default: float
@@ -57,7 +58,14 @@ class Scope:
     levels: tuple[Level, ...]
     floor: Callable[[tuple[str, ...]], float]
     decide: Callable[[Comparison], Candidate | None]
+    stop_floor: Callable[[tuple[str, ...]], float] | None = None
     floors: NDArray[np.float32] = field(default_factory=lambda: np.full(1, np.inf, np.float32))
+    stop_floors: NDArray[np.float32] = field(default_factory=lambda: np.full(1, np.inf, np.float32))
+
+    @property
+    def tells_top(self) -> bool:
+        """Whether the highest similarity is asked for: of a search of the lists, not of one for duplicates."""
+        return self.in_force
 
     @property
     def lowest(self) -> float:
@@ -66,11 +74,21 @@ class Scope:
 
     def note(self, combination: Combination) -> None:
         """Have a floor for a combination."""
-        if combination.number >= len(self.floors):
-            longer = np.full(2 * combination.number + 8, np.inf, np.float32)
-            longer[: len(self.floors)] = self.floors
-            self.floors = longer
-        self.floors[combination.number] = self.floor(combination.names)
+        number = combination.number
+        self.floors = _long_enough(self.floors, number)
+        self.floors[number] = self.floor(combination.names)
+        if self.stop_floor is not None:
+            self.stop_floors = _long_enough(self.stop_floors, number)
+            self.stop_floors[number] = self.stop_floor(combination.names)
+
+
+def _long_enough(floors: NDArray[np.float32], number: int) -> NDArray[np.float32]:
+    """Return floors with a place for a combination's number."""
+    if number < len(floors):
+        return floors
+    longer = np.full(2 * number + 8, np.inf, np.float32)
+    longer[: len(floors)] = floors
+    return longer
 
 
 class Scopes:
@@ -129,7 +147,15 @@ class Scopes:
         def decided(comparison: Comparison) -> Candidate | None:
             return decide(comparison, thresholds, known)
 
-        return Scope(thresholds.default, True, _levels(thresholds.by_list), thresholds.of_combination, decided)
+        stopping = thresholds.of_lists({each.watchlist_id for each in lists if each.action is not Action.SILENT_ALERT})
+        return Scope(
+            thresholds.default,
+            True,
+            _levels(thresholds.by_list),
+            thresholds.of_combination,
+            decided,
+            stopping.of_combination if stopping.by_list else None,
+        )
 
     def _searched(self, among: OnLists) -> list[Watchlist]:
         """Return the lists to search: those named, else all; only those that concern the direction of travel.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import weakref
 from collections import Counter
@@ -13,13 +14,14 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.decision import Candidate, ranked
+from gerbang_service.domain.decision import Candidate, all_silent, ranked
 from gerbang_service.domain.errors import DeadlineTooShort, GerbangError
 from gerbang_service.domain.questions import Answer, Asked, Lack, Plan, Question
 from gerbang_service.gallery.candidates.port import Generator, Probes
 from gerbang_service.gallery.consistency import NotAtOnce
 from gerbang_service.gallery.exact import compare_all
-from gerbang_service.gallery.judge import ROUNDING, View, candidates, cosines
+from gerbang_service.gallery.judge import JUDGED_AT_ONCE, ROUNDING, View, candidates, cosines
+from gerbang_service.gallery.nearest import nearest
 from gerbang_service.gallery.scopes import Level, Scope
 from gerbang_service.gallery.selection import Selection, Selections
 
@@ -27,8 +29,6 @@ log = logging.getLogger(__name__)
 
 # How often a pool is made four times as large before all are compared instead.
 _WIDENED_AT_MOST: Final = 2
-# Near rows that are judged in a thread that others wait for: some ten microseconds each.
-_JUDGED_AT_ONCE: Final = 64
 # One question's candidates; None when its caller has stopped waiting.
 _Found: TypeAlias = "list[Candidate] | None"
 LATE: Final = "the call's deadline passed before its search was done"
@@ -36,13 +36,17 @@ LATE: Final = "the call's deadline passed before its search was done"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """Questions of one plan and scope. `lacks`: what generators of the plan lack, by name; filled as they are asked."""
+    """Questions of one plan and scope. `lacks`: what generators of the plan lack, by name; filled as they are asked.
+
+    `tops`: the highest similarity to each question's probe so far, -infinity for none; not filled for Everybody.
+    """
 
     questions: Sequence[Question]
     scope: Scope
     plan: Plan
     probes: Probes
     lacks: dict[str, Lack]
+    tops: list[float]
 
     @property
     def limit(self) -> int:
@@ -94,19 +98,17 @@ class Search:
 
     def _answer(self, questions: Sequence[Question], plan: Plan, scope: Scope, view: View) -> list[Answer | None]:
         lacks: dict[str, Lack] = {}
+        tops = [-math.inf] * len(questions)
         found: Sequence[_Found]
         if plan is Plan.EXACT:
-            found = compare_all(view, scope, questions)
+            found = compare_all(view, scope, questions, tops)
         else:
             vectors = _probes(questions)
-            group = _Group(questions, scope, plan, Probes(vectors, vectors @ self._rotation), lacks)
+            group = _Group(questions, scope, plan, Probes(vectors, vectors @ self._rotation), lacks, tops)
             found = self._levels(group, view)
-        state = view.state
         return [
-            None
-            if each is None
-            else Answer(each, scope.default, plan, state.revision, state.size, view.moment_ns, tuple(lacks.values()))
-            for each in found
+            None if each is None else _answer(each, plan, scope, view, lacks, top)
+            for each, top in zip(found, tops, strict=True)
         ]
 
     def _levels(self, group: _Group, view: View) -> list[_Found]:
@@ -147,19 +149,24 @@ class Search:
         """Judge the rows that are near. `pool`: how many were proposed at least, None for all that there are."""
         scores = cosines(view.table, group.probes.vectors, rows)
         found: list[_Found] = [[] for _ in group.questions]
-        if not scores.size or scores.max() < level.lowest - ROUNDING:  # strangers, as most travellers are
+        if not scores.size:
+            return found
+        if group.scope.tells_top:
+            tops = (nearest(view, group.scope, *each) for each in zip(group.probes.vectors, rows, scores, strict=True))
+            group.tops[:] = map(max, group.tops, tops)
+        if scores.max() < level.lowest - ROUNDING:  # strangers, as most travellers are
             return found
         if pool is not None:
             rows, scores = _each_once(rows, scores)
         near = scores >= level.lowest - ROUNDING
         asked, place = np.nonzero(near)
-        if view.hurried and len(asked) > _JUDGED_AT_ONCE:
+        if view.hurried and len(asked) > JUDGED_AT_ONCE:
             raise NotAtOnce
         for i, judged in self._judged(group, view, asked, rows[asked, place], scores[asked, place]):
             found[i] = judged
         if pool is not None:
             for i in np.flatnonzero(np.count_nonzero(near, axis=1) >= pool).tolist():
-                if not _is_complete(found[i] or (), group.questions[i].limit, scores[i], pool):
+                if not _is_complete(found[i] or (), group.questions[i].limit, group.scope, scores[i], pool):
                     found[i] = self._widen(group, i, level, view, selection)
         return found
 
@@ -188,7 +195,12 @@ class Search:
             raise NotAtOnce
         question, vectors = group.questions[i], group.probes.vectors[i : i + 1]
         alone = _Group(
-            (question,), group.scope, group.plan, Probes(vectors, group.probes.rotated[i : i + 1]), group.lacks
+            (question,),
+            group.scope,
+            group.plan,
+            Probes(vectors, group.probes.rotated[i : i + 1]),
+            group.lacks,
+            [group.tops[i]],
         )
         for widened in range(1, _WIDENED_AT_MOST + 1):
             pool, rows = self._propose(alone, selection, 4**widened)
@@ -196,9 +208,11 @@ class Search:
             near = np.flatnonzero(scores[0] >= level.lowest - ROUNDING)
             judged = dict(self._judged(alone, view, np.zeros(len(near), np.intp), rows[0][near], scores[0][near]))
             found = judged.get(0, [])
-            if len(near) < pool or pool >= selection.count or _is_complete(found, question.limit, scores[0], pool):
+            if len(near) < pool or pool >= selection.count:
                 return found
-        return compare_all(view, group.scope, (question,))[0]
+            if _is_complete(found, question.limit, group.scope, scores[0], pool):
+                return found
+        return compare_all(view, group.scope, (question,), alone.tops)[0]
 
     # --- proposing --------------------------------------------------------------------------------------------------
 
@@ -229,6 +243,24 @@ class Search:
         return least, np.concatenate(proposed, axis=1)
 
 
+def _answer(
+    found: list[Candidate], plan: Plan, scope: Scope, view: View, lacks: Mapping[str, Lack], top: float
+) -> Answer:
+    state = view.state
+    # Who was found last may have been proposed by a wider look only.
+    best = max(top, found[0].similarity) if found and scope.tells_top else top
+    return Answer(
+        found,
+        scope.default,
+        plan,
+        state.revision,
+        state.size,
+        view.moment_ns,
+        tuple(lacks.values()),
+        None if best == -math.inf else best,
+    )
+
+
 def _probes(questions: Sequence[Question]) -> NDArray[np.float32]:
     """Return the questions' probes; float32 (questions, dimension)."""
     if len(questions) == 1:
@@ -246,13 +278,14 @@ def _each_once(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> tuple[ND
     return rows, scores
 
 
-def _is_complete(found: Sequence[Candidate], limit: int, scores: NDArray[np.float32], pool: int) -> bool:
+def _is_complete(found: Sequence[Candidate], limit: int, scope: Scope, scores: NDArray[np.float32], pool: int) -> bool:
     """Tell whether nothing beyond a pool, all of which is near, can be as good as the last one found.
 
     Beyond the pool there is only what is less similar than its last row, as far as the sketches can tell. Who is as
-    similar as the last one found may have a smaller id.
+    similar as the last one found may have a smaller id; and who is to be stopped is wanted however many silent alerts
+    are more similar.
     """
-    if len(found) < limit:
+    if len(found) < limit or (scope.stop_floor is not None and all_silent(found)):
         return False
     return found[-1].similarity > float(np.partition(scores, -pool)[-pool]) + ROUNDING
 

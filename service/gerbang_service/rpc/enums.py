@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from gerbang.v1 import matching_service_pb2, plan_pb2, sample_pb2, watchlist_pb2
 from gerbang_service.changing.storing import OnExisting
+from gerbang_service.domain.decision import Decision
 from gerbang_service.domain.errors import FieldInvalid
 from gerbang_service.domain.faces import FaceChoice
 from gerbang_service.domain.questions import CHOOSABLE, Plan
@@ -26,6 +27,7 @@ def _words(numbers: Mapping[Word, int], unspecified: Word) -> dict[int, Word]:
 
 DIRECTION_NUMBERS: Final = _numbers(Direction, watchlist_pb2.Direction, "DIRECTION_")
 ACTION_NUMBERS: Final = _numbers(Action, watchlist_pb2.Action, "ACTION_")
+DECISION_NUMBERS: Final = _numbers(Decision, matching_service_pb2.Decision, "DECISION_")
 PLAN_NUMBERS: Final = _numbers(Plan, plan_pb2.Plan, "PLAN_")
 _CHOICE_NUMBERS: Final = _numbers(FaceChoice, sample_pb2.FaceChoice, "FACE_CHOICE_")
 _ON_EXISTING_NUMBERS: Final = _numbers(OnExisting, matching_service_pb2.OnExisting, "ON_EXISTING_")

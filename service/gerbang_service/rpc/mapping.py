@@ -9,13 +9,13 @@ from gerbang.v1 import sample_pb2, subject_pb2, watchlist_pb2
 from gerbang.v1 import watchlist_service_pb2 as office_pb
 from gerbang_service.asking.recall import Recall
 from gerbang_service.changing.enrolment import Enrolled, EnrolledSample
-from gerbang_service.domain.decision import Candidate
-from gerbang_service.domain.faces import DetectedFace, Quality
+from gerbang_service.domain.decision import Candidate, Decision
+from gerbang_service.domain.faces import CaptureChain, DetectedFace, Quality
 from gerbang_service.domain.questions import Identification, Lack, Verification
 from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import CountedWatchlist
 from gerbang_service.gallery.candidates.port import GeneratorProgress
-from gerbang_service.rpc.enums import ACTION_NUMBERS, DIRECTION_NUMBERS, PLAN_NUMBERS
+from gerbang_service.rpc.enums import ACTION_NUMBERS, DECISION_NUMBERS, DIRECTION_NUMBERS, PLAN_NUMBERS
 
 
 def timestamp(nanoseconds: int) -> timestamp_pb2.Timestamp:
@@ -74,7 +74,16 @@ def _template(info: TemplateInfo) -> subject_pb2.TemplateInfo:
     )
     if info.quality is not None:
         message.quality.CopyFrom(quality(info.quality))
+    if info.chain is not None:
+        message.capture_chain.CopyFrom(capture_chain(info.chain))
     return message
+
+
+def capture_chain(chain: CaptureChain) -> subject_pb2.CaptureChain:
+    """Return the CaptureChain message."""
+    return subject_pb2.CaptureChain(
+        detector=chain.detector, detector_size=chain.detector_size, alignment=chain.alignment
+    )
 
 
 def watchlist(counted: CountedWatchlist) -> watchlist_pb2.Watchlist:
@@ -111,16 +120,20 @@ def candidate(found: Candidate) -> matching_pb.Candidate:
 
 def identification(outcome: Identification, sequence: int) -> matching_pb.IdentifyResponse:
     """Return the IdentifyResponse message."""
-    answer = outcome.answer
+    answer, decision = outcome.answer, outcome.decision
     response = matching_pb.IdentifyResponse(
         threshold=answer.threshold,
         plan=PLAN_NUMBERS[answer.plan],
         gallery_size=answer.size,
         revision=answer.revision,
+        search_id=outcome.search_id,
+        decision=DECISION_NUMBERS[decision],
+        top_similarity=answer.top_similarity,
+        fmr_at_similarity=outcome.fmr_at_similarity,
     )
     # What is empty for most travellers is not even looked at by protobuf: it would cost as much as the rest.
     if answer.candidates:
-        response.hit = True
+        response.hit = decision is Decision.HIT
         response.candidates.extend(map(candidate, answer.candidates))
     if (probe_face := face(outcome.probe_face)) is not None:
         response.probe_face.CopyFrom(probe_face)

@@ -34,6 +34,7 @@ def _words(enum: Any, prefix: str) -> dict[int, str]:  # noqa: ANN401 - protobuf
 
 DIRECTIONS = _words(watchlist_pb2.Direction, "DIRECTION_")
 ACTIONS = _words(watchlist_pb2.Action, "ACTION_")
+DECISIONS = _words(pb.Decision, "DECISION_")
 PLANS = _words(plan_pb2.Plan, "PLAN_")
 _ON_EXISTING = _words(pb.OnExisting, "ON_EXISTING_")
 _WARNINGS = _words(pb.EnrollWarning, "ENROLL_WARNING_")
@@ -107,14 +108,36 @@ def _search(request: pb.IdentifyRequest) -> Facts:
 
 
 def _found(response: pb.IdentifyResponse) -> Facts:
-    facts: Facts = {"hit": response.hit}
+    facts: Facts = {
+        "search_id": response.search_id,
+        "decision": DECISIONS.get(response.decision, ""),
+        "hit": response.hit,
+    }
     if response.candidates:
         facts["candidates"] = [_candidate(each) for each in response.candidates]
+    if response.HasField("top_similarity"):
+        facts["top_similarity"] = cosine(response.top_similarity)
+    if response.HasField("fmr_at_similarity"):
+        facts["fmr_at_similarity"] = response.fmr_at_similarity
+    if response.HasField("probe_face"):
+        facts["probe_quality"] = _quality(response.probe_face)
     facts["threshold"] = cosine(response.threshold)
     facts["plan"] = PLANS.get(response.plan, "")
     facts["gallery_size"] = response.gallery_size
     facts["revision"] = response.revision
     return facts | present(lacks=[[each.generator, each.behind, each.failed] for each in response.lacks])
+
+
+def _quality(face: sample_pb2.Face) -> Facts:
+    """Return what was measured of a probe, as precisely as it can be measured."""
+    measured = face.quality
+    return {
+        "detection_score": round(face.detection_score, 3),
+        "inter_eye_px": round(measured.inter_eye_px, 1),
+        "sharpness": round(measured.sharpness, 1),
+        "brightness": round(measured.brightness, 1),
+        "yaw": round(measured.yaw, 1),
+    }
 
 
 def _candidate(found: pb.Candidate) -> Facts:

@@ -16,6 +16,7 @@ from gerbang_service.asking.office import OfficeReads
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.changing.office import OfficeChanges
 from gerbang_service.changing.safeguards import Safeguards
+from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.domain.identifiers import check_id, check_request_id
 from gerbang_service.domain.questions import Defaults
 from gerbang_service.gallery.candidates.port import GeneratorProgress
@@ -38,6 +39,7 @@ class ServerFacts:
     defaults: Defaults
     start_time_ns: int
     epoch: str
+    chain: CaptureChain | None
 
 
 class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
@@ -172,6 +174,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
             audit=pb.SelfAudit(audited=count.checked, missed=count.missed, skipped=count.skipped),
             generators=[mapping.generator(each) for each in generators],
             epoch=facts.epoch,
+            capture_chain=None if facts.chain is None else mapping.capture_chain(facts.chain),
         )
 
     async def MeasureRecall(self, request: pb.MeasureRecallRequest, context: Context) -> pb.MeasureRecallResponse:

@@ -64,9 +64,9 @@ class Brood:
 
     def _loaded(self, model: str, dimension: int) -> Inherited:
         gallery = new_gallery(self._settings, dimension, self._store.template_count(model))
-        fill(gallery, self._store, model)
+        chains = fill(gallery, self._store, model)
         # What the loading has left in free memory: of people, and not to be handed on.
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
-        return Inherited(model, dimension, gallery)
+        return Inherited(model, dimension, gallery, chains)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Protocol
 
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
+from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.gallery.candidates.graph import GraphSettings
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
@@ -35,11 +36,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """A filled gallery that a process was forked with. `model`, `dimension`: of the templates that it holds."""
+    """A filled gallery that a process was forked with. `model`, `dimension`, `chains`: of its templates then."""
 
     model: str
     dimension: int
     gallery: Gallery
+    chains: Collection[CaptureChain]
 
 
 def processors(settings: Settings) -> int:
@@ -60,8 +62,10 @@ def new_gallery(settings: Settings, dimension: int, templates: int) -> Gallery:
     return Gallery(dimension, int(1.1 * templates), options)
 
 
-def fill(gallery: Gallery, source: Source, model: str, check: Callable[[], None] = lambda: None) -> None:
-    """Fill a new gallery; blocks, for seconds with a large one.
+def fill(
+    gallery: Gallery, source: Source, model: str, check: Callable[[], None] = lambda: None
+) -> Collection[CaptureChain]:
+    """Fill a new gallery, and return by which chains its templates came; blocks, for seconds with a large one.
 
     `check` is called between batches, and ends the loading by raising. Raises StartupError when something stored is
     damaged: nobody is left out without a word.
@@ -81,3 +85,16 @@ def fill(gallery: Gallery, source: Source, model: str, check: Callable[[], None]
         gc.enable()
     check()
     log.info("loaded %d templates in %.1f s", gallery.size, time.monotonic() - started)
+    return contents.chains
+
+
+def warn_of_other_chains(stored: Collection[CaptureChain], own: CaptureChain | None) -> None:
+    """Say that templates came by another chain than this server's, None for one that takes no images."""
+    others = sorted(str(each) for each in stored if each != own)
+    if own is not None and others:
+        log.warning(
+            "templates are stored that were made with %s; this server makes them with %s. Similarities and thresholds "
+            "were measured for one of them: enrol again, or measure with both",
+            "; ".join(others),
+            own,
+        )

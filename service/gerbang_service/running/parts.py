@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,11 @@ from gerbang_service.asking.revisions import Revisions
 from gerbang_service.changing.writer import Writer
 from gerbang_service.configuration.settings import NO_PACK, Settings
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.domain.questions import Defaults, Plan
 from gerbang_service.gallery.candidates.one_thread import search_alone
 from gerbang_service.gallery.gallery import Gallery
-from gerbang_service.running.galleries import Inherited, fill, new_gallery, processors
+from gerbang_service.running.galleries import Inherited, fill, new_gallery, processors, warn_of_other_chains
 from gerbang_service.store.sqlite.store import SqliteStore
 from gerbang_service.store.sqlite.vault import key_for
 from gerbang_service.telemetry.meter import UNMETERED, Meter
@@ -53,7 +54,10 @@ class Recogniser:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the rpc layer calls. `filled`: the gallery holds already what was stored when this process was forked."""
+    """What the rpc layer calls. `filled`: the gallery holds already what was stored when this process was forked.
+
+    `chains`: of the templates that it then holds.
+    """
 
     recogniser: Recogniser
     store: SqliteStore
@@ -68,11 +72,12 @@ class Parts:
     recall_check: RecallCheck
     meter: Meter
     start_time_ns: int
+    chains: Collection[CaptureChain]
 
     def load(self, check: Callable[[], None] = lambda: None) -> None:
         """Fill the gallery from the store, unless it was inherited, and start following it: see `fill`."""
-        if not self.filled:
-            fill(self.gallery, self.store, self.recogniser.model, check)
+        chains = self.chains if self.filled else fill(self.gallery, self.store, self.recogniser.model, check)
+        warn_of_other_chains(chains, self.asking.chain)
         # First: when it can't catch up with what others wrote meanwhile, no thread must be left behind.
         self.writer.start()
         self.gallery.start()
@@ -106,7 +111,8 @@ def build(
         recogniser = _recogniser(settings, store, meter)
         store.bind_model(recogniser.model, recogniser.dimension, ignore_others=settings.other_models == "ignore")
         gallery = _taken_over(inherited, recogniser)
-        return _assemble(settings, store, recogniser, gallery, on_failure, start_time_ns, meter)
+        chains = inherited.chains if inherited else ()
+        return _assemble(settings, store, recogniser, gallery, on_failure, start_time_ns, meter, chains)
     except BaseException:
         store.close()
         raise
@@ -158,6 +164,7 @@ def _assemble(
     on_failure: Callable[[], None],
     start_time_ns: int,
     meter: Meter,
+    chains: Collection[CaptureChain],
 ) -> Parts:
     loop = asyncio.get_running_loop()
     quota = processors(settings)
@@ -224,4 +231,5 @@ def _assemble(
         recall_check,
         meter,
         start_time_ns,
+        chains,
     )

@@ -30,6 +30,7 @@ from gerbang_service.rpc.recording import Recorder
 from gerbang_service.rpc.services import NAMES, adding
 from gerbang_service.rpc.streams import Drain, OpenStreams
 from gerbang_service.rpc.watchlist_servicer import ServerFacts, WatchlistServicer
+from gerbang_service.rpc.withholding import Withholding
 from gerbang_service.running.erasing_expired import expiring
 from gerbang_service.running.failed import Failed
 from gerbang_service.running.figures import Probes
@@ -246,10 +247,12 @@ class Server:
             recogniser.defaults,
             parts.start_time_ns,
             parts.store.epoch,
+            parts.asking.chain,
         )
         # First: what can't be recorded is not answered, and the others are told of the failure only.
         recorders = () if audit is None else (Recorder(audit, recogniser.model),)
-        observer = Observers((*recorders, *self._telemetry.observers))
+        # Last: what a caller must not learn is counted and on record.
+        observer = Observers((*recorders, *self._telemetry.observers, Withholding()))
         guard = Guard(lambda: self._ready, self._stopping.is_set, authenticate, observer)
         matching = MatchingServicer(parts.asking, enrolling, parser, self._drain, self._open_streams, observer)
         reads, changes = OfficeReads(parts.store, parts.queries), OfficeChanges(writing)

@@ -13,7 +13,7 @@ from gerbang_service.domain.errors import StoreUnavailable, SubjectNotFound, Wat
 from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
 from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
 from gerbang_service.store.following import Touched, changes_since, touched_by
-from gerbang_service.store.memory_state import State, subjects_of, templates_of
+from gerbang_service.store.memory_state import State, chains_of, subjects_of, templates_of
 from gerbang_service.store.port import AnsweredRequest, Contents, Follower, Operation, Outcome
 
 T = TypeVar("T")
@@ -143,7 +143,7 @@ class MemoryTransaction(MemoryReader):
         self._state.last_template += len(templates)
         added = {first + at: each for at, each in enumerate(templates)}
         self._state.vectors |= {key: each.vector.astype("<f4").tobytes() for key, each in added.items()}
-        infos = (TemplateInfo(key, model, create_time_ns, each.quality) for key, each in added.items())
+        infos = (TemplateInfo(key, model, create_time_ns, each.quality, each.chain) for key, each in added.items())
         self._state.subjects[subject_id] = replace(subject, templates=(*subject.templates, *infos))
         return list(added)
 
@@ -219,7 +219,13 @@ class MemoryStore:
     def contents(self, model: str) -> Iterator[Contents]:
         """Lend all that is stored, with the templates of a recogniser."""
         state = self._state
-        yield Contents(state.revision, MemoryReader(state).watchlists(), subjects_of(state), templates_of(state, model))
+        yield Contents(
+            state.revision,
+            MemoryReader(state).watchlists(),
+            subjects_of(state),
+            templates_of(state, model),
+            chains=chains_of(state, model),
+        )
 
     def write(
         self,

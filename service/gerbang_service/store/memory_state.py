@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.domain.subjects import StoredSubject, Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store.following import Touched
@@ -55,3 +56,9 @@ def templates_of(state: State, model: str) -> Iterator[list[tuple[int, int, byte
     )
     for start in range(0, len(rows), _BATCH):
         yield rows[start : start + _BATCH]
+
+
+def chains_of(state: State, model: str) -> set[CaptureChain]:
+    """Return by which chains a recogniser's templates came."""
+    infos = (template for each in state.subjects.values() for template in each.templates)
+    return {each.chain for each in infos if each.model == model and each.chain is not None}

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from gerbang_service.domain.changes import Change
+from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.domain.subjects import NewTemplate, StoredSubject, Subject
 from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
 from gerbang_service.domain.weakening import NOT_WEAKENED, Weakened
@@ -204,7 +205,8 @@ class Contents:
     """All that a gallery loads, of one state. The iterators are read once, in this order.
 
     `templates`: batches of (template_id, subject_key, little-endian float32 bytes); keys are those of `subjects`.
-    `template_count`: how many these are, for who makes room; 0 where that is not known.
+    `template_count`: how many these are, for who makes room; 0 where that is not known. `chains`: filled as `templates`
+    are read, with those that the templates of the recogniser came by.
     """
 
     revision: int
@@ -212,6 +214,7 @@ class Contents:
     subjects: Iterator[StoredSubject]
     templates: Iterator[Sequence[tuple[int, int, bytes]]]
     template_count: int = 0
+    chains: set[CaptureChain] = field(default_factory=set)
 
 
 class Store(Protocol):

@@ -20,12 +20,15 @@ from gerbang_service.telemetry.statuses import UNKNOWN, reason_of, status_name
 
 # Seconds; the first is less than any call over a network takes, who waits for the last has given up.
 CALL_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+# Cosines: from what any two people may have in common to what two photos of one person have at least.
+TOP_BUCKETS = tuple(each / 100 for each in range(10, 95, 5))
 # Watchlists with series of their own, at most; the others are counted together.
 _MOST_WATCHLISTS = 256
 _OTHERS = "(others)"
 _INTERNAL = "INTERNAL"
 _DENIALS = tuple(kind.reason for kind in AccessRefused.__subclasses__())
 _OK = grpc.StatusCode.OK.name
+_DECISIONS = {number: name.removeprefix("DECISION_").lower() for name, number in pb.Decision.items() if number}
 _ACTIONS = {number: name.removeprefix("ACTION_").lower() for name, number in Action.items()}
 
 
@@ -54,8 +57,15 @@ class CallCounts(OneByOne):
         )
         self._hits = Counter(
             "gerbang_hits",
-            "Answers of Identify with a candidate, once for each watchlist it hit in and what is to be done.",
+            "Answers of Identify with a candidate, silent or not, once for each watchlist it hit in and its action.",
             ["watchlist", "action"],
+            registry=registry,
+        )
+        self._tops = Histogram(
+            "gerbang_identify_top_similarity",
+            "Of answers of Identify, the cosine of the most similar subject that was compared, by what it came to.",
+            ["decision"],
+            buckets=TOP_BUCKETS,
             registry=registry,
         )
         self._weakened = Counter(
@@ -68,8 +78,11 @@ class CallCounts(OneByOne):
         # Looking a child up by its labels costs more than all the rest.
         self._request_of: dict[tuple[str, str, str], Counter] = {}
         self._duration_of: dict[str, Histogram] = {}
+        self._top_of: dict[int, Histogram] = {}
         self._hit_of: dict[tuple[str, int], Counter] = {}
         self._watchlists: set[str] = set()
+        for decision in _DECISIONS.values():
+            self._tops.labels(decision)
         # Prometheus sees no increase in a series that begins at 1: what alerts wait for has to be there at 0.
         for rpc in sorted(frozenset().union(*RPCS.values())):
             for reason in (_INTERNAL, *_DENIALS):
@@ -99,10 +112,10 @@ class CallCounts(OneByOne):
         for name, change in call.weakened:
             self._weakened.labels(self.shown(name), change.value).inc()
         if isinstance(response, pb.IdentifyResponse):
-            self._count_hits(response)
+            self._count_search(response)
         elif isinstance(response, pb.IdentifyBatchResponse):
             for each in response.responses:
-                self._count_hits(each)
+                self._count_search(each)
                 if each.HasField("error"):
                     self._errors.labels(call.rpc, reason_of(each.error)).inc()
 
@@ -119,8 +132,15 @@ class CallCounts(OneByOne):
             series = self._request_of[key] = self._requests.labels(*key)
         series.inc()
 
-    def _count_hits(self, response: pb.IdentifyResponse) -> None:
-        if not response.hit:
+    def _count_search(self, response: pb.IdentifyResponse) -> None:
+        if response.HasField("top_similarity"):
+            top = self._top_of.get(response.decision)
+            if top is None:
+                decision = _DECISIONS.get(response.decision, UNKNOWN)
+                top = self._top_of[response.decision] = self._tops.labels(decision)
+            top.observe(response.top_similarity)
+        # Not `hit`, which a silent alert is not.
+        if not response.candidates:
             return
         for key in {(name, each.action) for each in response.candidates for name in each.watchlists}:
             series = self._hit_of.get(key)

@@ -134,7 +134,7 @@ class Story:
         live = self._cast[part].live
 
         def judge(answer: IdentifyResponse) -> Verdict:
-            if answer.hit:
+            if answer.candidates:
                 return Verdict(_found(answer, subject_id(part)), answer.candidates[0].similarity)
             if not lists:
                 return Verdict(NO_HIT)
@@ -170,7 +170,7 @@ def _verified(answer: VerifyResponse) -> Verdict:
 
 def _found(answer: IdentifyResponse, expected_id: str) -> str:
     """Put an answer in words: action and lists; and whom it took the traveller for, where that is not who they are."""
-    if not answer.hit:
+    if not answer.candidates:
         return NO_HIT
     best = answer.candidates[0]
     words = f"{action_text(best.action)}: {', '.join(best.watchlists)}"

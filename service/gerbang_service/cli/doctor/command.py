@@ -70,7 +70,7 @@ def examine(values: dict[str, Any]) -> Iterator[Finding]:
     yield from check_configuration(settings)
     pack = PackCheck(settings)
     yield from pack()
-    storage = StorageCheck(settings, pack.model)
+    storage = StorageCheck(settings, pack.model, pack.chain)
     yield from storage()
     yield from check_certificates(settings)
     yield from check_ports(settings, running=storage.running)

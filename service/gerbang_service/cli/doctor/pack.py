@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gerbang_service.cli.doctor.finding import Finding
 from gerbang_service.configuration.settings import NO_PACK, Settings
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.threads.cpu_quota import cpu_quota
 
 _AREA = "face pack"
@@ -16,10 +17,14 @@ _AREA = "face pack"
 
 @dataclass(slots=True)
 class PackCheck:
-    """Checks the pack. `model` is its recogniser's fingerprint afterwards; None without a pack that works."""
+    """Checks the pack. `model` is its recogniser's fingerprint afterwards, and `chain` what stands before that.
+
+    Both are None without a pack that works.
+    """
 
     settings: Settings
     model: str | None = field(default=None, init=False)
+    chain: CaptureChain | None = field(default=None, init=False)
 
     def __call__(self) -> Iterator[Finding]:
         """Load it, and run both networks once."""
@@ -57,7 +62,7 @@ class PackCheck:
         if vector.shape != (pack.dimension,) or not np.isfinite(vector).all():
             yield Finding.fail(_AREA, "the recogniser gives no usable template", "replace its file")
             return
-        self.model = pack.fingerprint
+        self.model, self.chain = pack.fingerprint, pack.chain
         yield Finding.ok(
             _AREA,
             f"{pack.name}, recogniser {pack.fingerprint[:12]}..., {pack.dimension} dimensions, on {pack.device}: "

@@ -13,6 +13,7 @@ from pathlib import Path
 from gerbang_service.cli.doctor.finding import Finding, Level
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.domain.errors import DataDamaged, GerbangError, StoreUnavailable
+from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.store.sealing.keys import ENVIRONMENT, OperatorKey, find_key
 from gerbang_service.store.sqlite.checking import Report
 from gerbang_service.store.sqlite.commands import Outline, check, check_key, outline
@@ -31,12 +32,13 @@ _RESTORE = "copy the folder as it is, look at the disk (dmesg), then restore a b
 class StorageCheck:
     """Checks the folder without changing anything in it, beside a running server if there is one.
 
-    `model`: the pack's recogniser, None when it is not known. Afterwards: how many `templates` of how many
-    `dimension`s are stored, and whether a server is `running` on it.
+    `model`: the pack's recogniser, `chain`: what stands before it, None when that is not known. Afterwards: how many
+    `templates` of how many `dimension`s are stored, and whether a server is `running` on it.
     """
 
     settings: Settings
     model: str | None
+    chain: CaptureChain | None = None
     templates: int = field(default=0, init=False)
     dimension: int = field(default=0, init=False)
     running: bool = field(default=False, init=False)
@@ -155,6 +157,13 @@ class StorageCheck:
             named = ", ".join(f"{count} of recogniser {name[:12]}..." for name, count in others.items())
             yield Finding.fail(
                 _AREA, f"templates of another recogniser are stored: {named}", "use the pack they were made with"
+            )
+            return
+        if self.chain is not None and (strange := sorted(str(each) for each in found.chains if each != self.chain)):
+            yield Finding.warning(
+                _AREA,
+                f"templates were made with {'; '.join(strange)}; this configuration makes them with {self.chain}",
+                "set det_size and the pack as they were, or enrol again: similarities are measured for one of them",
             )
         else:
             yield Finding.ok(

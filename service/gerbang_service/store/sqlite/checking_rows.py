@@ -29,6 +29,7 @@ from gerbang_service.store.sqlite.rows import (
     NOT_OURS,
     SUBJECT_ROW,
     WATCHLIST_ROW,
+    chain_column,
     check_lists,
     labels_from,
     subject_labels,
@@ -190,8 +191,9 @@ def templates(connection: Connection, progress: Callable[[int, int], object], *,
     model, dimension = rows.get("model"), rows.get("dimension")
     unreadable = _unreadable(connection)
     (total,) = connection.execute("SELECT count(*) FROM templates").fetchone()
+    chain = chain_column(connection)
     query = (
-        "SELECT template_id, subject_id, model, quality, templates.create_time_ns, vector "
+        f"SELECT template_id, subject_id, model, quality, templates.create_time_ns, {chain}, vector "  # noqa: S608
         "FROM templates CROSS JOIN subjects USING (subject_key) ORDER BY template_id"
     )
     cursor, done = connection.execute(query), 0
@@ -214,18 +216,18 @@ def templates(connection: Connection, progress: Callable[[int, int], object], *,
 
 
 def _qualities(batch: Sequence[Any]) -> Iterator[str]:
-    for template_id, subject_id, model, quality, created, _ in batch:
+    for template_id, subject_id, model, quality, created, chain, _ in batch:
         yield from _problem(
-            lambda row=(template_id, model, quality, created): template_from(row),
+            lambda row=(template_id, model, quality, created, chain): template_from(row),
             f"template {template_id} of subject {subject_id}",
         )
 
 
 def _vectors(batch: Sequence[Any], cipher: AnyCipher, dimension_of: Callable[[str], Any]) -> Iterator[str]:
     yield from _qualities(batch)
-    for template_id, subject_id, model, quality, created, sealed in batch:
+    for template_id, subject_id, model, quality, created, chain, sealed in batch:
         try:
-            vector = cipher.open(sealed, vector_place(template_id, subject_id, model, quality, created))
+            vector = cipher.open(sealed, vector_place(template_id, subject_id, model, quality, created, chain))
         except DataDamaged as error:
             yield str(error)
             continue

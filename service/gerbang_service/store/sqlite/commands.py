@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gerbang_service.domain.errors import DataDamaged, StartupError, StoreUnavailable
+from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.store.port import StoredToken
 from gerbang_service.store.sealing.keys import OperatorKey
 from gerbang_service.store.sqlite import encrypting, tokens
@@ -21,7 +22,7 @@ from gerbang_service.store.sqlite.checking import check as check_database
 from gerbang_service.store.sqlite.connection import DATABASE_FILE, Connection, connect, look, turn_to_write
 from gerbang_service.store.sqlite.data_folder import DataFolder
 from gerbang_service.store.sqlite.meta import check_settings, model_of, revision_of
-from gerbang_service.store.sqlite.rows import NOT_OURS
+from gerbang_service.store.sqlite.rows import NOT_OURS, chains_of
 from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from gerbang_service.store.sqlite.vault import check_meta, cipher_of, rewrap, unkeyed_audit, wrapped_by
 from gerbang_service.store.sqlite.wal import LogKept, WriteAheadLog
@@ -65,7 +66,8 @@ class Outline:
     """What a database is, as far as that can be told without a key. `newest`: the schema that this program writes.
 
     `ours`: whether it is one of Gerbang's; of one that is not, or whose schema is newer, nothing more is known.
-    `models`: how many templates there are of each recogniser; `key_id`: of the key that it needs, None for none.
+    `models`: how many templates there are of each recogniser; `key_id`: of the key that it needs, None for none;
+    `chains`: by which the templates came.
     """
 
     ours: bool
@@ -75,6 +77,7 @@ class Outline:
     dimension: int = 0
     models: dict[str, int] | None = None
     key_id: str | None = None
+    chains: frozenset[CaptureChain] = frozenset()
 
 
 def outline(folder: Path) -> Outline:
@@ -89,7 +92,8 @@ def outline(folder: Path) -> Outline:
             models = dict(connection.execute(query).fetchall())
             _, dimension = model_of(connection) or ("", 0)
             key_id, revision = wrapped_by(connection), revision_of(connection)
-            return Outline(True, schema, len(MIGRATIONS), revision, int(dimension), models, key_id)
+            chains = frozenset(chains_of(connection))
+            return Outline(True, schema, len(MIGRATIONS), revision, int(dimension), models, key_id, chains)
         except NOT_OURS:
             # Not with the error's own text, which may hold what was read.
             raise DataDamaged("it holds what Gerbang does not write") from None

@@ -80,7 +80,7 @@ def _encrypt_requests(connection: Connection, cipher: Cipher) -> None:
 def _encrypt_templates(connection: Connection, cipher: Cipher, progress: Callable[[int, int], object]) -> None:
     (total,) = connection.execute("SELECT count(*) FROM templates").fetchone()
     query = (
-        "SELECT template_id, subject_id, model, quality, templates.create_time_ns, vector "
+        "SELECT template_id, subject_id, model, quality, templates.create_time_ns, chain, vector "
         "FROM templates CROSS JOIN subjects USING (subject_key) WHERE template_id > ? ORDER BY template_id LIMIT ?"
     )
     last, done = _BEFORE_ALL, 0

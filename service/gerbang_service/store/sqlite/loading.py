@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gerbang_service.domain.errors import DataDamaged
+from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.domain.subjects import StoredSubject
 from gerbang_service.store.port import Contents
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.reading import SqliteReader
-from gerbang_service.store.sqlite.rows import check_lists, labels_of, row_of, subject_place, vector_place
+from gerbang_service.store.sqlite.rows import chain_from, check_lists, labels_of, row_of, subject_place, vector_place
 from gerbang_service.store.sqlite.tally import Counting
 
 # Rows read at once: few enough that they stay in a core's cache until they were taken in.
@@ -30,12 +31,14 @@ def contents(connection: Connection, model: str) -> Contents:
     counting.check()
     # Whose a template is: kept from the subjects for the templates, which a join would look up once more each.
     names: dict[int, str] = {}
+    chains: set[CaptureChain] = set()
     return Contents(
         reader.revision(),
         watchlists,
         _subjects(connection, names),
-        _templates(connection, model, names),
+        _templates(connection, model, names, chains),
         template_count(connection, model),
+        chains,
     )
 
 
@@ -118,16 +121,20 @@ class _InStep:
         return values
 
 
-def _templates(connection: Connection, model: str, names: Mapping[int, str]) -> Iterator[list[tuple[int, int, bytes]]]:
+def _templates(
+    connection: Connection, model: str, names: Mapping[int, str], chains: set[CaptureChain]
+) -> Iterator[list[tuple[int, int, bytes]]]:
     """Yield batches of (template_id, subject_key, vector bytes) of a recogniser's templates, by template_id.
 
-    `names`: of the subjects, by key. Raises DataDamaged, which names the first template that is, or the table.
+    `names`: of the subjects, by key; `chains`: is told which there are. Raises DataDamaged, which names the first
+    template that is, or the table.
     """
+    stored: set[bytes | None] = set()
     # What is small is decrypted as fast by one thread as by several, which would only take turns.
     opened, counting = connection.cipher.open, Counting(connection, "templates")
     # Those of other recognisers too: one that was made one of them would not be missed.
     cursor = connection.execute(
-        "SELECT template_id, subject_key, model, CAST(quality AS BLOB), create_time_ns, vector "
+        "SELECT template_id, subject_key, model, CAST(quality AS BLOB), create_time_ns, CAST(chain AS BLOB), vector "
         "FROM templates ORDER BY template_id"
     )
     while batch := cursor.fetchmany(_BATCH):
@@ -135,11 +142,19 @@ def _templates(connection: Connection, model: str, names: Mapping[int, str]) -> 
             if key not in names:
                 raise DataDamaged(f"template {template_id}: belongs to a subject that is not there")
         taken = [
-            (template_id, key, opened(vector, vector_place(template_id, names[key], of, _text(quality), created)), of)
-            for template_id, key, of, quality, created, vector in batch
+            (
+                template_id,
+                key,
+                opened(vector, vector_place(template_id, names[key], of, _text(quality), created, _text(chain))),
+                of,
+            )
+            for template_id, key, of, quality, created, chain, vector in batch
         ]
+        stored.update(chain for _, _, of, _, _, chain, _ in batch if of == model)
         # Once they are opened: whose it is that is damaged is said by that.
         counting.add([each[-1] for each in batch])
         if wanted := [each[:3] for each in taken if each[3] == model]:
             yield wanted
     counting.check()
+    with row_of("table templates"):
+        chains.update(chain_from(_text(each)) for each in stored if each is not None)

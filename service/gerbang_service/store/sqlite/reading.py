@@ -178,7 +178,7 @@ class SqliteReader:
     def vector(self, template_id: int) -> bytes:
         """Return the vector of a stored template, little-endian float32."""
         query = (
-            "SELECT subject_id, model, quality, templates.create_time_ns, vector "
+            "SELECT subject_id, model, quality, templates.create_time_ns, chain, vector "
             "FROM templates JOIN subjects USING (subject_key) WHERE template_id = ?"
         )
         with row_of(f"template {template_id}"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 from gerbang_service.domain.errors import DataDamaged
-from gerbang_service.domain.faces import Quality
+from gerbang_service.domain.faces import CaptureChain, Quality
 from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
 from gerbang_service.store.sealing.cipher import AnyCipher, place
@@ -18,7 +20,7 @@ WATCHLIST_COLUMNS = (
     "target_fpir, two_person_removal"
 )
 SUBJECT_COLUMNS = "subject_id, valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns, revision"
-TEMPLATE_COLUMNS = "template_id, model, quality, create_time_ns"
+TEMPLATE_COLUMNS = "template_id, model, quality, create_time_ns, chain"
 # Whole rows. lists: the keys of the lists that a subject is on, which table memberships has too: so they are sealed.
 WATCHLIST_ROW = f"list_key, {WATCHLIST_COLUMNS}"
 SUBJECT_ROW = f"subject_key, lists, {SUBJECT_COLUMNS}"
@@ -60,8 +62,15 @@ def row_place(of: str, name: str, values: tuple[Any, ...]) -> bytes:
     return place(of, name, ascii(stored))
 
 
-def vector_place(template_id: int, subject_id: str, model: str, quality: str | None, create_time_ns: int) -> bytes:
-    """Return what a template's vector is bound to."""
+def vector_place(
+    template_id: int, subject_id: str, model: str, quality: str | None, create_time_ns: int, chain: str | None
+) -> bytes:
+    """Return what a template's vector is bound to. Without a `chain` as before there were any."""
+    if chain is not None:
+        # Quoted, so that no part of one passes for a part of the other.
+        return (
+            f"templates.chained\0{template_id}\0{subject_id}\0{model}\0{create_time_ns}\0{quality!a}{chain!a}".encode()
+        )
     # As `place` would: written out, since a start asks for millions of them.
     return f"templates.vector\0{template_id}\0{subject_id}\0{model}\0{create_time_ns}\0{quality}".encode()
 
@@ -150,8 +159,9 @@ def check_lists(subject_id: str, lists: str, known: Mapping[int, str], member_of
 
 def template_from(row: tuple[Any, ...]) -> TemplateInfo:
     """Make a TemplateInfo of the columns TEMPLATE_COLUMNS."""
-    template_id, model, quality, created = row
-    return TemplateInfo(template_id, model, created, None if quality is None else Quality(*json.loads(quality)))
+    template_id, model, quality, created, chain = row
+    measured = None if quality is None else Quality(*json.loads(quality))
+    return TemplateInfo(template_id, model, created, measured, None if chain is None else chain_from(chain))
 
 
 def quality_text(quality: Quality | None) -> str | None:
@@ -159,6 +169,33 @@ def quality_text(quality: Quality | None) -> str | None:
     if quality is None:
         return None
     return json.dumps([quality.inter_eye_px, quality.sharpness, quality.brightness, quality.yaw, quality.roll])
+
+
+@lru_cache(maxsize=64)
+def chain_text(chain: CaptureChain) -> str:
+    """Return the stored form of a chain. There are few, and a start reads millions of rows."""
+    return json.dumps([chain.detector, chain.detector_size, chain.alignment])
+
+
+@lru_cache(maxsize=64)
+def chain_from(text: str) -> CaptureChain:
+    """Make a CaptureChain of its stored form. Raises NOT_OURS."""
+    detector, size, alignment = json.loads(text)
+    if not (isinstance(detector, str) and isinstance(size, int) and isinstance(alignment, str)):
+        raise TypeError(text)
+    return CaptureChain(detector, size, alignment)
+
+
+def chain_column(connection: sqlite3.Connection) -> str:
+    """Return what gives the chain of a row of table templates: of a schema before there were any, that is NULL."""
+    known = {column for _, column, *_ in connection.execute("PRAGMA table_info(templates)")}
+    return "chain" if "chain" in known else "NULL"
+
+
+def chains_of(connection: sqlite3.Connection) -> Iterator[CaptureChain]:
+    """Yield by which chains all templates came; reads all of them. Raises NOT_OURS."""
+    query = f"SELECT DISTINCT {chain_column(connection)} FROM templates"  # noqa: S608
+    return (chain_from(text) for (text,) in connection.execute(query) if text is not None)
 
 
 def labels_text(labels: Any) -> str:  # noqa: ANN401 - any mapping of strings

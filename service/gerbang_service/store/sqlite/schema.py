@@ -203,6 +203,10 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE watchlists ADD COLUMN target_fpir REAL;
     ALTER TABLE watchlists ADD COLUMN two_person_removal INTEGER NOT NULL DEFAULT 0;
     """,
+    # What a template's image went through, as JSON. A row without it is sealed as ever: nothing has to be sealed anew.
+    """
+    ALTER TABLE templates ADD COLUMN chain TEXT;
+    """,
 )
 
 

@@ -19,6 +19,7 @@ from gerbang_service.store.sqlite.reading import SqliteReader
 from gerbang_service.store.sqlite.rows import (
     SUBJECT_ROW,
     WATCHLIST_ROW,
+    chain_text,
     quality_text,
     subject_values,
     vector_place,
@@ -237,11 +238,12 @@ class SqliteTransaction(SqliteReader):
         ids = [self._next("SELECT seq FROM sqlite_sequence WHERE name = 'templates'") for _ in templates]
         for template_id, template in zip(ids, templates, strict=True):
             quality = quality_text(template.quality)
+            chain = None if template.chain is None else chain_text(template.chain)
             vector = self._cipher.seal(
                 template.vector.astype("<f4", copy=False).tobytes(),
-                vector_place(template_id, subject_id, model, quality, create_time_ns),
+                vector_place(template_id, subject_id, model, quality, create_time_ns, chain),
             )
-            row = (template_id, key, model, quality, create_time_ns, vector)
+            row = (template_id, key, model, quality, create_time_ns, vector, chain)
             self._waiting.add("templates", template_id, row)
             self._turnover.add("templates", [vector[-_TAIL_BYTES:]])
         return ids

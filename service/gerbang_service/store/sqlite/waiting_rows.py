@@ -24,7 +24,7 @@ Mark: TypeAlias = tuple[int, ...]
 _COLUMNS: Final = {
     "subjects": SUBJECT_ROW,
     "memberships": "list_key, subject_id, subject_key",
-    "templates": "template_id, subject_key, model, quality, create_time_ns, vector",
+    "templates": "template_id, subject_key, model, quality, create_time_ns, vector, chain",
     "requests": ANSWER_COLUMNS,
     "changes": "revision, subject_id, watchlist_id, gone",
 }
