@@ -41,8 +41,11 @@ _INNER_INDEX, _INNER_TABLE, _INNER = 2, 5, (2, 5)
 CHAIN = CaptureChain("d" * 64, 320, "arcface-112")
 
 
-def database(folder: Path, people: int) -> Path:
-    """Make a folder of people on lists, of whom some left one, and of tokens, of which one was revoked."""
+def database(folder: Path, people: int, chain: CaptureChain | None = CHAIN) -> Path:
+    """Make a folder of people on lists, of whom some left one, and of tokens, of which one was revoked.
+
+    `chain`: by which every second template came.
+    """
     store = SqliteStore(folder, operator_key())
     store.bind_model(MODEL, DIMENSION, ignore_others=False)
     rng = np.random.default_rng(1)
@@ -58,7 +61,7 @@ def database(folder: Path, people: int) -> Path:
             transaction.put_subject(Subject(name, tuple(lists), None, expires, {"case": str(number)}, (), 1, 1))
             vector = rng.standard_normal(DIMENSION)
             unit = (vector / np.linalg.norm(vector)).astype(np.float32)
-            transaction.add_templates(name, [NewTemplate(unit, None, CHAIN if number % 2 else None)], MODEL, 1)
+            transaction.add_templates(name, [NewTemplate(unit, None, chain if number % 2 else None)], MODEL, 1)
         transaction.next_revision()
         return Outcome(None)
 

@@ -33,7 +33,7 @@ def change(file: Path, statement: str) -> None:
 @pytest.fixture
 def older(tmp_path: Path) -> Path:
     """A database as that schema had it, which a check is content with."""
-    file = database(tmp_path / "data", 12)
+    file = database(tmp_path / "data", 12, chain=None)
     with closing(connect(file)) as connection:
         cipher = connection.cipher = cipher_of(connection, operator_key())
         connection.execute("BEGIN IMMEDIATE")
@@ -48,6 +48,7 @@ def older(tmp_path: Path) -> Path:
         seal_meta(connection)
         for column in ("two_person_removal", "target_fpir"):
             connection.execute(f"ALTER TABLE watchlists DROP COLUMN {column}")
+        connection.execute("ALTER TABLE templates DROP COLUMN chain")
         connection.execute(f"PRAGMA user_version = {UNTARGETED}")
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
