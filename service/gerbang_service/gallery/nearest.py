@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.gallery.consistency import NotAtOnce
-from gerbang_service.gallery.judge import JUDGED_AT_ONCE, ROUNDING, View, exact
+from gerbang_service.gallery.judge import JUDGED_AT_ONCE, ROUNDING, View, exact, exact_one
 from gerbang_service.gallery.scopes import Scope
 
 
@@ -21,16 +21,24 @@ def nearest(
     whom the question may see: what is returned tells of nobody else. Costs some 10 us. Raises NotAtOnce.
     """
     best = _best(rows, scores)
+    if len(best) == 1 and view.counts(scope, best[0]):
+        return exact_one(view.table, probe, best[0])
     if view.hurried and len(best) > JUDGED_AT_ONCE:
         raise NotAtOnce
-    if not all(view.counts(scope, row) for row in best.tolist()):
+    if not all(view.counts(scope, row) for row in best):
         # Of who has just left, or was proposed by a generator that does not know who counts.
         best = _best(rows, np.where(view.counting(scope, rows) < np.inf, scores, -np.inf))
-    return float(exact(view.table, probe, best).max()) if len(best) else -math.inf
+    return float(exact(view.table, probe, np.array(best, np.int64)).max()) if best else -math.inf
 
 
-def _best(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the most similar of the rows: more than one where rounding can't tell them apart; none for -infinity."""
+def _best(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[int]:
+    """Return the most similar of the rows, each once: several where rounding can't tell them apart.
+
+    None for -infinity.
+    """
     # At its argmax: half the time of asking for the maximum.
     highest = scores[scores.argmax()] if len(scores) else -np.inf
-    return rows[scores >= highest - 2 * ROUNDING] if highest > -np.inf else rows[:0]
+    if highest == -np.inf:
+        return []
+    # Often proposed by both generators.
+    return list(dict.fromkeys(rows[scores >= highest - 2 * ROUNDING].tolist()))

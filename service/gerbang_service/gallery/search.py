@@ -152,8 +152,7 @@ class Search:
         if not scores.size:
             return found
         if group.scope.tells_top:
-            tops = (nearest(view, group.scope, *each) for each in zip(group.probes.vectors, rows, scores, strict=True))
-            group.tops[:] = map(max, group.tops, tops)
+            _raise_tops(group, view, rows, scores)
         if scores.max() < level.lowest - ROUNDING:  # strangers, as most travellers are
             return found
         if pool is not None:
@@ -241,6 +240,12 @@ class Search:
         if not proposed:
             return least, np.full((len(group.questions), 0), -1, np.int64)
         return least, np.concatenate(proposed, axis=1)
+
+
+def _raise_tops(group: _Group, view: View, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
+    """Raise what each question knows as the highest similarity so far to that of the rows."""
+    for i, probe in enumerate(group.probes.vectors):
+        group.tops[i] = max(group.tops[i], nearest(view, group.scope, probe, rows[i], scores[i]))
 
 
 def _answer(
