@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
-from gerbang_service.domain.decision import Candidate, as_float32, best_of_each
+from gerbang_service.domain.decision import Candidate, best_of_each
 from gerbang_service.domain.errors import NoFacePack
 from gerbang_service.domain.faces import DetectedFace, ExtractedFace
 from gerbang_service.domain.questions import (
@@ -31,6 +31,7 @@ from gerbang_service.domain.questions import (
     Verify1,
 )
 from gerbang_service.domain.samples import ImageSample, Sample
+from gerbang_service.domain.thresholds import Source, as_float32
 from gerbang_service.faces.quality import PROBE, QualityLimits
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.telemetry.meter import EXTRACT, SEARCH, UNMETERED, Meter
@@ -192,7 +193,7 @@ class Asking:
         if search.min_revision:
             await self._revisions.reached(search.min_revision, deadline)
         among = OnLists(
-            self._defaults.identification_threshold,
+            self._defaults.identification,
             search.watchlists,
             search.direction,
             search.threshold,
@@ -216,7 +217,7 @@ class Asking:
 
         All are looked for at once, and each is answered, or failed, by itself. Raises what refuses all.
         """
-        among = {each: Everybody(self._defaults.identification_threshold, each) for each in {s.seen_by for s in sought}}
+        among = {each: Everybody(self._defaults.identification, each) for each in {s.seen_by for s in sought}}
         # The sweep looks at everyone; what the graph would add is not worth its time in a bulk enrolment.
         questions = [
             Question(
@@ -264,9 +265,21 @@ class Asking:
         template_id: int | None = None,
         revision: int | None = None,
     ) -> Verification:
-        threshold = as_float32(self._defaults.verification_threshold if wanted.threshold is None else wanted.threshold)
+        defaults = self._defaults
+        basis = defaults.verification
+        if wanted.threshold is not None:
+            basis = defaults.identification.at(wanted.threshold, Source.REQUEST)
         probe, reference = (each.face if each else None for each in features)
-        return Verification(similarity >= threshold, similarity, threshold, template_id, probe, reference, revision)
+        return Verification(
+            similarity >= basis.cosine,
+            similarity,
+            basis,
+            template_id,
+            probe,
+            reference,
+            revision,
+            defaults.fmr_at(similarity),
+        )
 
 
 def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.faces import DetectedFace
 from gerbang_service.domain.samples import Sample
+from gerbang_service.domain.thresholds import Rule, Threshold
 from gerbang_service.domain.watchlists import Direction
 
 
@@ -38,12 +39,12 @@ CHOOSABLE: Final = (Plan.BOTH, Plan.SWEEP, Plan.EXACT)
 class OnLists:
     """Look among those who are on a watchlist and in force.
 
-    `names`: the lists, empty for all; of these, those that concern `direction` are searched. `threshold`: a cosine, the
-    caller's, in place of the lists' own, None for those; a list without one of its own has `server_threshold`.
+    `rule`: decides for a list without a threshold of its own. `names`: the lists, empty for all; of these, those that
+    concern `direction` are searched. `threshold`: a cosine, the caller's, in place of the lists' own, None for those.
     `never_below_own`: on a list whose own threshold is higher than the caller's, its own is in force.
     """
 
-    server_threshold: float
+    rule: Rule
     names: tuple[str, ...] = ()
     direction: Direction = Direction.BOTH
     threshold: float | None = None
@@ -54,10 +55,10 @@ class OnLists:
 class Everybody:
     """Look among all who are enrolled, on a list or not, in force or not.
 
-    `seen_by`: only subjects on one of these lists, None for all.
+    `rule`: decides, by the number of all templates. `seen_by`: only subjects on one of these lists, None for all.
     """
 
-    threshold: float
+    rule: Rule
     seen_by: frozenset[str] | None = None
 
 
@@ -95,17 +96,22 @@ class Lack:
 class Answer:
     """The answer to a question, of one state: that of `revision`, with `size` templates, at `moment_ns`.
 
-    `candidates`: best first, ties by subject_id. `threshold`: of lists without one of their own. `lacks`: empty when
-    all generators of the plan proposed from all templates.
+    `candidates`: best first, ties by subject_id. `basis`: the threshold of lists without one of their own. `lacks`:
+    empty when all generators of the plan proposed from all templates.
     """
 
     candidates: list[Candidate]
-    threshold: float
+    basis: Threshold
     plan: Plan
     revision: int
     size: int
     moment_ns: int
     lacks: tuple[Lack, ...] = ()
+
+    @property
+    def threshold(self) -> float:
+        """A cosine, -1 to 1."""
+        return self.basis.cosine
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,15 +164,24 @@ class Verify1:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The outcome of a 1:1 comparison. `template_id`, `revision` are None when the reference was a sample."""
+    """The outcome of a 1:1 comparison. `template_id`, `revision` are None when the reference was a sample.
+
+    `fmr`: the share of pairs of different people that are as similar, None where that is not known.
+    """
 
     match: bool
     similarity: float
-    threshold: float
+    basis: Threshold
     template_id: int | None
     probe_face: DetectedFace | None
     reference_face: DetectedFace | None
     revision: int | None = None
+    fmr: float | None = None
+
+    @property
+    def threshold(self) -> float:
+        """A cosine, -1 to 1."""
+        return self.basis.cosine
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +194,15 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What applies where a request does not say. Thresholds are cosines."""
+    """What applies where a request does not say."""
 
-    identification_threshold: float
-    verification_threshold: float
+    identification: Rule
+    verification: Threshold
     plan: Plan
+
+    def fmr_at(self, similarity: float) -> float | None:
+        """Return the share of pairs of different people that are as similar, or None where that is not known."""
+        return self.identification.fmr_at(similarity)
 
 
 Asked: TypeAlias = Answer | Exception
