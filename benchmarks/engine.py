@@ -12,6 +12,7 @@ from benchmarks.galleries import Rows, Vectors
 
 from gerbang_service.domain.questions import Answer, OnLists, Plan, Question
 from gerbang_service.domain.subjects import StoredSubject
+from gerbang_service.domain.thresholds import Rule
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.candidates.graph import Graph, GraphSettings
 from gerbang_service.gallery.candidates.port import Generator
@@ -103,7 +104,7 @@ class Searcher:
         self._search = search
         self._view = view
         self._plan = plan
-        self._among = OnLists(floor)
+        self._among = OnLists(Rule(floor))
 
     def answer(self, probes: Vectors) -> Rows:
         """Return the rows of each probe's candidates; int64 (probes, 5), -1 for none."""

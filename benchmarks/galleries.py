@@ -124,8 +124,7 @@ def _unit(rows: Vectors) -> Vectors:
 
 def _real(size: int, most: int) -> Workload:
     """Enrol the first photo of everybody, fill up with distractors, and probe with the other photos."""
-    vectors = cached("real-vectors", lambda: _embeddings()[0])
-    people = cached("real-people", lambda: _embeddings()[1])
+    vectors, people = real_templates()
     _, first = np.unique(people, return_index=True)
     enrolled, others = vectors[first], np.setdiff1d(np.arange(len(people)), first)
     covariance = np.cov(vectors.astype(np.float64), rowvar=False)
@@ -143,6 +142,13 @@ def _real(size: int, most: int) -> Workload:
     own = cached(f"top-real-{size}-{most}", lambda: exact_top1(templates, probes)) == mates
     kept = Probes(f"> {REAL_FLOOR}", np.ascontiguousarray(probes[own]), mates[own], len(mates))
     return Workload("real", templates, (kept,), 0.45)
+
+
+def real_templates() -> tuple[Vectors, Rows]:
+    """Return the template of every photograph that passes as a probe, and whose it is: float32 (n, d), int64 (n,)."""
+    vectors = cached("real-vectors", lambda: _embeddings()[0])
+    people = cached("real-people", lambda: _embeddings()[1])
+    return vectors.astype(np.float32), people.astype(np.int64)
 
 
 def _embeddings() -> tuple[Vectors, Rows]:

@@ -23,6 +23,7 @@ from benchmarks.measuring import percentiles
 from gerbang_service.domain.changes import SubjectPut, WatchlistGone, WatchlistPut
 from gerbang_service.domain.questions import Answer, OnLists, Plan, Question
 from gerbang_service.domain.subjects import StoredSubject, Subject, TemplateInfo
+from gerbang_service.domain.thresholds import Rule
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
@@ -108,7 +109,7 @@ def _ratio(one: Sequence[float], other: Sequence[float]) -> dict[str, float]:
 
 def ask(gallery: Gallery, probe: Vectors, *names: str, plan: Plan = Plan.SWEEP) -> float:
     """Return the seconds that one search took."""
-    question = Question(probe, OnLists(_THRESHOLD, names), 5, plan)
+    question = Question(probe, OnLists(Rule(_THRESHOLD), names), 5, plan)
     started = time.perf_counter()
     (asked,) = gallery.search([question])
     took_s = time.perf_counter() - started
@@ -157,7 +158,7 @@ def answers(gallery: Gallery, probes: Vectors, name: str, plan: Plan) -> list[li
     """Return the template ids of each probe's candidates."""
     found: list[list[int]] = []
     for start in range(0, len(probes), 32):
-        questions = [Question(each, OnLists(0.2, (name,)), 5, plan) for each in probes[start : start + 32]]
+        questions = [Question(each, OnLists(Rule(0.2), (name,)), 5, plan) for each in probes[start : start + 32]]
         for asked in gallery.search(questions):
             if not isinstance(asked, Answer):
                 raise asked

@@ -24,6 +24,7 @@ from gerbang_service.changing.writer import Writer
 from gerbang_service.domain.errors import GerbangError, WatchlistNotFound
 from gerbang_service.domain.questions import Answer, OnLists, Plan, Question
 from gerbang_service.domain.subjects import NewTemplate, Subject
+from gerbang_service.domain.thresholds import Rule
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
@@ -225,7 +226,7 @@ class PortsMachine(RuleBasedStateMachine):
         probe = near(self.faces[f"p{self.random.integers(6)}"], self.random)
         for asked in ((), ("w",), ("v", "x")):
             for plan in (Plan.EXACT, Plan.BOTH, Plan.SWEEP):
-                (found,) = self.gallery.search([Question(probe, OnLists(SERVER, asked), 5, plan)])
+                (found,) = self.gallery.search([Question(probe, OnLists(Rule(SERVER), asked), 5, plan)])
                 if not set(asked) <= set(self.lists):
                     assert isinstance(found, WatchlistNotFound)
                     continue

@@ -14,9 +14,9 @@ from gerbang_service.access.identity import LOCAL
 from gerbang_service.changing.likeness import best_to_others, cosines, groups
 from gerbang_service.changing.one_face import OneFace, judge_again
 from gerbang_service.changing.storing import NewEnrolment, OnExisting, Stored, StoredOrBefore, store
-from gerbang_service.domain.decision import as_float32
 from gerbang_service.domain.errors import GerbangError, SamplesDiffer
 from gerbang_service.domain.subjects import NewTemplate, Subject
+from gerbang_service.domain.thresholds import as_float32
 from gerbang_service.store.memory import MemoryStore
 from gerbang_service.store.port import Operation, Outcome
 

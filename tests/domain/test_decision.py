@@ -7,7 +7,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gerbang_service.domain.decision import Candidate, Comparison, Thresholds, as_float32, decide, ranked
+from gerbang_service.domain.decision import Candidate, Comparison, Thresholds, decide, ranked
+from gerbang_service.domain.thresholds import Rule, as_float32
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
 
 CEGAH = Watchlist("cegah", direction=Direction.DEPARTURE, action=Action.DEFER_DEPARTURE)
@@ -21,7 +22,7 @@ def compared(similarity: float, *lists: str, subject: str = "s") -> Comparison:
 
 
 def thresholds(*, request: float | None = None) -> Thresholds:
-    return Thresholds.of(ALL.values(), server=0.5, request=request)
+    return Thresholds.of(list(ALL.values()), Rule(0.5), lambda _: 1, request=request)
 
 
 def test_a_similarity_equal_to_the_threshold_is_a_hit() -> None:
@@ -54,8 +55,8 @@ def test_a_request_that_may_not_lower_thresholds_only_raises_them() -> None:
     """In each list the higher one is in force: the request's, or what is in force without it."""
 
     def in_force(request: float | None) -> tuple[float, dict[str, float]]:
-        made = Thresholds.of(ALL.values(), server=0.5, request=request, never_below_own=True)
-        return made.default, dict(made.by_list)
+        made = Thresholds.of(list(ALL.values()), Rule(0.5), lambda _: 1, request=request, never_below_own=True)
+        return made.default.cosine, {name: each.cosine for name, each in made.by_list.items()}
 
     own = {"cegah": 0.5, "strict": as_float32(0.8), "red": as_float32(0.3)}
     for low in (None, -1.0, 0.0, 0.3):
@@ -66,7 +67,7 @@ def test_a_request_that_may_not_lower_thresholds_only_raises_them() -> None:
 
 def test_a_subject_on_no_searched_list_is_no_candidate() -> None:
     """Lists that were not searched do not count, and neither does being on none."""
-    only_red = Thresholds.of([RED], server=0.5, request=None)
+    only_red = Thresholds.of([RED], Rule(0.5), lambda _: 1)
     assert decide(compared(0.99, "cegah"), only_red, ALL) is None
     assert decide(compared(0.99), only_red, ALL) is None
 

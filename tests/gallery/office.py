@@ -14,6 +14,7 @@ from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, Watc
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.questions import Answer, Everybody, OnLists, Plan, Question
 from gerbang_service.domain.subjects import Subject, TemplateInfo
+from gerbang_service.domain.thresholds import Rule
 from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.gallery.candidates.one_thread import search_alone
 from gerbang_service.gallery.gallery import Gallery
@@ -106,7 +107,7 @@ class Office:
             time.sleep(0.01)
 
     def question(self, probe: np.ndarray, plan: Plan, *names: str, **asked: Any) -> Question:
-        among = OnLists(0.5, names, asked.get("direction", Direction.BOTH), asked.get("threshold", 0.5))
+        among = OnLists(Rule(0.5), names, asked.get("direction", Direction.BOTH), asked.get("threshold", 0.5))
         return Question(probe, among, asked.get("limit", 5), plan)
 
     def answer(self, probe: np.ndarray, plan: Plan, *names: str, **asked: Any) -> Answer:
@@ -118,7 +119,7 @@ class Office:
     def everybody(
         self, probe: np.ndarray, threshold: float, besides: str = "", seen_by: frozenset[str] | None = None
     ) -> list[Candidate]:
-        question = Question(probe, Everybody(threshold, seen_by), 5, Plan.SWEEP, besides=besides)
+        question = Question(probe, Everybody(Rule(threshold), seen_by), 5, Plan.SWEEP, besides=besides)
         return answered(self.gallery, question).candidates
 
     def brute_force(self, probe: np.ndarray, threshold: float, limit: int) -> list[tuple[str, float, int]]:

@@ -7,6 +7,7 @@ import pytest
 from office import Office, unit
 
 from gerbang_service.domain.questions import Everybody, OnLists
+from gerbang_service.domain.thresholds import Rule
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery import scopes
 
@@ -49,8 +50,8 @@ def test_a_bound_caller_finds_whom_it_sees(office: Office) -> None:
 def test_bulk_enrolment_forgets_nothing_that_gates_ask(office: Office) -> None:
     """However many people are looked up for duplicates, what gates ask again and again stays resolved."""
     known = office.gallery._contents.state.scopes
-    asked = known.of(OnLists(0.5))
+    asked = known.of(OnLists(Rule(0.5)))
     for number in range(2 * scopes._KEPT):
         found(office, besides=f"s{number}")
-    assert known.of(OnLists(0.5)) is asked
-    assert known.of(Everybody(0.9)) is known.of(Everybody(0.9))
+    assert known.of(OnLists(Rule(0.5))) is asked
+    assert known.of(Everybody(Rule(0.9))) is known.of(Everybody(Rule(0.9)))

@@ -26,6 +26,7 @@ from gerbang_service.domain.questions import (
     Search1N,
 )
 from gerbang_service.domain.samples import TemplateSample
+from gerbang_service.domain.thresholds import Rule, Source
 from gerbang_service.domain.watchlists import Direction, Watchlist
 from gerbang_service.gallery import exact
 from gerbang_service.gallery.judge import View
@@ -47,7 +48,7 @@ def office() -> Office:
 
 def question(office: Office, name: str, plan: Plan, answer_by: float = float("inf")) -> Question:
     vector = next(iter(office.records[name][1].values()))
-    return Question(vector, OnLists(0.9), 5, plan, answer_by=answer_by)
+    return Question(vector, OnLists(Rule(0.9)), 5, plan, answer_by=answer_by)
 
 
 def test_one_that_is_late_fails_alone(office: Office) -> None:
@@ -129,7 +130,7 @@ async def test_a_lane_that_is_full_refuses_only_its_own_searches_of_a_batch(offi
         office.gallery,
         None,
         Revisions(office.revision),
-        Defaults(0.99, 0.99, Plan.SWEEP),
+        Defaults(Rule(0.99), Rule(0.99).at(0.99, Source.SETTING), Plan.SWEEP),
         images=images,
         lanes=lanes,
         recall_check=RecallCheck(office.gallery, 0),
@@ -152,4 +153,4 @@ async def test_a_lane_that_is_full_refuses_only_its_own_searches_of_a_batch(offi
 
 def _view(office: Office) -> tuple[View, Scope]:
     contents = office.gallery._contents
-    return View(office.gallery._table, contents.state, time.time_ns()), contents.state.scopes.of(OnLists(0.9))
+    return View(office.gallery._table, contents.state, time.time_ns()), contents.state.scopes.of(OnLists(Rule(0.9)))

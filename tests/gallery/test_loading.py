@@ -13,6 +13,7 @@ from office import DIMENSION, Office, answered, unit
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.domain.questions import OnLists, Plan, Question
 from gerbang_service.domain.subjects import StoredSubject
+from gerbang_service.domain.thresholds import Rule
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.gallery.options import GalleryOptions
@@ -77,10 +78,10 @@ def test_who_was_loaded_is_found_as_who_was_enrolled() -> None:
     gallery = loaded(vectors)
     assert (gallery.revision, gallery.size, gallery.subject_count) == (9, 700, 700)
     for probe in vectors[::50]:
-        question = Question(probe, OnLists(0.5), 5, Plan.SWEEP)
+        question = Question(probe, OnLists(Rule(0.5)), 5, Plan.SWEEP)
         assert answered(gallery, question).candidates == answered(office.gallery, question).candidates
     over = loaded(vectors, end=5)
-    assert not answered(over, Question(vectors[0], OnLists(0.5), 5, Plan.SWEEP)).candidates
+    assert not answered(over, Question(vectors[0], OnLists(Rule(0.5)), 5, Plan.SWEEP)).candidates
 
 
 def test_loading_can_be_given_up() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from office import Office, across, answered, unit
 
 from gerbang_service.domain.questions import OnLists, Plan, Question
+from gerbang_service.domain.thresholds import Rule
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery import judge
 
@@ -28,7 +29,7 @@ def crowd(*lists: Watchlist) -> tuple[Office, np.random.Generator]:
 
 
 def ask(office: Office, probe: np.ndarray, plan: Plan, **asked: Any) -> list[tuple[str, float]]:
-    found = answered(office.gallery, Question(probe, OnLists(0.6, **asked), 5, plan)).candidates
+    found = answered(office.gallery, Question(probe, OnLists(Rule(0.6), **asked), 5, plan)).candidates
     return [(each.subject_id, each.similarity) for each in found]
 
 

@@ -14,6 +14,7 @@ from office import Office, answered, unit
 from gerbang_service.domain.changes import SubjectGone, WatchlistGone, WatchlistPut
 from gerbang_service.domain.errors import SubjectHasNoTemplate
 from gerbang_service.domain.questions import OnLists, Plan, Question
+from gerbang_service.domain.thresholds import Rule
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.candidates.port import Probes, Proposal
 from gerbang_service.gallery.candidates.sweep import Sweep
@@ -237,7 +238,7 @@ def test_questions_of_a_batch_are_answered_or_refused_each_by_itself() -> None:
     office, rng = crowd(Watchlist("a"))
     face = unit(rng, 1)
     office.enrol("wanted", face, "a")
-    questions = [Question(face[0], OnLists(0.9, lists), 5, Plan.BOTH) for lists in ((), ("none",), ("a",))]
+    questions = [Question(face[0], OnLists(Rule(0.9), lists), 5, Plan.BOTH) for lists in ((), ("none",), ("a",))]
     first, second, third = office.gallery.search(questions)
     assert type(second).__name__ == "WatchlistNotFound"
     assert not isinstance(first, Exception)

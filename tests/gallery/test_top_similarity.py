@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from office import Office, answered, unit
 
 from gerbang_service.domain.questions import Answer, Everybody, Plan, Question
+from gerbang_service.domain.thresholds import Rule
 from gerbang_service.domain.watchlists import Direction, Watchlist
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -119,4 +120,4 @@ def test_nobody_there_is_no_similarity(office: Office, plan: Plan) -> None:
     """A list without anybody has none; neither has a search for duplicates, which tells more than a caller may see."""
     probe = unit(np.random.default_rng(4), 1)[0]
     assert office.answer(probe, plan, "none").top_similarity is None
-    assert answered(office.gallery, Question(probe, Everybody(0.5), 5, plan)).top_similarity is None
+    assert answered(office.gallery, Question(probe, Everybody(Rule(0.5)), 5, plan)).top_similarity is None

@@ -193,7 +193,7 @@ WRONG: list[tuple[str, Callable[[Wire], object]]] = [
     ("update_mask", update_subject(["subject_id"])),
     ("update_mask", update_subject(["templates"])),
     ("update_mask", update_subject(["labels"] * 5)),
-    ("update_mask", update_watchlist(["title"] * 6)),
+    ("update_mask", update_watchlist(["title"] * 8)),
     ("subject.expire_time", update_subject(["expire_time"], expire_time=Timestamp(seconds=999))),
     ("subject.valid_from", update_subject(["valid_from"], valid_from=Timestamp(seconds=2**62))),
     ("subject.labels", update_subject(["labels"], labels=LABELS_33)),

@@ -12,9 +12,9 @@ import pytest
 from gerbang_service.access.identity import LOCAL, Identity, Role
 from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
 from gerbang_service.changing.storing import Stored
-from gerbang_service.domain.decision import as_float32
 from gerbang_service.domain.errors import SubjectExists
 from gerbang_service.domain.subjects import Subject
+from gerbang_service.domain.thresholds import as_float32
 
 THRESHOLD = as_float32(0.5)
 FACE = np.array([[1, 0, 0]], np.float32)

@@ -116,6 +116,8 @@ def test_what_values_are_bound_to_is_as_ever() -> None:
     assert watchlist_place((1, "w", "t\xe9", "BOTH", 2, -0.0, "labels", 1, 2)) == (
         b"watchlists.row\0w\0" + rb"(1, 'w', 't\xe9', 'BOTH', 2, 0.0, 1, 2)"
     )
+    whole = (1, "w", "t", "BOTH", 2, None, "labels", 1, 2, 3, 0.001, True)
+    assert watchlist_place(whole) == b"watchlists.row\0w\0(1, 'w', 't', 'BOTH', 2, None, 1, 2, 3, 0.001, 1)"
     assert vector_place(3, "s:1", "m", None, 4, None) == place("templates.vector", 3, "s:1", "m", 4, None)
     assert vector_place(3, "s:1", "m", "[1.5]", 4, None) == b"templates.vector\0" + b"3\0s:1\0m\0" + b"4\0[1.5]"
     chained = b"templates.chained\0" + b"3\0s:1\0m\0" + b"4\0None'[\"d\"]'"

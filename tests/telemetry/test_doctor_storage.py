@@ -54,7 +54,17 @@ def test_a_sound_set_up_has_nothing_to_mend(served: Path) -> None:
     code, findings = doctor(served)
     assert (code, fails(findings), warnings(findings)) == (0, [], [])
     areas = {each["area"] for each in findings}
-    expected = {"configuration", "face pack", "data folder", "key", "audit log", "disk", "certificates", "ports"}
+    expected = {
+        "configuration",
+        "face pack",
+        "data folder",
+        "key",
+        "audit log",
+        "disk",
+        "certificates",
+        "ports",
+        "thresholds",
+    }
     assert areas == expected | {"machine", "memory", "clock"}
     assert any("1 templates at revision 2" in each["text"] for each in findings)
 

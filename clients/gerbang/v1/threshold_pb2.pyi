@@ -79,8 +79,8 @@ class ThresholdBasis(_message.Message):
     no points are known of the recogniser, and outside of them.
     """
     expected_fpir: _builtins.float
-    """The share of strangers that is expected to be a hit, 0 to 1: `templates` times `fmr`, at most 1. Only of a search;
-    absent where `fmr` is.
+    """The share of strangers that is expected to be a hit, 0 to 1: 1 - (1 - fmr)^templates, about `templates` times `fmr`.
+    Only of a search; absent where `fmr` is.
     """
     target_fpir: _builtins.float
     """The share that was asked for. Absent for a threshold that follows no target."""
@@ -89,7 +89,9 @@ class ThresholdBasis(_message.Message):
     more strangers may be a hit than the target says.
     """
     templates: _builtins.int
-    """Templates that were searched when the threshold was worked out. It moves in small steps as a list grows. 0: Verify."""
+    """Templates that the threshold was worked out for: those on the lists that it is of, rounded up to the next step, four
+    to a doubling, so that it moves seldom as a list grows. 0: Verify.
+    """
     points_source: _builtins.str
     """Where the points come from, for people. Empty where none are known."""
     def __init__(

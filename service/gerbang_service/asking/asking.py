@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.access.ids import new_uuid
+from gerbang_service.asking.duplicates import DUPLICATES, Sought, best_of_all
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
-from gerbang_service.domain.decision import Candidate, as_float32, best_of_each
+from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.errors import NoFacePack
 from gerbang_service.domain.faces import CaptureChain, DetectedFace, ExtractedFace
 from gerbang_service.domain.questions import (
@@ -32,6 +33,7 @@ from gerbang_service.domain.questions import (
     Verify1,
 )
 from gerbang_service.domain.samples import ImageSample, Sample
+from gerbang_service.domain.thresholds import Source, as_float32
 from gerbang_service.faces.quality import PROBE, QualityLimits
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.telemetry.meter import EXTRACT, SEARCH, UNMETERED, Meter
@@ -41,9 +43,6 @@ from gerbang_service.threads.pool import Pool
 
 if TYPE_CHECKING:
     from gerbang_service.faces.port import FacePipeline
-
-DUPLICATES: Final = 5
-"""Others with the same face that are named, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +55,6 @@ class Lanes:
     def of(self, plan: Plan) -> Batcher[Question, Asked]:
         """Return the lane for a plan."""
         return self.exact if plan is Plan.EXACT else self.searches
-
-
-@dataclass(frozen=True, slots=True)
-class Sought:
-    """Faces of one subject, to be looked for among all others. `vectors`: of unit length, at least one.
-
-    `seen_by`: the lists that the caller is bound to, None for all.
-    """
-
-    vectors: Sequence[NDArray[np.float32]]
-    subject_id: str
-    seen_by: frozenset[str] | None
-    deadline: Deadline
 
 
 class Asking:
@@ -198,7 +184,7 @@ class Asking:
         if search.min_revision:
             await self._revisions.reached(search.min_revision, deadline)
         among = OnLists(
-            self._defaults.identification_threshold,
+            self._defaults.identification,
             search.watchlists,
             search.direction,
             search.threshold,
@@ -223,7 +209,7 @@ class Asking:
 
         All are looked for at once, and each is answered, or failed, by itself. Raises what refuses all.
         """
-        among = {each: Everybody(self._defaults.identification_threshold, each) for each in {s.seen_by for s in sought}}
+        among = {each: Everybody(self._defaults.identification, each) for each in {s.seen_by for s in sought}}
         # The sweep looks at everyone; what the graph would add is not worth its time in a bulk enrolment.
         questions = [
             Question(
@@ -240,7 +226,7 @@ class Asking:
         deadline = max((each.deadline for each in sought), key=lambda each: each.at)
         with self._meter.stage(SEARCH):
             answers = iter(await self._lanes.searches.run(questions, deadline))
-        return [_best([next(answers) for _ in each.vectors]) for each in sought]
+        return [best_of_all([next(answers) for _ in each.vectors]) for each in sought]
 
     # --- 1:1 --------------------------------------------------------------------------------------------------------
 
@@ -271,21 +257,23 @@ class Asking:
         template_id: int | None = None,
         revision: int | None = None,
     ) -> Verification:
-        threshold = as_float32(self._defaults.verification_threshold if wanted.threshold is None else wanted.threshold)
+        defaults = self._defaults
+        basis = defaults.verification
+        if wanted.threshold is not None:
+            basis = defaults.identification.at(wanted.threshold, Source.REQUEST)
         probe, reference = (each.face if each else None for each in features)
-        return Verification(similarity >= threshold, similarity, threshold, template_id, probe, reference, revision)
+        return Verification(
+            similarity >= basis.cosine,
+            similarity,
+            basis,
+            template_id,
+            probe,
+            reference,
+            revision,
+            defaults.fmr_at(similarity),
+        )
 
 
 def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     product = float(one.astype(np.float64) @ other.astype(np.float64))
     return as_float32(min(1.0, max(-1.0, product)))
-
-
-def _best(answers: Sequence[Asked]) -> list[Candidate] | Exception:
-    """Return the best of all answers, each subject once; or the error of one."""
-    found: list[Candidate] = []
-    for asked in answers:
-        if not isinstance(asked, Answer):
-            return asked
-        found += asked.candidates
-    return best_of_each(found, DUPLICATES) if found else []

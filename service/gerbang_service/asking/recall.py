@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.domain.questions import Answer, Everybody, Plan, Question
+from gerbang_service.domain.thresholds import Rule
 from gerbang_service.gallery.gallery import Gallery
 
 # A probe's noise is a random mixture of so many other templates: of the gallery's own covariance, and near to none.
@@ -84,7 +85,7 @@ def _measure(
 
 def _timed(gallery: Gallery, probe: NDArray[np.float32], plan: Plan) -> tuple[list[int], float]:
     # As a gate searches, for those above a threshold; the lowest similarity asked for is well above this one.
-    question = Question(probe, Everybody(0.2), 5, plan)
+    question = Question(probe, Everybody(Rule(0.2)), 5, plan)
     started = time.perf_counter()
     (asked,) = gallery.search([question])
     elapsed = time.perf_counter() - started

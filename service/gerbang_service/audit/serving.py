@@ -175,6 +175,7 @@ def note_start(audit: AuditLog, settings: Settings, **facts: Any) -> None:  # no
             "pack": settings.pack,
             "plan": settings.plan,
             "threshold": settings.threshold,
+            "target_fpir": settings.target_fpir,
             "verification_threshold": settings.verification_threshold,
             **facts,
         }

@@ -11,7 +11,8 @@ from typing import Any
 
 from gerbang_service.access.calls import Call
 from gerbang_service.access.identity import Identity
-from gerbang_service.asking.asking import Asking, Sought
+from gerbang_service.asking.asking import Asking
+from gerbang_service.asking.duplicates import Sought
 from gerbang_service.changing.enrolment import (
     REJECTIONS,
     Enrolled,
@@ -29,7 +30,7 @@ from gerbang_service.changing.results import best, enrolled, left
 from gerbang_service.changing.storing import Stored, StoredOrBefore, store
 from gerbang_service.changing.submitting import Writing, noted, seen_through
 from gerbang_service.changing.usable import checked, to_store, usable, vectors_of
-from gerbang_service.domain.decision import Candidate, as_float32
+from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.domain.questions import Features
 from gerbang_service.domain.samples import ImageSample, UncheckedTemplate
@@ -49,19 +50,19 @@ class Enrolling:
         repeats: Repeats,
         writing: Writing,
         recogniser: tuple[str, int],
-        threshold: float,
+        threshold: Callable[[], float],
         verification_threshold: float,
     ) -> None:
         """`recogniser`: its fingerprint, and the dimension of its templates.
 
-        Cosines from which on two faces are the same person's: `threshold` among many, for duplicates;
-        `verification_threshold` of two that are said to be.
+        Cosines from which on two faces are the same person's: `threshold` tells that among many, for duplicates, which
+        may move; `verification_threshold` of two that are said to be.
         """
         self._asking = asking
         self._repeats = repeats
         self._writing = writing
         self._model, self._dimension = recogniser
-        self._threshold = as_float32(threshold)
+        self._threshold = threshold
         self._verification_threshold = verification_threshold
         self._in_flight = InFlight()
         self._runs: Runs[Item] = Runs(self._enrol, stuck=lambda: writing.stalled)
@@ -167,7 +168,7 @@ class Enrolling:
             if not going:
                 return
             run = [Submitted(vectors_of(each), place) for place, each in enumerate(going)]
-            others = self._in_flight.near(run, since, self._threshold)
+            others = self._in_flight.near(run, since, self._threshold())
             written = self._writing.submit_all([self._operation(each) for each in going], partial(_begun, going))
             for submitted in run:
                 submitted.written = written
@@ -218,7 +219,7 @@ class Enrolling:
             item.call.revision = None
             item.settle(outcome)
         else:
-            found = same_face(near, left(item, outcome), self._threshold, item.caller) if near else ()
+            found = same_face(near, left(item, outcome), self._threshold(), item.caller) if near else ()
             duplicates = best((*visible, *found), outcome.subject.subject_id)
             item.settle(enrolled(item, outcome, duplicates, self._verification_threshold))
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from gerbang_service.access.identity import Identity
 from gerbang_service.changing.storing import Stored, StoredOrBefore
-from gerbang_service.domain.decision import Candidate, as_float32
+from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.errors import SamplesDiffer
+from gerbang_service.domain.thresholds import as_float32
 
 # Rows to make room for at once.
 _FEWEST = 64

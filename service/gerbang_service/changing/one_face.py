@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gerbang_service.changing.likeness import Groups, best_to_others, groups
-from gerbang_service.domain.decision import as_float32
 from gerbang_service.domain.errors import DataDamaged, SamplesDiffer
 from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
+from gerbang_service.domain.thresholds import as_float32
 from gerbang_service.store.port import Reader
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.asking.asking import DUPLICATES
+from gerbang_service.asking.duplicates import DUPLICATES
 from gerbang_service.changing.enrolment import Enrolled, EnrolledSample, Item, Rejection
 from gerbang_service.changing.storing import Stored
 from gerbang_service.domain.decision import Candidate, best_of_each

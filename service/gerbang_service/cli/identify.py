@@ -15,6 +15,7 @@ from gerbang_service.cli.documents import document, error_document
 from gerbang_service.cli.exits import EXIT_HELP, ExitCode, overall
 from gerbang_service.cli.options import Session, asks_server, face_option, threshold_option, watchlists_option
 from gerbang_service.cli.output import Output, labels_text, listed
+from gerbang_service.cli.threshold_text import threshold_text
 from gerbang_service.cli.words import DIRECTIONS, PLANS, action_text, face_text, plan_word
 
 _VERDICTS: Final = {
@@ -117,6 +118,8 @@ def _show(output: Output, photo: str, answer: IdentifyResponse, ms: float) -> No
     for lack in answer.lacks:
         what = "failed" if lack.failed else f"did not hold {lack.behind:,} templates yet"
         output.line(Text(f"  not a complete search: the {lack.generator} {what}", style="bold yellow"))
+    if answer.threshold_basis.target_not_shown:
+        output.line(Text("  more strangers may be stopped than the target says: see --verbose", style="bold yellow"))
     if not answer.candidates:
         return
     output.table(
@@ -141,10 +144,15 @@ def _show_details(output: Output, answer: IdentifyResponse) -> None:
     output.line(
         Text(
             f"  search: plan {plan_word(answer.plan)} over {answer.gallery_size} templates at revision "
-            f"{answer.revision}, threshold {answer.threshold:.4f} where a list has none of its own",
+            f"{answer.revision}",
             style="dim",
         )
     )
     if answer.HasField("top_similarity"):
         rate = f", as {answer.fmr_at_similarity:.2g} of strangers are" if answer.HasField("fmr_at_similarity") else ""
         output.line(Text(f"  most similar: {answer.top_similarity:.4f}{rate}; search {answer.search_id}", style="dim"))
+    basis = threshold_text(answer.threshold, answer.threshold_basis)
+    output.line(Text(f"  threshold where a list has none of its own: {basis}", style="dim"))
+    for found in answer.candidates:
+        basis = threshold_text(found.threshold, found.threshold_basis)
+        output.line(Text(f"  threshold of {found.subject_id}: {basis}", style="dim"))

@@ -8,7 +8,8 @@ from gerbang import Generator, WatchlistClient
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import Session, asks_server
-from gerbang_service.cli.output import time_text
+from gerbang_service.cli.output import NONE, time_text
+from gerbang_service.cli.threshold_text import threshold_text
 from gerbang_service.cli.words import chain_text, plan_word
 
 
@@ -30,8 +31,9 @@ def info(session: Session) -> ExitCode:
             "recogniser": found.model,
             **({"images": chain_text(found.capture_chain)} if found.HasField("capture_chain") else {}),
             "dimension": str(found.dimension),
-            "identification threshold": f"{found.identification_threshold:.4f}",
-            "verification threshold": f"{found.verification_threshold:.4f}",
+            "identification threshold": threshold_text(found.identification_threshold, found.identification_basis),
+            "verification threshold": threshold_text(found.verification_threshold, found.verification_basis),
+            "known rates": found.identification_basis.points_source or NONE,
             "plan": plan_word(found.plan),
             "subjects": f"{found.subject_count:,}",
             "templates": f"{found.gallery_size:,}",

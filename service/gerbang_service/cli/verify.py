@@ -12,6 +12,7 @@ from gerbang import CounterClient
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import EXIT_HELP, ExitCode
 from gerbang_service.cli.options import Session, asks_server, face_option, threshold_option
+from gerbang_service.cli.threshold_text import threshold_text
 from gerbang_service.cli.words import face_text
 
 _PHOTO = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -67,6 +68,10 @@ def verify(
         Text(f"  {ms:.0f} ms", style="dim"),
     )
     if verbose:
+        output.line(Text(f"  threshold {threshold_text(answer.threshold, answer.threshold_basis)}", style="dim"))
+        if answer.HasField("fmr_at_similarity"):
+            share = f"{answer.fmr_at_similarity:.1e}"
+            output.line(Text(f"  of two people's photos a share of {share} is as similar", style="dim"))
         for name, face in (("probe", answer.probe_face), ("reference", answer.reference_face)):
             if face.HasField("box"):
                 output.line(Text(f"  {name}: {face_text(face)}", style="dim"))

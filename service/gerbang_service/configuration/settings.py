@@ -15,6 +15,7 @@ from typing import Any
 
 from gerbang_service.configuration.addresses import is_loopback, split_address
 from gerbang_service.domain.errors import StartupError
+from gerbang_service.domain.identifiers import MAX_TARGET_FPIR
 from gerbang_service.domain.questions import CHOOSABLE
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -89,9 +90,14 @@ class Settings:
         "only on loopback, unless insecure is said. Empty: none.",
     )
 
-    threshold: float | None = _setting(None, "Identification threshold, a cosine. Default: the pack's own.")
+    target_fpir: float | None = _setting(
+        None,
+        "Share of strangers that Identify may stop: its threshold follows from that and from how many templates are "
+        "searched, where the recogniser's false match rates are known. Default: 0.001, unless threshold is given.",
+    )
+    threshold: float | None = _setting(None, "A fixed identification threshold, a cosine, in place of target_fpir.")
     verification_threshold: float | None = _setting(
-        None, "Verification threshold, a cosine. Default: the pack's own, else that of identification."
+        None, "Verification threshold, a cosine. Default: the recogniser's own, else that of identification."
     )
     det_size: int = _setting(320, "Side of the detector's square input, pixels, a multiple of 32.")
     device: str = _setting(
@@ -157,6 +163,13 @@ class Settings:
         for name in ("threshold", "verification_threshold"):
             value = getattr(self, name)
             self._require(name, value is None or -1 <= value <= 1, "must be between -1 and 1")
+        target = self.target_fpir
+        self._require(
+            "target_fpir",
+            target is None or 0 < target <= MAX_TARGET_FPIR,
+            f"must be above 0 and at most {MAX_TARGET_FPIR}",
+        )
+        self._require("target_fpir", target is None or self.threshold is None, "not together with threshold")
         self._require("sketch_bits", self.sketch_bits >= 0 and self.sketch_bits % 8 == 0, "must be a multiple of 8")
         self._require("graph_max_tombstones", 0 < self.graph_max_tombstones < 1, "must be between 0 and 1")
         self._require("det_size", self.det_size > 0 and self.det_size % 32 == 0, "must be a multiple of 32")

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-
+from gerbang_service.domain.thresholds import Rule, Source, Threshold
 from gerbang_service.domain.watchlists import Action, Watchlist
 
 DEFAULT_CANDIDATES = 5
 MAX_CANDIDATES = 100
-
-
-def as_float32(value: float) -> float:
-    """Round to float32, so that a threshold that crossed the wire compares equal to the one in the settings."""
-    return float(np.float32(value))
 
 
 class Decision(Enum):
@@ -41,7 +35,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A subject that was found. `threshold`: the lowest that it passed; `watchlists`: those it hit in, sorted."""
+    """A subject that was found. `threshold`: the lowest that it passed; `watchlists`: those it hit in, sorted.
+
+    `basis`: that threshold, and where it comes from; None of somebody who is looked for on no list.
+    """
 
     subject_id: str
     similarity: float
@@ -50,6 +47,7 @@ class Candidate:
     watchlists: tuple[str, ...] = ()
     action: Action | None = None
     labels: Mapping[str, str] | None = None
+    basis: Threshold | None = None
 
     @property
     def silent(self) -> bool:
@@ -61,35 +59,45 @@ class Candidate:
 class Thresholds:
     """The threshold of every list searched. `default`: of a list without one of its own."""
 
-    default: float
-    by_list: Mapping[str, float]
+    default: Threshold
+    by_list: Mapping[str, Threshold]
 
     @classmethod
     def of(
         cls,
-        lists: Iterable[Watchlist],
+        lists: Collection[Watchlist],
+        rule: Rule,
+        templates_on: Callable[[frozenset[str]], int],
         *,
-        server: float,
         request: float | None = None,
         never_below_own: bool = False,
     ) -> Thresholds:
         """Resolve the thresholds for a search in `lists`: the request's, else the list's own, else the server's.
 
-        `never_below_own`: the request's raises a list's own threshold and never lowers it: who asks at -1 would be told
-        face by face who is on a list. All are cosines, -1 to 1.
+        `rule`: the server's. A stranger is stopped when any list hits: so the server's target is that of all lists
+        together that follow it, and a list's own that of this list. `templates_on`: tells how many templates are on any
+        of some lists. `never_below_own`: the request's raises a list's own threshold and never lowers it: who asks at
+        -1 would be told face by face who is on a list. `request`: a cosine, -1 to 1.
         """
+        own = {each.watchlist_id for each in lists if each.threshold is not None or each.target_fpir is not None}
+        names = frozenset(each.watchlist_id for each in lists)
+        server = rule.of_server(templates_on(names - own))
+        asked = None if request is None else rule.at(request, Source.REQUEST, templates_on(names))
 
-        def in_force(own: float) -> float:
-            if request is None:
-                return as_float32(own)
-            return as_float32(max(request, own) if never_below_own else request)
+        def in_force(without: Threshold) -> Threshold:
+            if asked is None or (never_below_own and without.cosine > asked.cosine):
+                return without
+            return asked
 
-        by_list = {each.watchlist_id: in_force(server if each.threshold is None else each.threshold) for each in lists}
-        return cls(in_force(server), by_list)
+        def of_list(each: Watchlist) -> Threshold:
+            name = each.watchlist_id
+            return rule.of_list(each, templates_on(frozenset((name,)))) if name in own else server
+
+        return cls(in_force(server), {each.watchlist_id: in_force(of_list(each)) for each in lists})
 
     def of_combination(self, watchlists: Iterable[str]) -> float:
         """Return the similarity from which on somebody on these lists is a candidate; infinity on no list searched."""
-        return min((self.by_list[name] for name in watchlists if name in self.by_list), default=math.inf)
+        return min((self.by_list[name].cosine for name in watchlists if name in self.by_list), default=math.inf)
 
     def of_lists(self, names: Collection[str]) -> Thresholds:
         """Return those of some of the lists."""
@@ -101,19 +109,21 @@ def decide(comparison: Comparison, thresholds: Thresholds, watchlists: Mapping[s
     passed = [
         name
         for name in comparison.watchlists
-        if name in thresholds.by_list and comparison.similarity >= thresholds.by_list[name]
+        if name in thresholds.by_list and comparison.similarity >= thresholds.by_list[name].cosine
     ]
     known = [name for name in sorted(passed) if name in watchlists]
     if not known:
         return None
+    lowest = min((thresholds.by_list[name] for name in known), key=lambda each: each.cosine)
     return Candidate(
         subject_id=comparison.subject_id,
         similarity=comparison.similarity,
-        threshold=min(thresholds.by_list[name] for name in known),
+        threshold=lowest.cosine,
         template_id=comparison.template_id,
         watchlists=tuple(known),
         action=max(watchlists[name].action for name in known),
         labels=comparison.labels,
+        basis=lowest,
     )
 
 

@@ -8,7 +8,6 @@ the same state as the templates that are searched.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from gerbang_service.domain.decision import Candidate, Decision, decision_of
 from gerbang_service.domain.faces import CaptureChain, DetectedFace
 from gerbang_service.domain.samples import Sample
+from gerbang_service.domain.thresholds import Rule, Threshold
 from gerbang_service.domain.watchlists import Direction
 
 
@@ -39,12 +39,12 @@ CHOOSABLE: Final = (Plan.BOTH, Plan.SWEEP, Plan.EXACT)
 class OnLists:
     """Look among those who are on a watchlist and in force.
 
-    `names`: the lists, empty for all; of these, those that concern `direction` are searched. `threshold`: a cosine, the
-    caller's, in place of the lists' own, None for those; a list without one of its own has `server_threshold`.
+    `rule`: decides for a list without a threshold of its own. `names`: the lists, empty for all; of these, those that
+    concern `direction` are searched. `threshold`: a cosine, the caller's, in place of the lists' own, None for those.
     `never_below_own`: on a list whose own threshold is higher than the caller's, its own is in force.
     """
 
-    server_threshold: float
+    rule: Rule
     names: tuple[str, ...] = ()
     direction: Direction = Direction.BOTH
     threshold: float | None = None
@@ -55,10 +55,10 @@ class OnLists:
 class Everybody:
     """Look among all who are enrolled, on a list or not, in force or not.
 
-    `seen_by`: only subjects on one of these lists, None for all.
+    `rule`: decides, by the number of all templates. `seen_by`: only subjects on one of these lists, None for all.
     """
 
-    threshold: float
+    rule: Rule
     seen_by: frozenset[str] | None = None
 
 
@@ -96,20 +96,25 @@ class Lack:
 class Answer:
     """The answer to a question, of one state: that of `revision`, with `size` templates, at `moment_ns`.
 
-    `candidates`: best first, ties by subject_id. `threshold`: of lists without one of their own. `lacks`: empty when
-    all generators of the plan proposed from all templates. `top_similarity`: the exact cosine of the most similar of
-    all proposals that the question may see, candidate or not: with plan EXACT of all who are on the lists and in force.
-    None where there is nobody, and of a question about Everybody.
+    `candidates`: best first, ties by subject_id. `basis`: the threshold of lists without one of their own. `lacks`:
+    empty when all generators of the plan proposed from all templates. `top_similarity`: the exact cosine of the most
+    similar of all proposals that the question may see, candidate or not: with plan EXACT of all who are on the lists
+    and in force. None where there is nobody, and of a question about Everybody.
     """
 
     candidates: list[Candidate]
-    threshold: float
+    basis: Threshold
     plan: Plan
     revision: int
     size: int
     moment_ns: int
     lacks: tuple[Lack, ...] = ()
     top_similarity: float | None = None
+
+    @property
+    def threshold(self) -> float:
+        """A cosine, -1 to 1."""
+        return self.basis.cosine
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +178,24 @@ class Verify1:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The outcome of a 1:1 comparison. `template_id`, `revision` are None when the reference was a sample."""
+    """The outcome of a 1:1 comparison. `template_id`, `revision` are None when the reference was a sample.
+
+    `fmr`: the share of pairs of different people that are as similar, None where that is not known.
+    """
 
     match: bool
     similarity: float
-    threshold: float
+    basis: Threshold
     template_id: int | None
     probe_face: DetectedFace | None
     reference_face: DetectedFace | None
     revision: int | None = None
+    fmr: float | None = None
+
+    @property
+    def threshold(self) -> float:
+        """A cosine, -1 to 1."""
+        return self.basis.cosine
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,23 +207,17 @@ class Features:
     chain: CaptureChain | None = None
 
 
-FmrAt: TypeAlias = Callable[[float], float | None]
-"""Returns the false match rate at a similarity, a cosine; None where it is not known of the recogniser."""
-
-
-def fmr_unknown(similarity: float) -> None:  # noqa: ARG001 - a FmrAt
-    """Return None: of a recogniser that no rates are known of."""
-    return
-
-
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What applies where a request does not say. Thresholds are cosines. `fmr_at`: what is known of the recogniser."""
+    """What applies where a request does not say."""
 
-    identification_threshold: float
-    verification_threshold: float
+    identification: Rule
+    verification: Threshold
     plan: Plan
-    fmr_at: FmrAt = fmr_unknown
+
+    def fmr_at(self, similarity: float) -> float | None:
+        """Return the share of pairs of different people that are as similar, or None where that is not known."""
+        return self.identification.fmr_at(similarity)
 
 
 Asked: TypeAlias = Answer | Exception

@@ -19,6 +19,7 @@ from gerbang_service.domain.errors import StartupError
 from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.faces.detector import Detector
 from gerbang_service.faces.embedder import Embedder
+from gerbang_service.faces.recognisers import require_one_recogniser
 from gerbang_service.faces.standin import write_pack
 
 # InsightFace's own default for what counts as a face.
@@ -62,7 +63,8 @@ def open_pack(name_or_folder: str, det_size: int, device: str = CPU, threads: in
     `name_or_folder`: a folder is used as it is; 'stand-in' is built on the spot; any other name is found in, or
     fetched by InsightFace into, its own model folder. `det_size`: side of the detector's input, pixels.
     `device`: 'cpu' or 'cuda'. Raises StartupError when there is no such pack, or it lacks a detector or a recogniser,
-    or can't be run on that device: nothing else is ever used instead. `threads`: those that an image may use while
+    has several recognisers or one that faces can't be aligned for, or can't be run on that device: nothing else is
+    ever used instead. `threads`: those that an image may use while
     it is the only one, at least 1; more than 4 are not used.
     """
     if _PROVIDERS[device] not in onnxruntime.get_available_providers():
@@ -113,6 +115,7 @@ def _fetch(name: str) -> None:
 
 def _load(name: str, source: str, det_size: int, device: str, threads: int) -> FacePack:
     detection, recognition = _models(name, source, det_size, device, 1)
+    require_one_recogniser(name, recognition)
     threads = min(threads, _MOST_THREADS) if device == CPU else 1
     wide = _models(name, source, det_size, device, threads) if threads > 1 else (detection, recognition)
     try:

@@ -6,7 +6,7 @@ combination and not once a row, and a list that is deleted leaves its combinatio
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -45,6 +45,8 @@ class Combinations:
         self._by_number: list[Combination | None] = []
         self._of_list: dict[str, set[Combination]] = {}
         self._free: list[int] = []
+        self.on_count: Callable[[Combination, int], object] = lambda _combination, _by: None
+        """Told of each change of a combination's count, after it, and by how much."""
         # Where in its combination's rows each row of the table is.
         self._place = reserved(np.int32, 1)
 
@@ -111,6 +113,7 @@ class Combinations:
         combination.rows[begin:end] = rows
         self._place[rows] = np.arange(begin, end)
         combination.count = end
+        self.on_count(combination, len(rows))
 
     def fill(self, numbers: NDArray[np.int32]) -> None:
         """Note the rows of all combinations at once: row i is of the combination `numbers[i]`.
@@ -130,3 +133,4 @@ class Combinations:
         last, place = combination.rows[combination.count], self._place[row]
         combination.rows[place] = last
         self._place[last] = place
+        self.on_count(combination, -1)

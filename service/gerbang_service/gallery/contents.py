@@ -243,8 +243,10 @@ class GalleryContents:
 
     def _publish(self, revision: int) -> None:
         scopes = self.state.scopes
-        if scopes.watchlists is not self._watchlists:
+        # Anew too when so many came or went that thresholds may move: an answer has those of its revision.
+        if scopes.watchlists is not self._watchlists or scopes.counts.moved():
             scopes = Scopes(self._watchlists, self._combinations, self._consistency)
+            self._combinations.on_count = scopes.counts.changed
         self.state = State(revision, self._table.rows, self._table.size, scopes)
 
     # --- starting ---------------------------------------------------------------------------------------------------

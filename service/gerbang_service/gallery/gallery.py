@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gerbang_service.domain.changes import Change
 from gerbang_service.domain.errors import SubjectHasNoTemplate, SubjectNotFound
 from gerbang_service.domain.questions import Asked, Comparison1, Plan, Question
+from gerbang_service.domain.thresholds import Rule
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.candidates.graph import Graph
 from gerbang_service.gallery.candidates.port import Generator, GeneratorProgress
@@ -23,6 +24,7 @@ from gerbang_service.gallery.consistency import Consistency, Disturbed, NotAtOnc
 from gerbang_service.gallery.contents import GalleryContents
 from gerbang_service.gallery.judge import View, exact
 from gerbang_service.gallery.options import GalleryOptions, default_sketch_bits
+from gerbang_service.gallery.scopes import InForce
 from gerbang_service.gallery.search import Search
 from gerbang_service.gallery.table import Table
 from gerbang_service.store.port import Contents
@@ -109,6 +111,10 @@ class Gallery:
     def watchlist_ids(self) -> Collection[str]:
         """Ids of all watchlists."""
         return self.watchlists.keys()
+
+    def in_force(self, rule: Rule) -> InForce:
+        """Return the thresholds of searches of all lists. The same object again until one of them may have moved."""
+        return self._contents.state.scopes.in_force(rule)
 
     def template_ids(self, subject_id: str) -> Sequence[int] | None:
         """Return the ids of a subject's templates, or None when there is no such subject."""

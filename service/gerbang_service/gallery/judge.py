@@ -13,8 +13,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.decision import Candidate, Comparison, all_silent, as_float32, ranked
+from gerbang_service.domain.decision import Candidate, Comparison, all_silent, ranked
 from gerbang_service.domain.questions import Question
+from gerbang_service.domain.thresholds import as_float32
 from gerbang_service.gallery.scopes import Scope, Scopes
 from gerbang_service.gallery.table import Table
 

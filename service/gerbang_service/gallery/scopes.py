@@ -16,12 +16,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.decision import Candidate, Comparison, Thresholds, as_float32, decide
+from gerbang_service.domain.decision import Candidate, Comparison, Thresholds, decide
 from gerbang_service.domain.errors import WatchlistNotFound
 from gerbang_service.domain.questions import Everybody, OnLists
+from gerbang_service.domain.thresholds import Rule, Threshold
 from gerbang_service.domain.watchlists import Action, Watchlist
 from gerbang_service.gallery.combinations import Combination, Combinations
 from gerbang_service.gallery.consistency import Consistency
+from gerbang_service.gallery.counts import Counts
 from gerbang_service.gallery.selection import Selection
 
 # Scopes that are remembered; an airport asks in a handful of ways.
@@ -53,7 +55,7 @@ class Scope:
     `stop_floors`, `stop_floor`: the same of who is to be stopped; None where no list that is searched says so.
     """
 
-    default: float
+    default: Threshold
     in_force: bool
     levels: tuple[Level, ...]
     floor: Callable[[tuple[str, ...]], float]
@@ -91,8 +93,23 @@ def _long_enough(floors: NDArray[np.float32], number: int) -> NDArray[np.float32
     return longer
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class InForce:
+    """The thresholds that a search has which names none. `server`: of all lists without one of their own together.
+
+    `by_list`: of those with one, or a target, of their own. `everybody`: of a search among all who are enrolled.
+    """
+
+    server: Threshold
+    everybody: Threshold
+    by_list: Mapping[str, Threshold]
+
+
 class Scopes:
-    """The scopes of one set of watchlists. `of` may be called by any thread, `combined` by who holds off changes."""
+    """The scopes of one set of watchlists, and of one step of how many are on them (see `Counts`).
+
+    `of` and `in_force` may be called by any thread, `combined` by who holds off changes.
+    """
 
     def __init__(
         self, watchlists: Mapping[str, Watchlist], combinations: Combinations, consistency: Consistency
@@ -101,6 +118,8 @@ class Scopes:
         self._combinations = combinations
         self._consistency = consistency
         self._kept: dict[OnLists | Everybody, Scope] = {}
+        self._in_force: dict[Rule, InForce] = {}
+        self.counts: Final = Counts(combinations)
 
     def of(self, among: OnLists | Everybody) -> Scope:
         """Return where a question looks. Raises WatchlistNotFound."""
@@ -116,6 +135,19 @@ class Scopes:
             self._kept[among] = scope
         return scope
 
+    def in_force(self, rule: Rule) -> InForce:
+        """Return the thresholds that follow from the server's rule."""
+        known = self._in_force.get(rule)
+        if known is None:
+            with self._consistency.held_off():
+                thresholds = Thresholds.of(self.watchlists.values(), rule, self.counts.on)
+                by_list = {name: each for name, each in thresholds.by_list.items() if each is not thresholds.default}
+                known = self._in_force[rule] = InForce(thresholds.default, self._among_all(rule), by_list)
+        return known
+
+    def _among_all(self, rule: Rule) -> Threshold:
+        return rule.of_server(self.counts.on(None))
+
     def combined(self, combination: Combination) -> None:
         """Note a combination that nobody was on so far."""
         for each in self._kept.values():
@@ -124,7 +156,8 @@ class Scopes:
     # --- resolving --------------------------------------------------------------------------------------------------
 
     def _everybody(self, among: Everybody) -> Scope:
-        threshold, seen_by = as_float32(among.threshold), among.seen_by
+        default, seen_by = self._among_all(among.rule), among.seen_by
+        threshold = default.cosine
 
         def floor(names: tuple[str, ...]) -> float:
             return threshold if seen_by is None or not seen_by.isdisjoint(names) else math.inf
@@ -132,17 +165,19 @@ class Scopes:
         def decided(comparison: Comparison) -> Candidate:
             return Candidate(comparison.subject_id, comparison.similarity, threshold, comparison.template_id)
 
-        return Scope(threshold, False, (Level(seen_by, threshold),), floor, decided)
+        return Scope(default, False, (Level(seen_by, threshold),), floor, decided)
 
     def _on_lists(self, among: OnLists) -> Scope:
         lists = self._searched(among)
         thresholds = Thresholds.of(
             lists,
-            server=among.server_threshold,
+            among.rule,
+            self.counts.on,
             request=among.threshold,
             never_below_own=among.never_below_own,
         )
         known = {each.watchlist_id: each for each in lists}
+        cosines = {name: each.cosine for name, each in thresholds.by_list.items()}
 
         def decided(comparison: Comparison) -> Candidate | None:
             return decide(comparison, thresholds, known)
@@ -151,7 +186,7 @@ class Scopes:
         return Scope(
             thresholds.default,
             True,
-            _levels(thresholds.by_list),
+            _levels(cosines),
             thresholds.of_combination,
             decided,
             stopping.of_combination if stopping.by_list else None,

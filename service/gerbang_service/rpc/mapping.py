@@ -16,6 +16,7 @@ from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import CountedWatchlist
 from gerbang_service.gallery.candidates.port import GeneratorProgress
 from gerbang_service.rpc.enums import ACTION_NUMBERS, DECISION_NUMBERS, DIRECTION_NUMBERS, PLAN_NUMBERS
+from gerbang_service.rpc.threshold_mapping import threshold_basis
 
 
 def timestamp(nanoseconds: int) -> timestamp_pb2.Timestamp:
@@ -115,6 +116,7 @@ def candidate(found: Candidate) -> matching_pb.Candidate:
         watchlists=found.watchlists,
         action=watchlist_pb2.ACTION_UNSPECIFIED if found.action is None else ACTION_NUMBERS[found.action],
         labels=dict(found.labels or {}),
+        threshold_basis=None if found.basis is None else threshold_basis(found.basis),
     )
 
 
@@ -130,6 +132,7 @@ def identification(outcome: Identification, sequence: int) -> matching_pb.Identi
         decision=DECISION_NUMBERS[decision],
         top_similarity=answer.top_similarity,
         fmr_at_similarity=outcome.fmr_at_similarity,
+        threshold_basis=threshold_basis(answer.basis),
     )
     # What is empty for most travellers is not even looked at by protobuf: it would cost as much as the rest.
     if answer.candidates:
@@ -158,6 +161,8 @@ def verification(outcome: Verification) -> matching_pb.VerifyResponse:
         probe_face=face(outcome.probe_face),
         reference_face=face(outcome.reference_face),
         revision=outcome.revision or 0,
+        threshold_basis=threshold_basis(outcome.basis),
+        fmr_at_similarity=outcome.fmr,
     )
 
 

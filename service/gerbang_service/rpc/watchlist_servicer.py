@@ -16,6 +16,7 @@ from gerbang_service.asking.office import OfficeReads
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.changing.office import OfficeChanges
 from gerbang_service.changing.safeguards import Safeguards
+from gerbang_service.domain.errors import FieldInvalid
 from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.domain.identifiers import check_id, check_request_id
 from gerbang_service.domain.questions import Defaults
@@ -24,6 +25,7 @@ from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.rpc import mapping, office_parsing
 from gerbang_service.rpc.enums import PLAN_NUMBERS
 from gerbang_service.rpc.pages import page_token, token_id
+from gerbang_service.rpc.threshold_mapping import threshold_basis
 from gerbang_service.threads.admission import Deadline
 
 Context = aio.ServicerContext[Any, Any]
@@ -57,11 +59,19 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
     async def CreateWatchlist(self, request: pb.CreateWatchlistRequest, context: Context) -> pb.CreateWatchlistResponse:
         """Create a watchlist."""
         wanted = office_parsing.watchlist(request.watchlist)
+        self._refuse_what_cannot_be_met(wanted.target_fpir)
         safeguards = Safeguards(check_request_id(request.request_id))
         done = await self._changes.create_watchlist(wanted, safeguards, calls.caller(), _deadline(context))
         return pb.CreateWatchlistResponse(
             watchlist=mapping.watchlist(done.counted), revision=done.revision, replayed=done.replayed
         )
+
+    def _refuse_what_cannot_be_met(self, target_fpir: float | None) -> None:
+        if target_fpir is not None and self._facts.defaults.identification.rates is None:
+            raise FieldInvalid(
+                "watchlist.target_fpir",
+                "the false match rates of this server's recogniser are not known: give a threshold instead",
+            )
 
     async def GetWatchlist(self, request: pb.GetWatchlistRequest, context: Context) -> pb.GetWatchlistResponse:
         """Return one watchlist."""
@@ -84,6 +94,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
     async def UpdateWatchlist(self, request: pb.UpdateWatchlistRequest, context: Context) -> pb.UpdateWatchlistResponse:
         """Change a watchlist."""
         changed = office_parsing.watchlist_changes(request.watchlist, request.update_mask)
+        self._refuse_what_cannot_be_met(changed.get("target_fpir"))
         done = await self._changes.update_watchlist(
             request.watchlist.watchlist_id,
             changed,
@@ -156,14 +167,16 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
         """Tell what the server is and holds."""
         facts, generators, count = self._facts, self._gallery.progress(), self._check.count
-        graph = _graph(generators)
+        graph, identification = _graph(generators), self._gallery.in_force(facts.defaults.identification).server
         return pb.GetServerInfoResponse(
             version=version("gerbang"),
             face_pack=facts.face_pack,
             model=facts.model,
             dimension=facts.dimension,
-            verification_threshold=facts.defaults.verification_threshold,
-            identification_threshold=facts.defaults.identification_threshold,
+            verification_threshold=facts.defaults.verification.cosine,
+            identification_threshold=identification.cosine,
+            verification_basis=threshold_basis(facts.defaults.verification),
+            identification_basis=threshold_basis(identification),
             gallery_size=self._gallery.size,
             subject_count=self._gallery.subject_count,
             watchlist_count=len(self._gallery.watchlists),

@@ -132,6 +132,13 @@ class ServerState(Collector):
         yield _gauge("gerbang_gallery_templates", "Live templates in memory.", gallery.size)
         yield _gauge("gerbang_gallery_subjects", "Subjects, those without templates included.", gallery.subject_count)
         yield _gauge("gerbang_watchlists", "Watchlists.", len(gallery.watchlists))
+        yield _by(
+            "gerbang_identification_threshold",
+            "Similarity from which on Identify says hit: of each list with one, or a target, of its own, and, with an "
+            "empty name, of all others together.",
+            "watchlist",
+            self._thresholds(),
+        )
         yield _gauge("gerbang_revision", "Revision of the gallery that is searched.", gallery.revision)
         yield _gauge(
             "gerbang_revision_timestamp_seconds",
@@ -139,6 +146,14 @@ class ServerState(Collector):
             self._stages.revised_s,
         )
         yield from of_generators(gallery.progress())
+
+    def _thresholds(self) -> Mapping[str, float]:
+        shown: dict[str, float] = {}
+        for name, each in self._parts.thresholds.now().items():
+            # Of the lists that are counted together, the lowest.
+            label = self._calls.shown(name) if name else name
+            shown[label] = min(each.cosine, shown.get(label, 1.0))
+        return shown
 
     def _recall_check(self) -> Iterator[Metric]:
         count = self._parts.recall_check.count

@@ -20,6 +20,7 @@ from gerbang_service.domain.questions import Defaults, Plan
 from gerbang_service.gallery.candidates.one_thread import search_alone
 from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.running.galleries import Inherited, fill, new_gallery, processors, warn_of_other_chains
+from gerbang_service.running.threshold_watch import ThresholdWatch
 from gerbang_service.store.sqlite.store import SqliteStore
 from gerbang_service.store.sqlite.vault import key_for
 from gerbang_service.telemetry.meter import UNMETERED, Meter
@@ -28,7 +29,6 @@ from gerbang_service.threads.batcher import Batcher
 from gerbang_service.threads.pool import Pool
 
 if TYPE_CHECKING:
-    from gerbang_service.faces.packs import FacePack
     from gerbang_service.faces.port import FacePipeline
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ class Parts:
     meter: Meter
     start_time_ns: int
     chains: Collection[CaptureChain]
+    thresholds: ThresholdWatch
 
     def load(self, check: Callable[[], None] = lambda: None) -> None:
         """Fill the gallery from the store, unless it was inherited, and start following it: see `fill`."""
@@ -127,7 +128,7 @@ def _recogniser(settings: Settings, store: SqliteStore, meter: Meter) -> Recogni
             raise StartupError(f"{store.folder} is of dimension {dimension}, not {settings.dimension}")
         if not dimension:
             raise StartupError("a new data folder without a face pack needs --dimension")
-        return Recogniser(NO_PACK, model, dimension, _defaults(settings, None), None)
+        return Recogniser(NO_PACK, model, dimension, _defaults(settings, model), None)
     # Imported here: it takes seconds, which a server of templates only does not owe.
     from gerbang_service.faces.decode import ImageLimits  # noqa: PLC0415
     from gerbang_service.faces.packs import open_pack  # noqa: PLC0415
@@ -136,13 +137,13 @@ def _recogniser(settings: Settings, store: SqliteStore, meter: Meter) -> Recogni
     pack = open_pack(settings.pack, settings.det_size, settings.device, processors(settings))
     limits = ImageLimits(int(settings.max_image_mb * 1e6), int(settings.max_megapixels * 1e6))
     pipeline = InsightFacePipeline(pack, limits, meter)
-    return Recogniser(pack.name, pack.fingerprint, pack.dimension, _defaults(settings, pack), pipeline)
+    return Recogniser(pack.name, pack.fingerprint, pack.dimension, _defaults(settings, pack.fingerprint), pipeline)
 
 
-def _defaults(settings: Settings, pack: FacePack | None) -> Defaults:
+def _defaults(settings: Settings, model: str) -> Defaults:
     from gerbang_service.faces.thresholds import thresholds_for  # noqa: PLC0415
 
-    identification, verification = thresholds_for(pack, settings)
+    identification, verification = thresholds_for(None if model == _UNNAMED_MODEL else model, settings)
     return Defaults(identification, verification, Plan(settings.plan))
 
 
@@ -202,8 +203,11 @@ def _assemble(
         meter=meter,
     )
 
+    thresholds = ThresholdWatch(gallery, recogniser.defaults.identification)
+
     def on_revision(revision: int) -> None:
         meter.revised(revision)
+        thresholds.look()
         loop.call_soon_threadsafe(revisions.advance, revision)
 
     writer = Writer(
@@ -232,4 +236,5 @@ def _assemble(
         meter,
         start_time_ns,
         chains,
+        thresholds,
     )

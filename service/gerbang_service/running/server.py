@@ -83,6 +83,7 @@ class Server:
         parts = build(self._settings, self._inherited, on_failure=self._fail, meter=meter)
         try:
             self._open_audit(parts)
+            parts.thresholds.note = self._note
             self._telemetry.start(parts, self._probes())
             self._set_health(NOT_SERVING)
             if self._settings.workers > 1:
@@ -208,8 +209,9 @@ class Server:
                 listen=opened.main,
                 token_listen=opened.tokens,
                 model=recogniser.model,
-                threshold=recogniser.defaults.identification_threshold,
-                verification_threshold=recogniser.defaults.verification_threshold,
+                threshold=recogniser.defaults.identification.fixed,
+                target_fpir=recogniser.defaults.identification.target_fpir,
+                verification_threshold=recogniser.defaults.verification.cosine,
                 **callers,
             )
 
@@ -234,11 +236,11 @@ class Server:
         writing = self._writing = Writing(parts.writer, audit.check if audit is not None else lambda: None)
         enrolling = Enrolling(
             parts.asking,
-            Repeats(parts.store, parts.queries, parts.revisions, recogniser.defaults.verification_threshold),
+            Repeats(parts.store, parts.queries, parts.revisions, recogniser.defaults.verification.cosine),
             writing,
             (recogniser.model, recogniser.dimension),
-            recogniser.defaults.identification_threshold,
-            recogniser.defaults.verification_threshold,
+            lambda: parts.gallery.in_force(recogniser.defaults.identification).everybody.cosine,
+            recogniser.defaults.verification.cosine,
         )
         facts = ServerFacts(
             recogniser.pack,

@@ -14,7 +14,7 @@ from gerbang_service.cli.doctor.finding import Finding, Level
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.cli.serve import config_option, settings_options
-from gerbang_service.configuration.settings import Settings
+from gerbang_service.configuration.settings import NO_PACK, Settings
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.running.process import keep_private
 
@@ -66,12 +66,15 @@ def examine(values: dict[str, Any]) -> Iterator[Finding]:
     from gerbang_service.cli.doctor.machine import check_clock, check_machine  # noqa: PLC0415
     from gerbang_service.cli.doctor.pack import PackCheck  # noqa: PLC0415
     from gerbang_service.cli.doctor.storage import StorageCheck  # noqa: PLC0415
+    from gerbang_service.cli.doctor.thresholds import check_thresholds  # noqa: PLC0415
 
     yield from check_configuration(settings)
     pack = PackCheck(settings)
     yield from pack()
     storage = StorageCheck(settings, pack.model, pack.chain)
     yield from storage()
+    if pack.model is not None or settings.pack == NO_PACK:
+        yield from check_thresholds(settings, pack.model or storage.stored_model, storage.templates)
     yield from check_certificates(settings)
     yield from check_ports(settings, running=storage.running)
     yield from check_machine(settings, storage.templates, storage.dimension)

@@ -43,7 +43,6 @@ class PackCheck:
         import numpy as np  # noqa: PLC0415
 
         from gerbang_service.faces.packs import has_to_be_fetched, open_pack  # noqa: PLC0415
-        from gerbang_service.faces.thresholds import thresholds_for  # noqa: PLC0415
 
         settings = self.settings
         if has_to_be_fetched(settings.pack):
@@ -68,5 +67,3 @@ class PackCheck:
             f"{pack.name}, recogniser {pack.fingerprint[:12]}..., {pack.dimension} dimensions, on {pack.device}: "
             f"detects and embeds in {took_ms:.0f} ms",
         )
-        identification, verification = thresholds_for(pack, settings)
-        yield Finding.ok(_AREA, f"thresholds {identification:.4f} (Identify) and {verification:.4f} (Verify)")

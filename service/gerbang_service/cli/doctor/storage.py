@@ -33,7 +33,8 @@ class StorageCheck:
     """Checks the folder without changing anything in it, beside a running server if there is one.
 
     `model`: the pack's recogniser, `chain`: what stands before it, None when that is not known. Afterwards: how many
-    `templates` of how many `dimension`s are stored, and whether a server is `running` on it.
+    `templates` of how many `dimension`s are stored, of which recogniser if it is of one, and whether a server is
+    `running` on it.
     """
 
     settings: Settings
@@ -42,6 +43,7 @@ class StorageCheck:
     templates: int = field(default=0, init=False)
     dimension: int = field(default=0, init=False)
     running: bool = field(default=False, init=False)
+    stored_model: str | None = field(default=None, init=False)
     _key: OperatorKey | None = field(default=None, init=False)
 
     def __call__(self) -> Iterator[Finding]:
@@ -152,6 +154,7 @@ class StorageCheck:
     def _contents(self, found: Outline) -> Iterator[Finding]:
         models = found.models or {}
         self.dimension, self.templates = found.dimension, sum(models.values())
+        self.stored_model = next(iter(models)) if len(models) == 1 else None
         others = {name: count for name, count in models.items() if self.model and name != self.model}
         if others and self.settings.other_models == "refuse":
             named = ", ".join(f"{count} of recogniser {name[:12]}..." for name, count in others.items())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gerbang_service.faces.standin.detector import build_detector
 from gerbang_service.faces.standin.recogniser import build_recogniser
@@ -20,6 +21,26 @@ FNMR are 0 of these pairs; at 0.45 FMR is 5.6e-6. No face went undetected (FTA 0
 """
 
 
+STAND_IN_POINTS: Final = (
+    (1e-2, 0.2789),
+    (1e-3, 0.3637),
+    (1e-4, 0.4303),
+    (1e-5, 0.4857),
+    (3e-6, 0.5151),
+    (1.2e-6, 0.5349),
+)
+"""False match rates, and the cosines that they are at.
+
+Measured on `ordinary_scene` of identities 0..2999 with seeds 0 and 1, detector input 320: 17,994,000 impostor pairs, of
+which the last point has 21 behind it; 5 reach 0.55. Genuine similarity of 3,000 pairs 0.865 +- 0.053, lowest 0.554.
+"""
+
+
+def stand_in_fingerprint() -> str:
+    """Return the SHA-256 of the recogniser that `write_pack` writes, lower-case hexadecimal."""
+    return hashlib.sha256(_content(build_recogniser())).hexdigest()
+
+
 def write_pack(folder: Path) -> None:
     """Write detector and recogniser into `folder`, which is made if need be; always the same bytes.
 
@@ -27,4 +48,9 @@ def write_pack(folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, model in ((DETECTOR_FILE, build_detector()), (RECOGNISER_FILE, build_recogniser())):
-        (folder / name).write_bytes(model.SerializeToString(deterministic=True))
+        (folder / name).write_bytes(_content(model))
+
+
+def _content(model: Any) -> bytes:  # noqa: ANN401 - onnx is untyped
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
