@@ -91,6 +91,10 @@ class WatchlistFields(TypedDict, total=False):
         or an Action. Default: refer_to_officer.
     threshold: cosine similarity, -1 to 1, from which on a candidate is a hit in this list. None, in an update
         too: the server's.
+    target_fpir: the share of strangers that the list may stop, above 0 and at most 0.5, which its threshold
+        follows as it grows. Not together with a threshold: in an update give the other as None. None: the server's.
+    two_person_removal: True: what makes the list stop fewer people needs another person's confirmation. Default:
+        False.
     labels: free pairs, at most 32 of 256 characters each. None or empty, in an update too: none.
     """
 
@@ -98,6 +102,8 @@ class WatchlistFields(TypedDict, total=False):
     direction: Choice | None
     action: Choice | None
     threshold: float | None
+    target_fpir: float | None
+    two_person_removal: bool
     labels: Mapping[str, str] | None
 
 

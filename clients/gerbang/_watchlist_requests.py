@@ -130,6 +130,8 @@ def _watchlist(watchlist_id: str, fields: WatchlistFields) -> Watchlist:
         direction=direction_value(fields.get("direction")),
         action=action_value(fields.get("action")),
         threshold=fields.get("threshold"),
+        target_fpir=fields.get("target_fpir"),
+        two_person_removal=fields.get("two_person_removal", False),
         labels=labels_of(fields.get("labels")),
     )
 

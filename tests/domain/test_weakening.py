@@ -52,6 +52,8 @@ def test_a_limit_where_there_was_none_is_one() -> None:
         ({"threshold": 0.4}, False),
         ({"threshold": 0.6}, True),
         ({"threshold": None}, True),
+        ({"threshold": None, "target_fpir": 0.01}, True),
+        ({"two_person_removal": True}, False),
         ({"direction": Direction.ARRIVAL}, True),
     ],
 )
@@ -66,3 +68,19 @@ def test_a_list_that_is_deleted_or_widened() -> None:
     assert of_watchlist(WATCHLIST, None) == {("v", LIST)}
     arrival = dataclasses.replace(WATCHLIST, direction=Direction.ARRIVAL)
     assert of_watchlist(arrival, WATCHLIST) == set()
+
+
+def test_a_list_that_may_stop_fewer_strangers_or_needs_no_second_person() -> None:
+    """A lower target is a higher threshold; between a target of its own and the server's nobody knows."""
+    follows = dataclasses.replace(WATCHLIST, threshold=None, target_fpir=0.01, two_person_removal=True)
+    for change, weakens in (
+        ({"target_fpir": 0.02}, False),
+        ({"target_fpir": 0.001}, True),
+        ({"target_fpir": None}, True),
+        ({"target_fpir": None, "threshold": 0.1}, True),
+        ({"two_person_removal": False}, True),
+    ):
+        changed = dataclasses.replace(follows, **change)
+        assert of_watchlist(follows, changed) == ({("v", LIST)} if weakens else set()), change
+    unset = dataclasses.replace(follows, target_fpir=None)
+    assert of_watchlist(unset, follows) == {("v", LIST)}

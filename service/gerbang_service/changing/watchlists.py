@@ -11,7 +11,7 @@ from typing import Any
 from gerbang_service.changing.safeguards import UNGUARDED, Safeguards
 from gerbang_service.changing.subjects import Deleted
 from gerbang_service.domain.changes import WatchlistGone, WatchlistPut
-from gerbang_service.domain.errors import WatchlistExists, WatchlistNotEmpty, WatchlistNotFound
+from gerbang_service.domain.errors import FieldInvalid, WatchlistExists, WatchlistNotEmpty, WatchlistNotFound
 from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
 from gerbang_service.domain.weakening import of_watchlist
 from gerbang_service.store.port import AnsweredRequest, Operation, Outcome, Reader, Transaction
@@ -44,7 +44,7 @@ def create_watchlist(watchlist: Watchlist, safeguards: Safeguards = UNGUARDED) -
 def update_watchlist(
     watchlist_id: str, changed: Mapping[str, Any], safeguards: Safeguards = UNGUARDED
 ) -> Operation[ChangedWatchlist]:
-    """Change fields of a watchlist (title, direction, action, threshold, labels)."""
+    """Change fields of a watchlist (title, direction, action, threshold, labels, target_fpir, two_person_removal)."""
 
     def operation(transaction: Transaction) -> Outcome[ChangedWatchlist]:
         if (earlier := safeguards.earlier(transaction)) is not None:
@@ -80,6 +80,9 @@ def delete_watchlist(watchlist_id: str, *, force: bool, safeguards: Safeguards =
 
 
 def _put(transaction: Transaction, wanted: Watchlist, safeguards: Safeguards) -> Outcome[ChangedWatchlist]:
+    if wanted.threshold is not None and wanted.target_fpir is not None:
+        # Of an update only the whole shows it.
+        raise FieldInvalid("watchlist.target_fpir", "not together with threshold: clear the one for the other")
     revision = transaction.next_revision()
     watchlist = dataclasses.replace(wanted, revision=revision)
     transaction.put_watchlist(watchlist)

@@ -16,6 +16,7 @@ from gerbang_service.cli.losses import Consent, consent_options, consented
 from gerbang_service.cli.options import InOrder, Session, asks_server, labels_option, threshold_option
 from gerbang_service.cli.output import NONE, Cell, Output, labels_text, time_text
 from gerbang_service.cli.words import ACTIONS, DIRECTIONS, action_text, direction_word
+from gerbang_service.domain.identifiers import MAX_TARGET_FPIR
 
 # Of those who leave a deleted list, so many are named before it is.
 _NAMED = 100
@@ -26,6 +27,17 @@ _action = click.option(
     "--action", type=click.Choice(ACTIONS), help="What a gate does on a hit; at first: refer_to_officer."
 )
 _threshold = threshold_option("Similarity from which on a candidate is a hit in this list; at first: the server's.")
+_target = click.option(
+    "--target-fpir",
+    type=click.FloatRange(0, MAX_TARGET_FPIR, min_open=True),
+    metavar="SHARE",
+    help="Share of strangers that the list may stop, in place of a threshold: 0.001 is one of 1,000.",
+)
+_two = click.option(
+    "--two-person-removal/--no-two-person-removal",
+    default=None,
+    help="What makes the list stop fewer people needs a second person to confirm it; at first: not.",
+)
 
 
 @click.group(cls=InOrder, short_help="Create, show and change watchlists.")
@@ -39,27 +51,15 @@ def watchlist() -> None:
 @_direction
 @_action
 @_threshold
+@_target
+@_two
 @labels_option("Free text kept with the list; may be repeated.")
 @asks_server
-def create(
-    session: Session,
-    watchlist_id: str,
-    title: str | None,
-    direction: str | None,
-    action: str | None,
-    threshold: float | None,
-    labels: dict[str, str],
-) -> ExitCode:
+def create(session: Session, /, watchlist_id: str, **given: Any) -> ExitCode:  # noqa: ANN401 - as click parsed them
     """Create the watchlist ID."""
+    fields = {name: value for name, value in given.items() if value is not None}
     with session.client(WatchlistClient) as office:
-        made = office.create_watchlist(
-            watchlist_id,
-            title=title or "",
-            direction=direction,
-            action=action,
-            threshold=threshold,
-            labels=labels,
-        )
+        made = office.create_watchlist(watchlist_id, **fields)
     _show_change(session.output, "created", made.watchlist, document(made))
     return ExitCode.YES
 
@@ -101,12 +101,16 @@ def list_all(session: Session) -> ExitCode:
 @_action
 @_threshold
 @clearing_option("--no-threshold", "Take the list's own threshold away.")
+@_target
+@clearing_option("--no-target-fpir", "Take the list's own target away.")
+@_two
 @labels_option("In the place of all labels there are; may be repeated.")
 @clearing_option("--no-labels", "Take all labels away.")
 @asks_server
 def update(session: Session, /, watchlist_id: str, **given: Any) -> ExitCode:  # noqa: ANN401 - as click parsed them
     """Change the watchlist ID: only what is given is changed, its subjects stay."""
-    fields = changes(given, {"no_threshold": ("threshold", None), "no_labels": ("labels", {})})
+    cleared = {"no_threshold": "threshold", "no_target_fpir": "target_fpir"}
+    fields = changes(given, {flag: (name, None) for flag, name in cleared.items()} | {"no_labels": ("labels", {})})
     with session.client(WatchlistClient) as office:
         changed = office.update_watchlist(watchlist_id, **fields)
     _show_change(session.output, "changed", changed.watchlist, document(changed))
@@ -145,9 +149,15 @@ def _row(found: Watchlist) -> tuple[Cell, ...]:
         found.title,
         direction_word(found.direction),
         action_text(found.action),
-        f"{found.threshold:.4f}" if found.HasField("threshold") else NONE,
+        _threshold_text(found) or NONE,
         f"{found.subject_count:,}",
     )
+
+
+def _threshold_text(found: Watchlist) -> str:
+    if found.HasField("target_fpir"):
+        return f"for {1000 * found.target_fpir:g} of 1,000 strangers"
+    return f"{found.threshold:.4f}" if found.HasField("threshold") else ""
 
 
 def _show_change(output: Output, verb: str, changed: Watchlist, content: dict[str, Any]) -> None:
@@ -164,7 +174,8 @@ def _show(output: Output, found: Watchlist) -> None:
             "title": found.title or NONE,
             "direction": direction_word(found.direction),
             "action": action_text(found.action),
-            "threshold": f"{found.threshold:.4f}" if found.HasField("threshold") else "the server's",
+            "threshold": _threshold_text(found) or "the server's",
+            "removal": "needs two people" if found.two_person_removal else "by one person",
             "labels": labels_text(found.labels) or NONE,
             "subjects": f"{found.subject_count:,}",
             "created": time_text(found, "create_time"),

@@ -12,6 +12,7 @@ MAX_LABELS = 32
 MAX_LABEL_CHARACTERS = 256
 MAX_TITLE_CHARACTERS = 256
 MAX_WATCHLISTS_PER_SUBJECT = 64
+MAX_TARGET_FPIR = 0.5
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -58,3 +59,10 @@ def check_threshold(field: str, threshold: float) -> float:
     if not -1.0 <= threshold <= 1.0:  # also refuses NaN
         raise FieldInvalid(field, "must be between -1 and 1", value=threshold)
     return threshold
+
+
+def check_target_fpir(field: str, target: float) -> float:
+    """Return `target` if it is a share of strangers that a list may stop (above 0, at most 0.5), else FieldInvalid."""
+    if not 0.0 < target <= MAX_TARGET_FPIR:  # also refuses NaN
+        raise FieldInvalid(field, f"must be above 0 and at most {MAX_TARGET_FPIR}", value=target)
+    return target

@@ -30,8 +30,11 @@ class Action(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Watchlist:
-    """A named set of subjects. `threshold`: cosine, -1 to 1; None: the server's. Times: ns since the epoch.
+    """A named set of subjects. Times: ns since the epoch.
 
+    `threshold`: cosine, -1 to 1. `target_fpir`: the share of strangers that it may stop, above 0 and at most 0.5, which
+    its threshold follows. One of them at most; neither: the server's.
+    `two_person_removal`: what makes it stop fewer people needs a second person.
     `revision`: the gallery's at which the list was last changed; its subjects coming and going is no change of it.
     """
 
@@ -44,6 +47,8 @@ class Watchlist:
     create_time_ns: int = 0
     update_time_ns: int = 0
     revision: int = 0
+    target_fpir: float | None = None
+    two_person_removal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

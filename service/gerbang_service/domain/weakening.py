@@ -18,7 +18,8 @@ class Weakening(Enum):
     VALIDITY = "validity"
     """Somebody on it is found for less long: an earlier end, or a later beginning."""
     LIST = "list"
-    """The list was deleted, or has a higher threshold, a milder action, or only one direction."""
+    """The list was deleted, or has a higher threshold or a lower target, a milder action, or only one direction, or
+    needs no second person any more."""
 
 
 Weakened: TypeAlias = frozenset[tuple[str, Weakening]]
@@ -47,17 +48,23 @@ def of_watchlist(before: Watchlist, after: Watchlist | None) -> Weakened:
     weakened = (
         after is None
         or after.action < before.action
-        or _raised(before.threshold, after.threshold)
+        or _raised(before, after)
+        or (before.two_person_removal and not after.two_person_removal)
         or (before.direction is not after.direction and after.direction is not Direction.BOTH)
     )
     return frozenset({(before.watchlist_id, Weakening.LIST)}) if weakened else NOT_WEAKENED
 
 
-def _raised(before: float | None, after: float | None) -> bool:
-    """Tell whether a threshold may be higher; between a list's own and the server's, which may change, that is open."""
-    if before is None or after is None:
-        return before is not after
-    return after > before
+def _raised(before: Watchlist, after: Watchlist) -> bool:
+    """Tell whether a threshold may be higher.
+
+    Between a fixed one, one that follows the list's target, and the server's, which may change, that is open.
+    """
+    if before.threshold is not None and after.threshold is not None:
+        return after.threshold > before.threshold
+    if before.target_fpir is not None and after.target_fpir is not None:
+        return after.target_fpir < before.target_fpir
+    return (before.threshold, before.target_fpir) != (after.threshold, after.target_fpir)
 
 
 def _less_long(before: Subject, after: Subject) -> bool:

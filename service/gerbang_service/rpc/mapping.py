@@ -91,6 +91,8 @@ def watchlist(counted: CountedWatchlist) -> watchlist_pb2.Watchlist:
         update_time=timestamp(stored.update_time_ns),
         subject_count=counted.subject_count,
         revision=stored.revision,
+        target_fpir=stored.target_fpir,
+        two_person_removal=stored.two_person_removal,
     )
 
 

@@ -15,7 +15,14 @@ from gerbang_service.asking.recall import RecallQuestion
 from gerbang_service.changing.safeguards import Safeguards
 from gerbang_service.changing.subjects import SubjectChange
 from gerbang_service.domain.errors import FieldInvalid
-from gerbang_service.domain.identifiers import check_id, check_labels, check_request_id, check_threshold, check_title
+from gerbang_service.domain.identifiers import (
+    check_id,
+    check_labels,
+    check_request_id,
+    check_target_fpir,
+    check_threshold,
+    check_title,
+)
 from gerbang_service.domain.questions import Plan
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.rpc.enums import ACTIONS, DIRECTIONS, PLANS, word
@@ -75,20 +82,24 @@ def _subject_fields(message: subject_pb2.Subject, mask: field_mask_pb2.FieldMask
 
 def watchlist(message: watchlist_pb2.Watchlist) -> Watchlist:
     """Read a Watchlist; output-only fields are ignored."""
+    threshold = message.threshold if message.HasField("threshold") else None
+    target = message.target_fpir if message.HasField("target_fpir") else None
     return Watchlist(
         watchlist_id=check_id("watchlist.watchlist_id", message.watchlist_id),
         title=check_title("watchlist.title", message.title),
         direction=word("watchlist.direction", message.direction, DIRECTIONS),
         action=word("watchlist.action", message.action, ACTIONS),
-        threshold=check_threshold("watchlist.threshold", message.threshold) if message.HasField("threshold") else None,
+        threshold=None if threshold is None else check_threshold("watchlist.threshold", threshold),
         labels=check_labels("watchlist.labels", message.labels),
+        target_fpir=None if target is None else check_target_fpir("watchlist.target_fpir", target),
+        two_person_removal=message.two_person_removal,
     )
 
 
 def watchlist_changes(message: watchlist_pb2.Watchlist, mask: field_mask_pb2.FieldMask) -> dict[str, Any]:
     """Return the fields of a Watchlist that an update changes, with their new values."""
     parsed = watchlist(message)
-    names = ("title", "direction", "action", "threshold", "labels")
+    names = ("title", "direction", "action", "threshold", "labels", "target_fpir", "two_person_removal")
     return masked(mask, {name: (name, partial(getattr, parsed, name)) for name in names})
 
 

@@ -23,19 +23,25 @@ from gerbang_service.rpc.records import (
     keys_of,
     present,
     safeguards,
+    share,
     subject,
     time_of,
 )
 
 
 def _watchlist(message: watchlist_pb2.Watchlist) -> Facts:
-    facts = {"watchlist_id": id_of(message.watchlist_id)}
+    facts: Facts = {"watchlist_id": id_of(message.watchlist_id)}
     facts |= present(
         direction=DIRECTIONS.get(message.direction),
         action=ACTIONS.get(message.action),
         labels=keys_of(message.labels),
+        two_person_removal=message.two_person_removal,
     )
-    return facts | ({"threshold": cosine(message.threshold)} if message.HasField("threshold") else {})
+    if message.HasField("threshold"):
+        facts["threshold"] = cosine(message.threshold)
+    if message.HasField("target_fpir"):
+        facts["target_fpir"] = share(message.target_fpir)
+    return facts
 
 
 def _fields(paths: Iterable[str], known: Iterable[str]) -> list[str]:

@@ -62,6 +62,11 @@ def cosine(value: float) -> float | str:
     return round(value, _PLACES) if math.isfinite(value) else str(value)
 
 
+def share(value: float) -> float | str:
+    """Return a share of strangers, which may be far smaller than what tells two cosines apart."""
+    return float(f"{value:.6g}") if math.isfinite(value) else str(value)
+
+
 def present(**facts: Any) -> Facts:  # noqa: ANN401
     """Return the facts that are not empty."""
     return {name: value for name, value in facts.items() if value}

@@ -61,7 +61,7 @@ class CallCounts(OneByOne):
         self._weakened = Counter(
             "gerbang_watchlist_weakened",
             "Changes by which a watchlist stops fewer people: removed: somebody left it; validity: somebody on it is "
-            "found for less long; list: its threshold, action or direction, or it was deleted.",
+            "found for less long; list: its threshold, target, action, direction or second person, or it was deleted.",
             ["watchlist", "change"],
             registry=registry,
         )

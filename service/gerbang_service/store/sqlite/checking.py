@@ -11,9 +11,10 @@ from gerbang_service.domain.errors import DataDamaged
 from gerbang_service.store.sealing.keys import OperatorKey
 from gerbang_service.store.sqlite import checking_rows
 from gerbang_service.store.sqlite.connection import Connection
+from gerbang_service.store.sqlite.earlier_rows import UNTARGETED_WATCHLIST
 from gerbang_service.store.sqlite.meta import revision_of
-from gerbang_service.store.sqlite.rows import NOT_OURS
-from gerbang_service.store.sqlite.schema import APPLICATION_ID, MIGRATIONS, ROWS_SEALED
+from gerbang_service.store.sqlite.rows import NOT_OURS, WATCHLIST_ROW
+from gerbang_service.store.sqlite.schema import APPLICATION_ID, LISTS_HAVE_TARGETS, MIGRATIONS, ROWS_SEALED
 from gerbang_service.store.sqlite.vault import cipher_of, wrapped_by
 from gerbang_service.store.sqlite.wal_check import LogDamage
 
@@ -79,7 +80,7 @@ def check(
             parts: dict[str, Callable[[Connection], Iterable[str]]] = {
                 "meta": checking_rows.meta,
                 "subjects": checking_rows.subjects if sealed else checking_rows.earlier_subjects,
-                "watchlists": checking_rows.watchlists if sealed else checking_rows.earlier_watchlists,
+                "watchlists": _watchlists(version),
                 "requests": checking_rows.requests if version >= _ANSWERS_OF_IDS else checking_rows.older_requests,
                 "memberships": checking_rows.memberships if version >= _ANSWERS_OF_IDS else lambda _: (),
                 "tokens": checking_rows.api_tokens if sealed else lambda _: (),
@@ -92,6 +93,13 @@ def check(
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     return report
+
+
+def _watchlists(version: int) -> Callable[[Connection], Iterable[str]]:
+    if version < ROWS_SEALED:
+        return checking_rows.earlier_watchlists
+    columns = WATCHLIST_ROW if version >= LISTS_HAVE_TARGETS else UNTARGETED_WATCHLIST
+    return lambda each: checking_rows.watchlists(each, columns)
 
 
 def _try(report: Report, table: str, part: Callable[[Connection], Iterable[str]], connection: Connection) -> None:

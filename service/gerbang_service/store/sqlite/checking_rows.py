@@ -92,11 +92,11 @@ def subjects(connection: Connection) -> Iterator[str]:
         counting.check()
 
 
-def watchlists(connection: Connection) -> Iterator[str]:
-    """Yield what is wrong with watchlists."""
+def watchlists(connection: Connection, columns: str = WATCHLIST_ROW) -> Iterator[str]:
+    """Yield what is wrong with watchlists. `columns`: of their rows, those of an older database for one."""
     if not _unreadable(connection):
         counting = Counting(connection, "watchlists")
-        for row in connection.execute(f"SELECT {WATCHLIST_ROW} FROM watchlists"):  # noqa: S608
+        for row in connection.execute(f"SELECT {columns} FROM watchlists"):  # noqa: S608
             yield from _problem(lambda row=row: watchlist_from(row, connection.cipher), f"watchlist {row[1]}")
             yield from _problem(lambda row=row: counting.add([row[6]]), f"watchlist {row[1]}")
         counting.check()

@@ -1,4 +1,4 @@
-"""Rows of subjects and watchlists as databases had them before whole rows, and who is on which list, were sealed."""
+"""Rows of subjects and watchlists as databases of older schemas had them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from typing import Any
 
 from gerbang_service.store.sealing.cipher import place
 
+# Whole rows, sealed, before lists had a target: `rows.watchlist_place` is of these too.
+UNTARGETED_WATCHLIST = (
+    "list_key, watchlist_id, title, direction, action, threshold, labels, create_time_ns, update_time_ns, revision"
+)
+
+# Before whole rows, and who is on which list, were sealed.
 EARLIER_WATCHLIST = "watchlist_id, title, direction, action, threshold, labels, create_time_ns, update_time_ns"
 EARLIER_SUBJECT = "subject_id, valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns"
 

@@ -14,7 +14,8 @@ from gerbang_service.domain.watchlists import Action, Direction, Watchlist
 from gerbang_service.store.sealing.cipher import AnyCipher, place
 
 WATCHLIST_COLUMNS = (
-    "watchlist_id, title, direction, action, threshold, labels, create_time_ns, update_time_ns, revision"
+    "watchlist_id, title, direction, action, threshold, labels, create_time_ns, update_time_ns, revision, "
+    "target_fpir, two_person_removal"
 )
 SUBJECT_COLUMNS = "subject_id, valid_from_ns, expire_time_ns, labels, create_time_ns, update_time_ns, revision"
 TEMPLATE_COLUMNS = "template_id, model, quality, create_time_ns"
@@ -66,17 +67,30 @@ def vector_place(template_id: int, subject_id: str, model: str, quality: str | N
 
 
 def watchlist_from(row: tuple[Any, ...], cipher: AnyCipher) -> Watchlist:
-    """Make a Watchlist of the columns WATCHLIST_ROW. Raises DataDamaged."""
-    _, name, title, direction, action, threshold, labels, created, updated, revision = row
-    opened = labels_from(labels, watchlist_place(row), cipher)
-    return Watchlist(name, title, Direction(direction), Action(action), threshold, opened, created, updated, revision)
+    """Make a Watchlist of the columns WATCHLIST_ROW, or of those of an older database. Raises DataDamaged."""
+    _, name, title, direction, action, threshold, labels, created, updated, revision, *later = row
+    target, two = later or (None, 0)
+    return Watchlist(
+        name,
+        title,
+        Direction(direction),
+        Action(action),
+        threshold,
+        labels_from(labels, watchlist_place(row), cipher),
+        created,
+        updated,
+        revision,
+        target,
+        bool(two),
+    )
 
 
 def watchlist_values(key: int, watchlist: Watchlist, cipher: AnyCipher) -> tuple[Any, ...]:
     """Return the values of WATCHLIST_ROW."""
-    threshold = None if watchlist.threshold is None else float(watchlist.threshold)
+    threshold, target = (None if x is None else float(x) for x in (watchlist.threshold, watchlist.target_fpir))
     head = (key, watchlist.watchlist_id, watchlist.title, watchlist.direction.value, int(watchlist.action), threshold)
-    tail = (watchlist.create_time_ns, watchlist.update_time_ns, watchlist.revision)
+    times = (watchlist.create_time_ns, watchlist.update_time_ns, watchlist.revision)
+    tail = (*times, target, int(watchlist.two_person_removal))
     labels = cipher.seal_text(labels_text(watchlist.labels), watchlist_place((*head, "", *tail)))
     return (*head, labels, *tail)
 

@@ -9,7 +9,7 @@ from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sealing.cipher import NO_CIPHER, AnyCipher
 from gerbang_service.store.sqlite.answers import earlier_answers, insert_answer
 from gerbang_service.store.sqlite.connection import Connection
-from gerbang_service.store.sqlite.sealing_rows import seal_earlier_rows
+from gerbang_service.store.sqlite.sealing_rows import seal_earlier_rows, seal_watchlists_anew
 
 # "GBNG": tells a Gerbang database from any other SQLite file.
 APPLICATION_ID = 0x47424E47
@@ -17,6 +17,8 @@ APPLICATION_ID = 0x47424E47
 _ANSWERS_ANEW = 4
 # The step that seals whole rows. Steps after it that change what rows hold have to seal them anew.
 ROWS_SEALED = 6
+# The step that gives lists a target.
+LISTS_HAVE_TARGETS = 7
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -196,6 +198,11 @@ MIGRATIONS: tuple[str, ...] = (
     ), '');
     ALTER TABLE tokens ADD COLUMN seal BLOB;
     """,
+    """
+    -- The share of strangers that a list may stop, and whether who takes somebody off it needs a second person.
+    ALTER TABLE watchlists ADD COLUMN target_fpir REAL;
+    ALTER TABLE watchlists ADD COLUMN two_person_removal INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 
@@ -233,9 +240,12 @@ def _step(connection: Connection, number: int, script: str, cipher: Callable[[],
         connection.execute(statement)
     for each in answers:
         insert_answer(connection, cipher(), each)
-    if number == ROWS_SEALED:
+    if number >= ROWS_SEALED:
         connection.cipher = cipher()
+    if number == ROWS_SEALED:
         seal_earlier_rows(connection)
+    if number == LISTS_HAVE_TARGETS:
+        seal_watchlists_anew(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {number}")
 

@@ -16,11 +16,12 @@ from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.earlier_rows import (
     EARLIER_SUBJECT,
     EARLIER_WATCHLIST,
+    UNTARGETED_WATCHLIST,
     earlier_subject_place,
     earlier_watchlist_place,
 )
 from gerbang_service.store.sqlite.rows import SUBJECT_ROW, WATCHLIST_ROW, subject_place, watchlist_place
-from gerbang_service.store.sqlite.tally import count_rows, write_tally
+from gerbang_service.store.sqlite.tally import Counting, Turnover, count_rows, write_tally
 from gerbang_service.store.sqlite.vault import SEALED_SINCE, check_meta, seal_meta
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def seal_rows(connection: Connection) -> None:
 
     Templates and answers have to be sealed before. Raises sqlite3.Error.
     """
-    _seal(connection, lambda labels, _: labels, lambda labels, _: labels)
+    _seal(connection, WATCHLIST_ROW, lambda labels, _: labels, lambda labels, _: labels)
 
 
 def seal_earlier_rows(connection: Connection) -> None:
@@ -50,14 +51,42 @@ def seal_earlier_rows(connection: Connection) -> None:
     check_meta(connection)
     _seal(
         connection,
+        UNTARGETED_WATCHLIST,
         lambda labels, row: cipher.open_text(labels, earlier_watchlist_place(row)),
         lambda labels, row: cipher.open_text(labels, earlier_subject_place(row)),
     )
     log.warning("who is on which list, validity, actions, thresholds and API tokens are sealed from now on")
 
 
-def _seal(connection: Connection, watchlist_labels: Opened, subject_labels: Opened) -> None:
-    _seal_table(connection, "watchlists", WATCHLIST_ROW, watchlist_place, EARLIER_WATCHLIST, watchlist_labels)
+def seal_watchlists_anew(connection: Connection) -> None:
+    """Seal lists of a database of before they had a target, in the transaction that is open; nothing in the clear.
+
+    The connection has its cipher. Raises DataDamaged for lists that are not those that were sealed; sqlite3.Error.
+    """
+    cipher = connection.cipher
+    if not cipher.encrypts:
+        return
+    check_meta(connection)
+    query = "SELECT labels FROM watchlists"
+    before, counting, turnover = connection.execute(query).fetchall(), Counting(connection, "watchlists"), Turnover()
+    counting.add([labels for (labels,) in before])
+    counting.check()
+    _seal_table(
+        connection,
+        "watchlists",
+        WATCHLIST_ROW,
+        watchlist_place,
+        UNTARGETED_WATCHLIST,
+        lambda labels, row: cipher.open_text(labels, watchlist_place(row)),
+    )
+    turnover.remove("watchlists", [labels for (labels,) in before])
+    turnover.add("watchlists", [labels for (labels,) in connection.execute(query)])
+    turnover.settle(connection)
+    seal_meta(connection)
+
+
+def _seal(connection: Connection, watchlist_row: str, watchlist_labels: Opened, subject_labels: Opened) -> None:
+    _seal_table(connection, "watchlists", watchlist_row, watchlist_place, EARLIER_WATCHLIST, watchlist_labels)
     _seal_table(connection, "subjects", SUBJECT_ROW, subject_place, EARLIER_SUBJECT, subject_labels)
     tokens.seal_all(connection)
     write_tally(connection, count_rows(connection))
