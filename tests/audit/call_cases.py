@@ -155,12 +155,11 @@ CASES: Final = (
     Case(
         "UpdateWatchlist",
         office_pb.UpdateWatchlistRequest(
-            watchlist=Watchlist(watchlist_id="cegah", title=SECRET, threshold=0.6, two_person_removal=True),
+            watchlist=Watchlist(watchlist_id="cegah", title=SECRET, threshold=0.6),
             update_mask=FieldMask(paths=["title", "threshold"]),
         ),
         {
             "watchlist_id": "cegah",
-            "two_person_removal": True,
             "threshold": 0.60000002,
             "fields": ["title", "threshold"],
         },

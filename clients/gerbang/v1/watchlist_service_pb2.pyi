@@ -1075,6 +1075,7 @@ class ConfirmProposalResponse(_message.Message):
     ADDED_WATCHLISTS_FIELD_NUMBER: _builtins.int
     REMOVED_WATCHLISTS_FIELD_NUMBER: _builtins.int
     WATCHLIST_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision that holds the change."""
@@ -1098,6 +1099,10 @@ class ConfirmProposalResponse(_message.Message):
     def watchlist(self) -> _watchlist_pb2.Watchlist:
         """The list as it is stored now. Absent where the change was of a subject, or deleted it, and when `replayed`."""
 
+    @_builtins.property
+    def proposal(self) -> Global___Proposal:
+        """What was confirmed. Absent when `replayed`."""
+
     def __init__(
         self,
         *,
@@ -1106,11 +1111,12 @@ class ConfirmProposalResponse(_message.Message):
         added_watchlists: _abc.Iterable[_builtins.str] | None = ...,
         removed_watchlists: _abc.Iterable[_builtins.str] | None = ...,
         watchlist: _watchlist_pb2.Watchlist | None = ...,
+        proposal: Global___Proposal | None = ...,
         replayed: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject", "watchlist", b"watchlist"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal", "subject", b"subject", "watchlist", b"watchlist"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_watchlists", b"added_watchlists", "removed_watchlists", b"removed_watchlists", "replayed", b"replayed", "revision", b"revision", "subject", b"subject", "watchlist", b"watchlist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_watchlists", b"added_watchlists", "proposal", b"proposal", "removed_watchlists", b"removed_watchlists", "replayed", b"replayed", "revision", b"revision", "subject", b"subject", "watchlist", b"watchlist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1152,20 +1158,26 @@ class WithdrawProposalResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REVISION_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision from which on it is gone."""
     replayed: _builtins.bool
     """True when an earlier request with the same request_id was answered before. `revision` is that of the first answer."""
+    @_builtins.property
+    def proposal(self) -> Global___Proposal:
+        """What was given up. Absent when `replayed`."""
+
     def __init__(
         self,
         *,
         revision: _builtins.int = ...,
+        proposal: Global___Proposal | None = ...,
         replayed: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal", "replayed", b"replayed", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

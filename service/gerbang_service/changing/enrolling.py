@@ -26,9 +26,12 @@ from gerbang_service.changing.enrolment import (
 from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
 from gerbang_service.changing.repeats import Repeats
 from gerbang_service.changing.results import best, enrolled, left
+from gerbang_service.changing.safeguards import Safeguards
 from gerbang_service.changing.storing import Stored, StoredOrBefore, store
-from gerbang_service.changing.submitting import Writing, noted, seen_through
+from gerbang_service.changing.submitting import Writing, forget, noted, seen_through
+from gerbang_service.changing.two_people import Proposing
 from gerbang_service.changing.usable import checked, to_store, usable, vectors_of
+from gerbang_service.changing.wanted import replace_subject
 from gerbang_service.domain.decision import Candidate, as_float32
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.domain.questions import Features
@@ -51,11 +54,12 @@ class Enrolling:
         recogniser: tuple[str, int],
         threshold: float,
         verification_threshold: float,
+        proposals_kept_s: float,
     ) -> None:
         """`recogniser`: its fingerprint, and the dimension of its templates.
 
         Cosines from which on two faces are the same person's: `threshold` among many, for duplicates;
-        `verification_threshold` of two that are said to be.
+        `verification_threshold` of two that are said to be. `proposals_kept_s`: see Proposing.
         """
         self._asking = asking
         self._repeats = repeats
@@ -63,6 +67,7 @@ class Enrolling:
         self._model, self._dimension = recogniser
         self._threshold = as_float32(threshold)
         self._verification_threshold = verification_threshold
+        self._proposals_kept_s = proposals_kept_s
         self._in_flight = InFlight()
         self._runs: Runs[Item] = Runs(self._enrol, stuck=lambda: writing.stalled)
 
@@ -215,7 +220,7 @@ class Enrolling:
         if isinstance(outcome, AnsweredRequest):
             item.earlier = outcome
         elif isinstance(outcome, Exception):
-            item.call.revision = None
+            forget(item.call, outcome)
             item.settle(outcome)
         else:
             found = same_face(near, left(item, outcome), self._threshold, item.caller) if near else ()
@@ -252,7 +257,9 @@ class Enrolling:
 
     def _operation(self, item: Item) -> Operation[StoredOrBefore]:
         new = to_store(item, self._model, self._verification_threshold)
-        operation = noted(store(item.caller, new), item.call)
+        once = Safeguards(new.request_id, digest=new.digest)
+        agreement = Proposing(item.caller, partial(replace_subject, new), self._proposals_kept_s, once)
+        operation = noted(store(item.caller, new, agreement), item.call)
 
         def run(transaction: Transaction) -> Outcome[StoredOrBefore]:
             if item.called_off:

@@ -17,6 +17,8 @@ class ExitCode(IntEnum):
     """The command line is wrong; nothing was sent. click's own code for that."""
     ERROR = 3
     """The question was not answered, or the work not done."""
+    PROPOSED = 4
+    """Not done, but proposed: a second person has to confirm it."""
     INTERRUPTED = 130
     """Ctrl-C; what shells expect after SIGINT."""
 

@@ -8,7 +8,7 @@ from gerbang import Generator, WatchlistClient
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import Session, asks_server
-from gerbang_service.cli.output import time_text
+from gerbang_service.cli.output import NONE, time_text
 from gerbang_service.cli.words import plan_word
 
 
@@ -37,6 +37,7 @@ def info(session: Session) -> ExitCode:
             "watchlists": f"{found.watchlist_count:,}",
             "revision": f"{found.revision:,}",
             "epoch": found.epoch,
+            "time zone": found.time_zone or NONE,
             **{each.name: _progress(each) for each in found.generators},
             "recall check": f"{found.audit.audited:,} searches checked, {found.audit.missed:,} missed someone, "
             f"{found.audit.skipped:,} skipped",

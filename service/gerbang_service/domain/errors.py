@@ -26,11 +26,12 @@ GerbangError
 │   ├── SamplesDiffer             SAMPLES_DIFFER
 │   ├── ModelMismatch             MODEL_MISMATCH
 │   ├── NoFacePack                NO_FACE_PACK
+│   ├── SecondPersonNeeded, ProposalNotFound: in domain/proposals.py
 │   └── DataDamaged               DATA_DAMAGED
 ├── AccessRefused                 who calls may not
 │   ├── Unauthenticated           UNAUTHENTICATED
 │   ├── RoleDenied                ROLE_DENIED
-│   └── WatchlistDenied           WATCHLIST_DENIED
+│   └── WatchlistDenied           WATCHLIST_DENIED, and SAME_PERSON, in domain/proposals.py
 ├── ServiceError                  the server can't now; later it may
 │   ├── RevisionNotReached        REVISION_NOT_REACHED
 │   ├── Overloaded                OVERLOADED
@@ -46,10 +47,9 @@ Messages never contain a vector, an image or a label.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-if TYPE_CHECKING:
-    from gerbang_service.domain.faces import DetectedFace
+from gerbang_service.domain.faces import DetectedFace
 
 
 class GerbangError(Exception):
