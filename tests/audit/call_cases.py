@@ -150,6 +150,20 @@ CASES: Final = (
         },
         committed=3,
     ),
+    Case("ListProposals", office_pb.ListProposalsRequest(watchlist="cegah"), {"watchlist": "cegah"}, {"proposals": []}),
+    *(
+        Case(
+            rpc,
+            request,
+            {"proposal_id": "7"},
+            failed={"status": "NOT_FOUND", "reason": "PROPOSAL_NOT_FOUND", "proposal_id": "7"},
+        )
+        for rpc, request in (
+            ("GetProposal", office_pb.GetProposalRequest(proposal_id="7")),
+            ("ConfirmProposal", office_pb.ConfirmProposalRequest(proposal_id="7")),
+            ("WithdrawProposal", office_pb.WithdrawProposalRequest(proposal_id="7")),
+        )
+    ),
     Case("GetWatchlist", office_pb.GetWatchlistRequest(watchlist_id="cegah"), LIST, LIST),
     Case("ListWatchlists", office_pb.ListWatchlistsRequest(), {}, {"watchlists": ["cegah"]}),
     Case(

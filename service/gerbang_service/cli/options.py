@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -60,10 +61,11 @@ def session_so_far(ctx: click.Context | None) -> Session | None:
     """
     if ctx is None or "client_certificate" not in ctx.params:
         return None
-    given = ctx.params
+    # What was not given is a sentinel of click's at this time.
+    given = {name: None if isinstance(value, Enum) else value for name, value in ctx.params.items()}
     way = way_by(given["ca"], given["client_certificate"], given["client_key"], token_in(given["token_file"]))
-    output = Output(as_json=given["as_json"])
-    return Session(given["server"], given["timeout"], output, replace(way, insecure=given["insecure"]))
+    output = Output(as_json=bool(given["as_json"]))
+    return Session(given["server"], given["timeout"], output, replace(way, insecure=bool(given["insecure"])))
 
 
 def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callable[..., None]:

@@ -191,8 +191,7 @@ class ServerState(Collector):
 
     def _proposals(self) -> Mapping[str, int]:
         with self._parts.store.reading() as reader:
-            asking = {each.watchlist_id: 0 for each in reader.watchlists() if each.two_person_removal}
-            return {**asking, **reader.proposal_counts()}
+            return {**dict.fromkeys(reader.subject_counts(), 0), **reader.proposal_counts()}
 
     def _behind(self, stored: int) -> int:
         """Return how many stored changes are not searched, after what is being applied just now has had its time."""
