@@ -62,7 +62,7 @@ def session_so_far(ctx: click.Context | None) -> Session | None:
     if ctx is None or "client_certificate" not in ctx.params:
         return None
     # What was not given is a sentinel of click's at this time.
-    given = {name: None if isinstance(value, Enum) else value for name, value in ctx.params.items()}
+    given: dict[str, Any] = {name: None if isinstance(value, Enum) else value for name, value in ctx.params.items()}
     way = way_by(given["ca"], given["client_certificate"], given["client_key"], token_in(given["token_file"]))
     output = Output(as_json=bool(given["as_json"]))
     return Session(given["server"], given["timeout"], output, replace(way, insecure=bool(given["insecure"])))

@@ -74,9 +74,11 @@ def proposal_from(row: tuple[Any, ...], cipher: AnyCipher) -> Proposal:
 
 
 class ProposalRows:
-    """A ProposalReader on a connection. `_open`, `_connection`: see SqliteReader."""
+    """A ProposalReader on a connection: `_open`, where nothing of proposals waits to be inserted; see SqliteReader."""
 
     _open: Connection
+    # Whether there are any, once that was asked: not for each of many enrolments.
+    _some: bool | None = None
 
     @property
     def _connection(self) -> Connection:
@@ -106,26 +108,31 @@ class ProposalRows:
 
     def proposal_of(self, request_id: str) -> Proposal | None:
         """Return the proposal that a request came to, or None."""
-        found = self._proposals("WHERE request_id = ? ORDER BY proposal_id", request_id)
+        found = self._any() and self._proposals("WHERE request_id = ? ORDER BY proposal_id", request_id)
         return found[0] if found else None
+
+    def _any(self) -> bool:
+        if self._some is None:
+            self._some = self._open.execute("SELECT 1 FROM proposals LIMIT 1").fetchone() is not None
+        return self._some
 
     def proposal_counts(self) -> dict[str, int]:
         """Return by how many proposals each list would be weakened."""
         query = "SELECT value, count(*) FROM proposals, json_each(lists) GROUP BY value ORDER BY value"
         with row_of("table proposals"):
-            return dict(self._connection.execute(query).fetchall())
+            return dict(self._open.execute(query).fetchall())
 
     def ended_proposals(self, before_ns: int, limit: int) -> list[int]:
         """Return the ids of up to `limit` proposals whose time was over then, ns since 1970."""
         query = "SELECT proposal_id FROM proposals WHERE expire_time_ns <= ? ORDER BY proposal_id LIMIT ?"
-        return [key for (key,) in self._connection.execute(query, (before_ns, limit))]
+        return [key for (key,) in self._open.execute(query, (before_ns, limit))]
 
     def _proposals(self, which: str, *values: object) -> list[Proposal]:
-        rows = self._connection.execute(f"{_SELECT} {which}", values).fetchall()
+        rows = self._open.execute(f"{_SELECT} {which}", values).fetchall()
         return [proposal_from(row, self._open.cipher) for row in rows]
 
     def _check_proposals(self) -> None:
-        check_proposals(self._connection)
+        check_proposals(self._open)
 
 
 def check_proposals(connection: Connection, turnover: Turnover | None = None) -> None:
@@ -158,7 +165,7 @@ class ProposalChanges(ProposalRows):
         raise NotImplementedError
 
     def _check_proposals(self) -> None:
-        check_proposals(self._connection, self._turnover)
+        check_proposals(self._open, self._turnover)
 
     def put_proposal(self, proposal: Proposal) -> int:
         """Insert a proposal and return its id."""
@@ -167,6 +174,7 @@ class ProposalChanges(ProposalRows):
         values = proposal_values(key, proposal, self._cipher)
         self._connection.execute(f"INSERT INTO proposals ({PROPOSAL_ROW}) VALUES ({_MARKS})", values)  # noqa: S608
         self._turnover.add("proposals", [values[-1]])
+        self._some = True
         return key
 
     def delete_proposal(self, proposal_id: int) -> None:
@@ -174,8 +182,10 @@ class ProposalChanges(ProposalRows):
         self._drop_proposals("proposal_id", proposal_id)
 
     def _drop_proposals(self, column: str, value: object) -> None:
+        if not self._any():
+            return
         query = f"SELECT content FROM proposals WHERE {column} = ?"  # noqa: S608 - constant names
-        sealed = [each for (each,) in self._connection.execute(query, (value,))]
+        sealed = [each for (each,) in self._open.execute(query, (value,))]
         if sealed:
             self._turnover.remove("proposals", sealed)
             self._connection.execute(f"DELETE FROM proposals WHERE {column} = ?", (value,))  # noqa: S608
