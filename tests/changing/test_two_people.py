@@ -31,8 +31,16 @@ from gerbang_service.changing.storing import store as enroll
 from gerbang_service.changing.subjects import SubjectChange, delete_subject, delete_template, update_subject
 from gerbang_service.changing.two_people import Proposing
 from gerbang_service.changing.watchlists import create_watchlist, delete_watchlist, update_watchlist
-from gerbang_service.domain.errors import FieldInvalid, GerbangError, RevisionConflict, RoleDenied
-from gerbang_service.domain.proposals import Kind, Proposal, ProposalNotFound, SamePerson, SecondPersonNeeded
+from gerbang_service.domain.errors import (
+    FieldInvalid,
+    GerbangError,
+    ProposalNotFound,
+    RevisionConflict,
+    RoleDenied,
+    SamePerson,
+    SecondPersonNeeded,
+)
+from gerbang_service.domain.proposals import Kind, Proposal
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
 from gerbang_service.store.memory import MemoryStore

@@ -12,8 +12,8 @@ from __future__ import annotations
 import dataclasses
 
 from gerbang_service.access.identity import Identity
-from gerbang_service.domain.errors import SubjectNotFound
-from gerbang_service.domain.proposals import Proposal, ProposalNotFound
+from gerbang_service.domain.errors import ProposalNotFound, SubjectNotFound
+from gerbang_service.domain.proposals import Proposal
 from gerbang_service.domain.subjects import Subject
 from gerbang_service.store.port import Reader
 

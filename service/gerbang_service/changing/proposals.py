@@ -15,7 +15,8 @@ from gerbang_service.changing.submitting import Writing
 from gerbang_service.changing.wanted import operation_of
 from gerbang_service.changing.watchlists import ChangedWatchlist
 from gerbang_service.domain.changes import ProposalsChanged
-from gerbang_service.domain.proposals import Kind, Proposal, SamePerson
+from gerbang_service.domain.errors import SamePerson
+from gerbang_service.domain.proposals import Kind, Proposal
 from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.watchlists import CountedWatchlist
 from gerbang_service.domain.weakening import NOT_WEAKENED

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from gerbang_service.domain.errors import FieldInvalid, RevisionConflict, SubjectNotFound
-from gerbang_service.domain.proposals import Proposal, SecondPersonNeeded
+from gerbang_service.domain.errors import FieldInvalid, RevisionConflict, SecondPersonNeeded, SubjectNotFound
+from gerbang_service.domain.proposals import Proposal
 from gerbang_service.store.port import AnsweredRequest, Reader, Transaction
 
 # The first byte of a digest: how it is made, and that it is not of an enrolment, whose digests begin with others.
@@ -100,7 +100,7 @@ def needed(proposal: Proposal) -> SecondPersonNeeded:
     ends = datetime.fromtimestamp(proposal.expire_time_ns / 1e9, UTC)
     return SecondPersonNeeded(
         f"not done, but proposed as {proposal.proposal_id}: another person has to confirm it",
-        proposal.weakened,
+        watchlists=",".join(proposal.watchlists),
         proposal_id=proposal.proposal_id,
         expire_time=f"{ends:%Y-%m-%dT%H:%M:%SZ}",
     )

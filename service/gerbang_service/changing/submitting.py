@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from gerbang_service.access import calls
 from gerbang_service.access.calls import Call
 from gerbang_service.changing.writer import Writer
-from gerbang_service.domain.proposals import SecondPersonNeeded
+from gerbang_service.domain.errors import SecondPersonNeeded
 from gerbang_service.store.port import AboutSubject, Operation, Outcome, Transaction
 from gerbang_service.threads.told import done
 

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 from gerbang_service.access.identity import Identity
 from gerbang_service.changing.safeguards import UNGUARDED, Safeguards, needed
 from gerbang_service.domain.changes import ProposalsChanged
-from gerbang_service.domain.proposals import Proposal, ProposedChange, SecondPersonNeeded
+from gerbang_service.domain.errors import SecondPersonNeeded
+from gerbang_service.domain.proposals import Proposal, ProposedChange
 from gerbang_service.domain.weakening import Weakened
 from gerbang_service.store.port import Outcome, Reader, Transaction
 
@@ -32,7 +33,7 @@ def _asks_for_two(reader: Reader, weakened: Weakened) -> bool:
 def alone(transaction: Transaction, weakened: Weakened, _: Callable[[], int]) -> None:
     """One person wants it, who can't propose: raises SecondPersonNeeded."""
     if _asks_for_two(transaction, weakened):
-        raise SecondPersonNeeded("a second person has to agree", weakened)
+        raise SecondPersonNeeded("a second person has to agree")
 
 
 def agreed(*_: object) -> None:

@@ -6,8 +6,7 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
-from gerbang_service.domain.errors import AccessRefused, StateError
-from gerbang_service.domain.weakening import NOT_WEAKENED, Weakened
+from gerbang_service.domain.weakening import Weakened
 
 
 class Kind(Enum):
@@ -74,24 +73,3 @@ class Proposal:
         """Tell whether one identity wants the same, made from the same state."""
         mine, others = ((each.change, each.revision, each.proposed_by, each.role) for each in (self, other))
         return mine == others
-
-
-class SecondPersonNeeded(StateError):
-    """A list asks for two people to weaken it: the change was not made, and is proposed where `proposal_id` is told."""
-
-    reason = "SECOND_PERSON_NEEDED"
-
-    def __init__(self, message: str, weakened: Weakened = NOT_WEAKENED, **metadata: object) -> None:
-        super().__init__(message, watchlists=",".join(sorted({name for name, _ in weakened})), **metadata)
-
-
-class ProposalNotFound(StateError):
-    """No open proposal with that id: it was confirmed or withdrawn, has ended, or never was."""
-
-    reason = "PROPOSAL_NOT_FOUND"
-
-
-class SamePerson(AccessRefused):
-    """Who proposed a change can't confirm it, nor can who is not told apart from them."""
-
-    reason = "SAME_PERSON"

@@ -12,7 +12,6 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from gerbang_service.domain import errors
-from gerbang_service.domain.proposals import ProposalNotFound, SamePerson, SecondPersonNeeded
 from gerbang_service.telemetry.trail import trail
 
 log = logging.getLogger(__name__)
@@ -44,13 +43,13 @@ STATUS: Mapping[type[errors.GerbangError], grpc.StatusCode] = {
     errors.SamplesDiffer: _C.FAILED_PRECONDITION,
     errors.ModelMismatch: _C.FAILED_PRECONDITION,
     errors.NoFacePack: _C.FAILED_PRECONDITION,
-    SecondPersonNeeded: _C.FAILED_PRECONDITION,
-    ProposalNotFound: _C.NOT_FOUND,
+    errors.SecondPersonNeeded: _C.FAILED_PRECONDITION,
+    errors.ProposalNotFound: _C.NOT_FOUND,
     errors.DataDamaged: _C.DATA_LOSS,
     errors.Unauthenticated: _C.UNAUTHENTICATED,
     errors.RoleDenied: _C.PERMISSION_DENIED,
     errors.WatchlistDenied: _C.PERMISSION_DENIED,
-    SamePerson: _C.PERMISSION_DENIED,
+    errors.SamePerson: _C.PERMISSION_DENIED,
     errors.RevisionNotReached: _C.UNAVAILABLE,
     errors.Overloaded: _C.RESOURCE_EXHAUSTED,
     errors.DeadlineTooShort: _C.DEADLINE_EXCEEDED,
