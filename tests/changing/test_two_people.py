@@ -47,6 +47,7 @@ from gerbang_service.store.memory import MemoryStore
 from gerbang_service.store.port import Operation, Outcome, Store
 from gerbang_service.store.sqlite.store import SqliteStore
 from running import operator_key
+from store.writes import Mirror
 
 ALICE, AGAIN, BOB = (Identity(name, Role.ADMIN) for name in ("alice#1", "alice#2", "bob#3"))
 CLERK = Identity("clerk", Role.ENROLMENT)
@@ -245,6 +246,23 @@ def test_a_repeat_is_the_same_proposal_and_then_the_change(store: Store) -> None
     made = Desk(store, BOB).confirm(number)
     again = Desk(store, ALICE).delete("p", once)
     assert (again.replayed, again.revision) == (True, made.revision)
+
+
+def test_who_follows_what_others_write_goes_on(tmp_path: Path) -> None:
+    """As other workers do: a proposal is a revision in which nobody is found any more or less."""
+    store = SqliteStore(tmp_path / "data", operator_key(), followed=True)
+    written(store, create_watchlist(Watchlist("two", two_person_removal=True)))
+    Desk(store, ALICE).enroll(new("p", 1, ("two",), OnExisting.REJECT))
+    follower = Mirror(store)
+    number = proposed(lambda: Desk(store, ALICE).delete("p"))
+    before = follower.revision
+    store.follow(follower)
+    assert (follower.revision, follower.on) == (before + 1, {"p": ("two",)})
+    Desk(store, BOB).confirm(number)
+    store.follow(follower)
+    assert follower.held() == Mirror(store).held()
+    assert follower.on == {}
+    store.close()
 
 
 def test_who_may_not_make_the_change_may_not_confirm_it(store: Store) -> None:
