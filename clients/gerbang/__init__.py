@@ -58,10 +58,13 @@ from gerbang.errors import (
     NoFacePack,
     NotFound,
     NotReady,
+    ProposalNotFound,
     RevisionConflict,
     RevisionNotReached,
     RoleDenied,
+    SamePerson,
     SamplesDiffer,
+    SecondPersonNeeded,
     ServerFault,
     SeveralFaces,
     ShuttingDown,
@@ -99,7 +102,7 @@ from gerbang.v1.plan_pb2 import Plan
 from gerbang.v1.sample_pb2 import Box, Face, FaceChoice, Point, Quality, Sample, Template
 from gerbang.v1.subject_pb2 import Subject, TemplateInfo
 from gerbang.v1.watchlist_pb2 import Action, Direction, Watchlist
-from gerbang.v1.watchlist_service_pb2 import Generator, GetServerInfoResponse, GraphProgress
+from gerbang.v1.watchlist_service_pb2 import Generator, GetServerInfoResponse, GraphProgress, Proposal
 
 __all__ = [
     "AccessDenied",
@@ -158,13 +161,17 @@ __all__ = [
     "Plan",
     "Point",
     "Probe",
+    "Proposal",
+    "ProposalNotFound",
     "Quality",
     "RevisionConflict",
     "RevisionNotReached",
     "RoleDenied",
+    "SamePerson",
     "Sample",
     "SampleResult",
     "SamplesDiffer",
+    "SecondPersonNeeded",
     "ServerFault",
     "SeveralFaces",
     "ShuttingDown",

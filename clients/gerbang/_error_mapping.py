@@ -32,10 +32,12 @@ BY_REASON: dict[str, type[errors.GerbangError]] = {
     "SUBJECT_NOT_FOUND": errors.SubjectNotFound,
     "TEMPLATE_NOT_FOUND": errors.TemplateNotFound,
     "WATCHLIST_NOT_FOUND": errors.WatchlistNotFound,
+    "PROPOSAL_NOT_FOUND": errors.ProposalNotFound,
     "SUBJECT_EXISTS": errors.SubjectExists,
     "WATCHLIST_EXISTS": errors.WatchlistExists,
     "WATCHLIST_NOT_EMPTY": errors.WatchlistNotEmpty,
     "REVISION_CONFLICT": errors.RevisionConflict,
+    "SECOND_PERSON_NEEDED": errors.SecondPersonNeeded,
     "SUBJECT_HAS_NO_TEMPLATE": errors.SubjectHasNoTemplate,
     "SAMPLES_DIFFER": errors.SamplesDiffer,
     "MODEL_MISMATCH": errors.ModelMismatch,
@@ -51,6 +53,7 @@ BY_REASON: dict[str, type[errors.GerbangError]] = {
     "UNAUTHENTICATED": errors.Unauthenticated,
     "ROLE_DENIED": errors.RoleDenied,
     "WATCHLIST_DENIED": errors.WatchlistDenied,
+    "SAME_PERSON": errors.SamePerson,
 }
 
 # For reasons of a newer server and for failures below it. What is not listed is a ServerFault.

@@ -76,10 +76,12 @@ class ChangeOptions(TypedDict, total=False):
         None: a repeat is a new change.
     expected_revision: the `revision` of the subject, or the list, that the change is made from. Another one by
         now is RevisionConflict, and nothing is changed. Default 0: it is made whatever was changed since.
+    note: why, for the second person where one is needed, at most 256 characters. Default: none.
     """
 
     request_id: str | None
     expected_revision: int
+    note: str
 
 
 class WatchlistFields(TypedDict, total=False):

@@ -92,6 +92,7 @@ def delete_template_request(subject_id: str, template_id: str, options: ChangeOp
 def _safe(request: R, options: ChangeOptions) -> R:
     request.request_id = options.get("request_id") or ""
     request.expected_revision = options.get("expected_revision", 0)
+    request.note = options.get("note", "")
     return request
 
 

@@ -19,13 +19,15 @@ GerbangError
 ├── NotFound                      there is nothing with that id
 │   ├── SubjectNotFound           SUBJECT_NOT_FOUND
 │   ├── TemplateNotFound          TEMPLATE_NOT_FOUND
-│   └── WatchlistNotFound         WATCHLIST_NOT_FOUND
+│   ├── WatchlistNotFound         WATCHLIST_NOT_FOUND
+│   └── ProposalNotFound          PROPOSAL_NOT_FOUND
 ├── AlreadyExists                 the id is taken
 │   ├── SubjectExists             SUBJECT_EXISTS
 │   └── WatchlistExists           WATCHLIST_EXISTS
 ├── StateConflict                 the request does not fit what the server is or holds
 │   ├── WatchlistNotEmpty         WATCHLIST_NOT_EMPTY
 │   ├── RevisionConflict          REVISION_CONFLICT: changed since; read it again, and decide anew
+│   ├── SecondPersonNeeded        SECOND_PERSON_NEEDED: not done but proposed; another person confirms it
 │   ├── SubjectHasNoTemplate      SUBJECT_HAS_NO_TEMPLATE
 │   ├── SamplesDiffer             SAMPLES_DIFFER
 │   ├── ModelMismatch             MODEL_MISMATCH
@@ -34,7 +36,8 @@ GerbangError
 ├── AccessDenied                  who called may not
 │   ├── Unauthenticated           UNAUTHENTICATED: no certificate or token that the server knows
 │   ├── RoleDenied                ROLE_DENIED
-│   └── WatchlistDenied           WATCHLIST_DENIED
+│   ├── WatchlistDenied           WATCHLIST_DENIED
+│   └── SamePerson                SAME_PERSON
 ├── Busy                          OVERLOADED: try again in `retry_after_s`
 ├── Unavailable                   the server can't be reached, or can't now; later it may
 │   ├── RevisionNotReached        REVISION_NOT_REACHED
@@ -198,6 +201,10 @@ class WatchlistNotFound(NotFound):
     """No watchlist with that id."""
 
 
+class ProposalNotFound(NotFound):
+    """No proposal waits under that id: it was confirmed or withdrawn, its time is over, or it never was."""
+
+
 class AlreadyExists(GerbangError):
     """The id is taken."""
 
@@ -223,6 +230,19 @@ class RevisionConflict(StateConflict):
 
     Read it again, and decide anew.
     """
+
+
+class SecondPersonNeeded(StateConflict):
+    """A watchlist asks for two people to weaken it: nothing was changed, and the change waits as a proposal.
+
+    Another person makes it with `confirm_proposal(error.proposal_id)`. `metadata`: `proposal_id`, `expire_time` until
+    which it waits, and `watchlists` that it would weaken, separated by commas.
+    """
+
+    @property
+    def proposal_id(self) -> str:
+        """Id of the proposal."""
+        return self.metadata.get("proposal_id", "")
 
 
 class SubjectHasNoTemplate(StateConflict):
@@ -269,6 +289,10 @@ class RoleDenied(AccessDenied):
 
 class WatchlistDenied(AccessDenied):
     """The caller is bound to other watchlists, or the subject is on others too, or would be left on none."""
+
+
+class SamePerson(AccessDenied):
+    """Who proposed a change can't confirm it, nor can anybody at a server that does not ask who calls."""
 
 
 class Busy(GerbangError):

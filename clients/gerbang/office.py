@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gerbang.v1.matching_service_pb2 import EnrollRequest, EnrollResponse
     from gerbang.v1.subject_pb2 import Subject
     from gerbang.v1.watchlist_pb2 import Watchlist
+    from gerbang.v1.watchlist_service_pb2 import Proposal
 
 
 class WatchlistClient(SyncClient):
@@ -181,6 +182,45 @@ class WatchlistClient(SyncClient):
         """
         request = requests.delete_template_request(subject_id, template_id, options)
         return self._call(self._watchlists.DeleteTemplate, request, timeout)
+
+    def list_proposals(
+        self, *, watchlist: str = "", page_size: int = 0, timeout: float | None = None
+    ) -> Iterator[Proposal]:
+        """Yield the changes that wait for a second person, the oldest first, fetching page after page.
+
+        watchlist: only those by which it would stop fewer people. Default: all. page_size: proposals a call, 0 to 1000.
+        Default 0: 100. timeout: seconds a page. Raises WatchlistNotFound at the first proposal.
+        """
+        request = pb.ListProposalsRequest(watchlist=watchlist, page_size=page_size)
+        while True:
+            page = self._call(self._watchlists.ListProposals, request, timeout)
+            yield from page.proposals
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def get_proposal(self, proposal_id: str, *, timeout: float | None = None) -> Proposal:
+        """Return a proposal that waits. Raises ProposalNotFound."""
+        request = pb.GetProposalRequest(proposal_id=proposal_id)
+        return self._call(self._watchlists.GetProposal, request, timeout).proposal
+
+    def confirm_proposal(
+        self, proposal_id: str, *, request_id: str | None = None, timeout: float | None = None
+    ) -> pb.ConfirmProposalResponse:
+        """Make a change that somebody else proposed.
+
+        request_id: a UUID, see ChangeOptions. Raises SamePerson, ProposalNotFound, RevisionConflict where its subject
+        or list was changed since, and what the change itself raises.
+        """
+        request = pb.ConfirmProposalRequest(proposal_id=proposal_id, request_id=request_id or "")
+        return self._call(self._watchlists.ConfirmProposal, request, timeout)
+
+    def withdraw_proposal(
+        self, proposal_id: str, *, request_id: str | None = None, timeout: float | None = None
+    ) -> pb.WithdrawProposalResponse:
+        """Give a proposal up: one's own, or one that one could confirm. Raises ProposalNotFound, RoleDenied."""
+        request = pb.WithdrawProposalRequest(proposal_id=proposal_id, request_id=request_id or "")
+        return self._call(self._watchlists.WithdrawProposal, request, timeout)
 
     def server_info(self, *, timeout: float | None = None) -> pb.GetServerInfoResponse:
         """Return what the server is and holds: version, face pack, dimension, thresholds, size, revision."""

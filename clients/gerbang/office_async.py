@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gerbang.v1.matching_service_pb2 import EnrollRequest, EnrollResponse
     from gerbang.v1.subject_pb2 import Subject
     from gerbang.v1.watchlist_pb2 import Watchlist
+    from gerbang.v1.watchlist_service_pb2 import Proposal
     from gerbang.v1.watchlist_service_pb2_grpc import WatchlistServiceAsyncStub
 
 
@@ -149,6 +150,38 @@ class AsyncWatchlistClient(AsyncClient):
         """Erase one template; see WatchlistClient.delete_template."""
         request = requests.delete_template_request(subject_id, template_id, options)
         return await self._call(self._watchlists.DeleteTemplate, request, timeout)
+
+    async def list_proposals(
+        self, *, watchlist: str = "", page_size: int = 0, timeout: float | None = None
+    ) -> AsyncIterator[Proposal]:
+        """Yield the changes that wait for a second person; see WatchlistClient.list_proposals."""
+        request = pb.ListProposalsRequest(watchlist=watchlist, page_size=page_size)
+        while True:
+            page = await self._call(self._watchlists.ListProposals, request, timeout)
+            for each in page.proposals:
+                yield each
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def get_proposal(self, proposal_id: str, *, timeout: float | None = None) -> Proposal:
+        """Return a proposal that waits. Raises ProposalNotFound."""
+        request = pb.GetProposalRequest(proposal_id=proposal_id)
+        return (await self._call(self._watchlists.GetProposal, request, timeout)).proposal
+
+    async def confirm_proposal(
+        self, proposal_id: str, *, request_id: str | None = None, timeout: float | None = None
+    ) -> pb.ConfirmProposalResponse:
+        """Make a change that somebody else proposed; see WatchlistClient.confirm_proposal."""
+        request = pb.ConfirmProposalRequest(proposal_id=proposal_id, request_id=request_id or "")
+        return await self._call(self._watchlists.ConfirmProposal, request, timeout)
+
+    async def withdraw_proposal(
+        self, proposal_id: str, *, request_id: str | None = None, timeout: float | None = None
+    ) -> pb.WithdrawProposalResponse:
+        """Give a proposal up; see WatchlistClient.withdraw_proposal."""
+        request = pb.WithdrawProposalRequest(proposal_id=proposal_id, request_id=request_id or "")
+        return await self._call(self._watchlists.WithdrawProposal, request, timeout)
 
     async def server_info(self, *, timeout: float | None = None) -> pb.GetServerInfoResponse:
         """Return what the server is and holds; see WatchlistClient.server_info."""

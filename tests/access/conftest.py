@@ -37,7 +37,9 @@ def shared_pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 @pytest.fixture(scope="session")
 def guarded(tmp_path_factory: pytest.TempPathFactory, shared_pki: Pki) -> Iterator[GuardedServer]:
     """The server, with a list `w` and a subject `known` on it."""
-    with GuardedServer(tmp_path_factory.mktemp("guarded") / "data", shared_pki) as running:
+    with GuardedServer(
+        tmp_path_factory.mktemp("guarded") / "data", shared_pki, "--time-zone", "Asia/Jakarta"
+    ) as running:
         with WatchlistClient(running.address, credentials=shared_pki.credentials("admin")) as office:
             office.create_watchlist("w")
             office.enroll("known", [template(1)], watchlists=["w"])

@@ -34,6 +34,10 @@ REQUESTS: dict[str, Any] = {
     ),
     "DeleteSubject": office_pb.DeleteSubjectRequest(subject_id="nobody"),
     "DeleteTemplate": office_pb.DeleteTemplateRequest(subject_id="nobody", template_id="1"),
+    "ListProposals": office_pb.ListProposalsRequest(),
+    "GetProposal": office_pb.GetProposalRequest(proposal_id="999999"),
+    "ConfirmProposal": office_pb.ConfirmProposalRequest(proposal_id="999999"),
+    "WithdrawProposal": office_pb.WithdrawProposalRequest(proposal_id="999999"),
     "GetServerInfo": office_pb.GetServerInfoRequest(),
     "MeasureRecall": office_pb.MeasureRecallRequest(sample=1),
 }

@@ -20,12 +20,12 @@ Code = grpc.StatusCode
 REFUSED = {Code.PERMISSION_DENIED, Code.UNAUTHENTICATED, Code.UNAVAILABLE}
 
 # As it was promised, written out once more: a slip in the server's own table would otherwise test itself.
-READING = {"GetSubject", "ListSubjects", "GetWatchlist", "ListWatchlists"}
+READING = {"GetSubject", "ListSubjects", "GetWatchlist", "ListWatchlists", "ListProposals", "GetProposal"}
 ALLOWED = {
     "gate": {"GetServerInfo", "Identify", "IdentifyStream", "IdentifyBatch", "Extract"},
     "counter": {"GetServerInfo", "Verify", "Extract"},
     "enrolment": {"GetServerInfo", "Enroll", "EnrollStream", "Extract", *READING}
-    | {"UpdateSubject", "DeleteSubject", "DeleteTemplate"},
+    | {"UpdateSubject", "DeleteSubject", "DeleteTemplate", "ConfirmProposal", "WithdrawProposal"},
     "auditor": {"GetServerInfo", "MeasureRecall", *READING},
     "admin": set(REQUESTS),
 }

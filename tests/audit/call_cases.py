@@ -171,17 +171,30 @@ CASES: Final = (
         },
         committed=3,
     ),
+    Case("ListProposals", office_pb.ListProposalsRequest(watchlist="cegah"), {"watchlist": "cegah"}, {"proposals": []}),
+    *(
+        Case(
+            rpc,
+            request,
+            {"proposal_id": "7"},
+            failed={"status": "NOT_FOUND", "reason": "PROPOSAL_NOT_FOUND", "proposal_id": "7"},
+        )
+        for rpc, request in (
+            ("GetProposal", office_pb.GetProposalRequest(proposal_id="7")),
+            ("ConfirmProposal", office_pb.ConfirmProposalRequest(proposal_id="7")),
+            ("WithdrawProposal", office_pb.WithdrawProposalRequest(proposal_id="7")),
+        )
+    ),
     Case("GetWatchlist", office_pb.GetWatchlistRequest(watchlist_id="cegah"), LIST, LIST),
     Case("ListWatchlists", office_pb.ListWatchlistsRequest(), {}, {"watchlists": ["cegah"]}),
     Case(
         "UpdateWatchlist",
         office_pb.UpdateWatchlistRequest(
-            watchlist=Watchlist(watchlist_id="cegah", title=SECRET, threshold=0.6, two_person_removal=True),
+            watchlist=Watchlist(watchlist_id="cegah", title=SECRET, threshold=0.6),
             update_mask=FieldMask(paths=["title", "threshold"]),
         ),
         {
             "watchlist_id": "cegah",
-            "two_person_removal": True,
             "threshold": 0.60000002,
             "fields": ["title", "threshold"],
         },

@@ -130,3 +130,48 @@ def test_at_a_terminal_it_asks(desk: WatchlistClient) -> None:
     os.close(ours)
     assert f"{who} leaves {name}".encode() in said
     assert list(desk.get_subject(who).watchlists) == [name]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--threshold", "0.6"], "may stop fewer people: threshold 0.6 (now: 0.5)"),
+        (["--no-threshold"], "may stop fewer people: another threshold: the server's (now: 0.5)"),
+        (["--no-threshold", "--target-fpir", "0.01"], "another threshold: by target 0.01 (now: 0.5)"),
+        (["--action", "silent_alert"], "has a milder action: silent_alert (now: refer_to_officer)"),
+        (["--direction", "arrival"], "is searched at arrival only (now: both)"),
+    ],
+)
+def test_by_what_a_list_may_stop_fewer_people_is_said_before(
+    desk: WatchlistClient, options: list[str], told: str
+) -> None:
+    """And nothing is changed from another state than the one that was shown."""
+    name = listed(desk)
+    before = desk.update_watchlist(name, threshold=0.5).watchlist
+    refused = gerbang(desk, "watchlist", "update", name, *options)
+    assert refused.exit_code == ExitCode.USAGE
+    assert told in refused.output.replace("\n", " ")
+    dry = gerbang(desk, "watchlist", "update", name, *options, "--dry-run")
+    assert dry.exit_code == ExitCode.YES
+    assert desk.get_watchlist(name) == before
+    done = gerbang(desk, "watchlist", "update", name, *options, "--yes")
+    assert done.exit_code == ExitCode.YES, done.output
+    assert desk.get_watchlist(name).revision > before.revision
+
+
+def test_a_lower_target_of_a_list_is_said_before(desk: WatchlistClient) -> None:
+    name = listed(desk)
+    desk.update_watchlist(name, target_fpir=0.1)
+    refused = gerbang(desk, "watchlist", "update", name, "--target-fpir", "0.01")
+    assert refused.exit_code == ExitCode.USAGE
+    assert "target 0.01 (now: 0.1)" in refused.output
+
+
+@pytest.mark.parametrize(
+    "options", [["--threshold", "0.4"], ["--action", "refuse_entry"], ["--title", "t"], ["--direction", "both"]]
+)
+def test_what_stops_no_fewer_is_not_asked_about(desk: WatchlistClient, options: list[str]) -> None:
+    name = listed(desk)
+    desk.update_watchlist(name, threshold=0.5, direction="arrival")
+    done = gerbang(desk, "watchlist", "update", name, *options)
+    assert done.exit_code == ExitCode.YES, done.output

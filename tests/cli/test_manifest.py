@@ -226,3 +226,12 @@ def test_subjects_are_listed_by_what_is_said_of_them(desk: Desk) -> None:
     assert listed("--expires-before", "2227-02-01") == ["1"]
     assert listed("--expires-before", "2227-01-31") == []
     assert listed("--label", "kind=x", "--expires-before", "2227-02-01T00:00+07:00") == ["1"]
+
+
+def test_who_was_there_already_is_said_to_be_put_on_a_further_list(desk: Desk) -> None:
+    other = desk.office.create_watchlist(f"{desk.tag}-more").watchlist.watchlist_id
+    assert desk.run("enroll", "--manifest", desk.write([desk.row(1)])).exit_code == 0
+    rows = [desk.row(1, photo="1-later.jpg", watchlists=other, on_existing="add")]
+    again = desk.run("enroll", "--manifest", desk.write(rows, "more.csv"))
+    assert again.exit_code == 0, again.output
+    assert f"{desk.tag}-1 was there already, and is now on {other} too" in again.output

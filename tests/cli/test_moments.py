@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
 from gerbang_service.cli.moments import Moment, expires_option, valid_from_option, zone_option
+from gerbang_service.configuration.settings import Settings
+from gerbang_service.domain.errors import StartupError
 
 
 @click.command()
@@ -93,3 +96,9 @@ def test_a_zone_that_there_is_not_is_refused() -> None:
         result = told("--expires", "2027-01-31", "--time-zone", name)
         assert result.exit_code == 2
         assert "there is no zone" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["Asia/Nowhere", "../etc/passwd", "+07:00"])
+def test_a_server_refuses_a_zone_that_there_is_not(name: str) -> None:
+    with pytest.raises(StartupError, match="time_zone"):
+        Settings(data=Path("data"), pack="none", time_zone=name)

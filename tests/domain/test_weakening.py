@@ -10,9 +10,11 @@ from gerbang_service.domain.subjects import Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
 from gerbang_service.domain.weakening import Weakening, of_subject, of_watchlist
 
-SUBJECT = Subject("s", ("v", "w"), 10, 20, templates=(TemplateInfo(1, "m", 0, None),))
+ONE, OTHER, NEW = (TemplateInfo(number, "m", 0, None) for number in (1, 2, 3))
+SUBJECT = Subject("s", ("v", "w"), 10, 20, templates=(ONE, OTHER))
 WATCHLIST = Watchlist("v", "title", Direction.BOTH, Action.DEFER_DEPARTURE, 0.5)
 REMOVED, VALIDITY, LIST = Weakening.REMOVED, Weakening.VALIDITY, Weakening.LIST
+TEMPLATES = Weakening.TEMPLATES
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,9 @@ REMOVED, VALIDITY, LIST = Weakening.REMOVED, Weakening.VALIDITY, Weakening.LIST
         ({"watchlists": ("w",)}, {("v", REMOVED)}),
         ({"watchlists": ()}, {("v", REMOVED), ("w", REMOVED)}),
         ({"templates": ()}, {("v", REMOVED), ("w", REMOVED)}),
+        ({"templates": (OTHER,)}, {("v", TEMPLATES), ("w", TEMPLATES)}),
+        ({"templates": (OTHER, NEW), "watchlists": ("v",)}, {("v", TEMPLATES), ("w", REMOVED)}),
+        ({"templates": (ONE, OTHER, NEW)}, set()),
         ({"expire_time_ns": 21}, set()),
         ({"expire_time_ns": None}, set()),
         ({"expire_time_ns": 19}, {("v", VALIDITY), ("w", VALIDITY)}),

@@ -65,7 +65,7 @@ def repeat(revisions: Revisions, opened: SqliteStore, queries: Pool) -> Enrollin
     """Return what answers a repeat: that needs no faces, and writes nothing."""
     nobody: Any = None
     writing = Writing(Writer(opened, nobody, max_pending=1, on_revision=print, on_failure=print), lambda: None)
-    return Enrolling(nobody, Repeats(opened, queries, revisions, 0.5), writing, ("m", 4), lambda: 0.5, 0.5)
+    return Enrolling(nobody, Repeats(opened, queries, revisions, 0.5), writing, ("m", 4), lambda: 0.5, 0.5, 86400.0)
 
 
 class Content:

@@ -53,11 +53,11 @@ def test_an_update_changes_only_what_it_names(office: WatchlistClient) -> None:
     assert not office.update_watchlist(name, threshold=None).watchlist.HasField("threshold")
 
 
-def test_a_list_has_a_threshold_or_a_target_and_may_need_two_people(office: WatchlistClient) -> None:
+def test_a_list_has_a_threshold_or_a_target(office: WatchlistClient) -> None:
     """Both at once are refused, whatever call would bring them together; an update can turn the one into the other."""
     name = fresh("w")
-    made = office.create_watchlist(name, target_fpir=0.01, two_person_removal=True).watchlist
-    assert (made.target_fpir, made.two_person_removal, made.HasField("threshold")) == (0.01, True, False)
+    made = office.create_watchlist(name, target_fpir=0.01).watchlist
+    assert (made.target_fpir, made.HasField("threshold")) == (0.01, False)
     assert office.get_watchlist(name) == made
     for refused in ({"threshold": 0.5}, {"threshold": 0.5, "target_fpir": 0.1}):
         with pytest.raises(FieldInvalid, match="not together"):
@@ -68,8 +68,18 @@ def test_a_list_has_a_threshold_or_a_target_and_may_need_two_people(office: Watc
         with pytest.raises(FieldInvalid, match=r"watchlist\.target_fpir"):
             office.update_watchlist(name, target_fpir=value)
     fixed = office.update_watchlist(name, threshold=0.5, target_fpir=None).watchlist
-    assert (fixed.threshold, fixed.HasField("target_fpir"), fixed.two_person_removal) == (0.5, False, True)
-    assert not office.update_watchlist(name, two_person_removal=False).watchlist.two_person_removal
+    assert (fixed.threshold, fixed.HasField("target_fpir")) == (0.5, False)
+
+
+def test_nobody_is_promised_two_people_where_they_are_not_told_apart(office: WatchlistClient) -> None:
+    """At a server that does not ask who calls."""
+    name = fresh("w")
+    with pytest.raises(FieldInvalid, match=r"two_person_removal.*does not ask who calls"):
+        office.create_watchlist(name, two_person_removal=True)
+    office.create_watchlist(name)
+    with pytest.raises(FieldInvalid, match="two_person_removal"):
+        office.update_watchlist(name, two_person_removal=True)
+    assert not office.update_watchlist(name, two_person_removal=False, title="t").watchlist.two_person_removal
 
 
 def test_a_list_with_subjects_is_deleted_only_by_force(office: WatchlistClient, portrait: bytes) -> None:

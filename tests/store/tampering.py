@@ -1,4 +1,4 @@
-"""Somebody who can write the folder, and has no key, changes who is on which list, a threshold or a token.
+"""Somebody who can write the folder, and has no key, changes who is on which list, a threshold, a token, a proposal.
 
 `python -m store.tampering --places 200` tries so many places, and prints what found each.
 """
@@ -21,8 +21,10 @@ from gerbang_service.access.identity import Role
 from gerbang_service.access.tokens import new_token
 from gerbang_service.domain.errors import DataDamaged, StartupError
 from gerbang_service.domain.faces import CaptureChain
+from gerbang_service.domain.proposals import Kind, Proposal, ProposedChange
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Action, Watchlist
+from gerbang_service.domain.weakening import removed_from
 from gerbang_service.store.port import Outcome, Transaction
 from gerbang_service.store.sqlite.checking import check
 from gerbang_service.store.sqlite.commands import token_table
@@ -34,8 +36,14 @@ from store.records import record_headers
 LISTS = ("cegah", "red-notice", "tangkal")
 MODEL, DIMENSION = "m", 16
 # What names people, and what lets somebody in.
-TABLES = ("memberships", "subjects", "watchlists", "tokens")
+TABLES = ("memberships", "subjects", "watchlists", "tokens", "proposals")
 _INNER_INDEX, _INNER_TABLE, _INNER = 2, 5, (2, 5)
+
+
+def proposal(subject_id: str) -> Proposal:
+    """Return one to delete somebody who is on the first list."""
+    change = ProposedChange(Kind.DELETE_SUBJECT, subject_id)
+    return Proposal(change, removed_from(LISTS[:1]), 1, "alice#1", "admin", 10**18, 3 * 10**18, "why", "r", b"d")
 
 
 CHAIN = CaptureChain("d" * 64, 320, "arcface-112")
@@ -70,6 +78,9 @@ def database(folder: Path, people: int, chain: CaptureChain | None = CHAIN) -> P
             transaction.put_subject(Subject(f"person-{number}", LISTS[:1], None, None, {}, (), 1, 2))
         transaction.delete_subject("person-5")
         transaction.put_watchlist(Watchlist(LISTS[2], threshold=0.45))
+        for each in ("person-7", "person-8", "person-14"):
+            transaction.put_proposal(proposal(each))
+        transaction.delete_proposal(2)
         transaction.next_revision()
         return Outcome(None)
 

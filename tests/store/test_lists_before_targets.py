@@ -44,6 +44,8 @@ def older(tmp_path: Path) -> Path:
             connection.execute("UPDATE watchlists SET labels = ? WHERE list_key = ?", (sealed, row[_KEY]))
             turnover.remove("watchlists", [row[_LABELS]])
             turnover.add("watchlists", [sealed])
+        turnover.remove("proposals", [sealed for (sealed,) in connection.execute("SELECT content FROM proposals")])
+        connection.execute("DROP TABLE proposals")
         turnover.settle(connection)
         seal_meta(connection)
         for column in ("two_person_removal", "target_fpir"):

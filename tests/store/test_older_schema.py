@@ -172,6 +172,7 @@ def test_templates_of_before_chains_are_as_they_were(data: Path, encrypted: bool
     before = next(number for number, step in enumerate(MIGRATIONS) if "ADD COLUMN chain" in step)
     with closing(sqlite3.connect(data / DATABASE)) as connection:
         connection.execute("ALTER TABLE templates DROP COLUMN chain")
+        connection.execute("DROP TABLE proposals")
         connection.execute(f"PRAGMA user_version = {before}")
     with closing(look(data / DATABASE)) as connection:
         assert check(connection, key).sound

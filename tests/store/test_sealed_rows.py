@@ -33,7 +33,7 @@ from store.tampering import (
 )
 
 PEOPLE = 48
-SEALED = ("subjects", "memberships", "watchlists", "tokens", "templates")
+SEALED = ("subjects", "memberships", "watchlists", "tokens", "templates", "proposals")
 
 
 @pytest.fixture(scope="module")

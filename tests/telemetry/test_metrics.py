@@ -327,7 +327,8 @@ def test_what_weakens_a_list_is_counted_by_list(metered: MeteredServer) -> None:
         for each in ("one", "two"):
             office.create_watchlist(each)
         metered.scrape()  # which makes a new list's series
-        assert counted() == {(name, change): 0 for name in ("one", "two") for change in ("removed", "validity", "list")}
+        changes = ("removed", "validity", "templates", "list")
+        assert counted() == {(name, change): 0 for name in ("one", "two") for change in changes}
         office.enroll("a", [vector(1)], watchlists=["one", "two"])
         once = str(uuid.uuid4())
         for _ in range(2):
@@ -335,6 +336,9 @@ def test_what_weakens_a_list_is_counted_by_list(metered: MeteredServer) -> None:
         office.update_subject("a", expire_time=datetime(2100, 1, 1, tzinfo=UTC))
         with pytest.raises(RevisionConflict):
             office.update_subject("a", watchlists=[], expected_revision=1)
+        office.enroll(
+            "a", [vector(1)], watchlists=["one"], on_existing="replace", expire_time=datetime(2100, 1, 1, tzinfo=UTC)
+        )
         office.enroll("a", [vector(1)], on_existing="replace")
         office.enroll("b", [vector(2)], watchlists=["two"])
         office.delete_subject("b")
@@ -344,8 +348,10 @@ def test_what_weakens_a_list_is_counted_by_list(metered: MeteredServer) -> None:
     assert counted() == {
         ("one", "removed"): 1,
         ("one", "validity"): 1,
+        ("one", "templates"): 1,
         ("one", "list"): 1,
         ("two", "removed"): 2,
         ("two", "validity"): 0,
+        ("two", "templates"): 0,
         ("two", "list"): 1,
     }

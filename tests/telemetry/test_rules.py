@@ -45,6 +45,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Samples:
             office.create_watchlist("w")
             office.enroll("a", [photo(1)], watchlists=["w"])
             assert gate.identify(photo(1)).hit
+            office.enroll("a", [photo(1)], watchlists=["w"], on_existing="replace")
             with pytest.raises(GerbangError):
                 office.get_subject("nobody")
             office.create_watchlist("gone")

@@ -26,7 +26,7 @@ from gerbang.v1 import sample_pb2 as gerbang_dot_v1_dot_sample__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18gerbang/v1/subject.proto\x12\ngerbang.v1\x1a\x17gerbang/v1/sample.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x03\n\x07Subject\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x12\n\nwatchlists\x18\x02 \x03(\t\x12.\n\nvalid_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x06labels\x18\x05 \x03(\x0b\x32\x1f.gerbang.v1.Subject.LabelsEntry\x12+\n\ttemplates\x18\x06 \x03(\x0b\x32\x18.gerbang.v1.TemplateInfo\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\t \x01(\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xba\x01\n\x0cTemplateInfo\x12\x13\n\x0btemplate_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x07quality\x18\x04 \x01(\x0b\x32\x13.gerbang.v1.Quality\x12/\n\rcapture_chain\x18\x05 \x01(\x0b\x32\x18.gerbang.v1.CaptureChain\"J\n\x0c\x43\x61ptureChain\x12\x10\n\x08\x64\x65tector\x18\x01 \x01(\t\x12\x15\n\rdetector_size\x18\x02 \x01(\x05\x12\x11\n\talignment\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18gerbang/v1/subject.proto\x12\ngerbang.v1\x1a\x17gerbang/v1/sample.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xab\x03\n\x07Subject\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x12\n\nwatchlists\x18\x02 \x03(\t\x12.\n\nvalid_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x06labels\x18\x05 \x03(\x0b\x32\x1f.gerbang.v1.Subject.LabelsEntry\x12+\n\ttemplates\x18\x06 \x03(\x0b\x32\x18.gerbang.v1.TemplateInfo\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\t \x01(\x03\x12\x16\n\x0eopen_proposals\x18\n \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xba\x01\n\x0cTemplateInfo\x12\x13\n\x0btemplate_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x07quality\x18\x04 \x01(\x0b\x32\x13.gerbang.v1.Quality\x12/\n\rcapture_chain\x18\x05 \x01(\x0b\x32\x18.gerbang.v1.CaptureChain\"J\n\x0c\x43\x61ptureChain\x12\x10\n\x08\x64\x65tector\x18\x01 \x01(\t\x12\x15\n\rdetector_size\x18\x02 \x01(\x05\x12\x11\n\talignment\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,11 +36,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBJECT_LABELSENTRY']._loaded_options = None
   _globals['_SUBJECT_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_SUBJECT']._serialized_start=99
-  _globals['_SUBJECT']._serialized_end=502
-  _globals['_SUBJECT_LABELSENTRY']._serialized_start=457
-  _globals['_SUBJECT_LABELSENTRY']._serialized_end=502
-  _globals['_TEMPLATEINFO']._serialized_start=505
-  _globals['_TEMPLATEINFO']._serialized_end=691
-  _globals['_CAPTURECHAIN']._serialized_start=693
-  _globals['_CAPTURECHAIN']._serialized_end=767
+  _globals['_SUBJECT']._serialized_end=526
+  _globals['_SUBJECT_LABELSENTRY']._serialized_start=481
+  _globals['_SUBJECT_LABELSENTRY']._serialized_end=526
+  _globals['_TEMPLATEINFO']._serialized_start=529
+  _globals['_TEMPLATEINFO']._serialized_end=715
+  _globals['_CAPTURECHAIN']._serialized_start=717
+  _globals['_CAPTURECHAIN']._serialized_end=791
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,7 @@ class Subject(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    OPEN_PROPOSALS_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """The caller's opaque id: 1 to 128 of [A-Za-z0-9._:-]. No personal data belongs in it: it is logged.
     Empty at Enroll: the server makes one.
@@ -96,6 +97,12 @@ class Subject(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the subject was last changed. Output only."""
 
+    @_builtins.property
+    def open_proposals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the proposals to change this subject that wait for a second person, those that the caller sees: see
+        WatchlistService.ListProposals. Told by GetSubject and ListSubjects only. Output only.
+        """
+
     def __init__(
         self,
         *,
@@ -108,10 +115,11 @@ class Subject(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
+        open_proposals: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time", "valid_from", b"valid_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "labels", b"labels", "revision", b"revision", "subject_id", b"subject_id", "templates", b"templates", "update_time", b"update_time", "valid_from", b"valid_from", "watchlists", b"watchlists"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "labels", b"labels", "open_proposals", b"open_proposals", "revision", b"revision", "subject_id", b"subject_id", "templates", b"templates", "update_time", b"update_time", "valid_from", b"valid_from", "watchlists", b"watchlists"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agerbang/v1/watchlist.proto\x12\ngerbang.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\x03\n\tWatchlist\x12\x14\n\x0cwatchlist_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12(\n\tdirection\x18\x03 \x01(\x0e\x32\x15.gerbang.v1.Direction\x12\"\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x12.gerbang.v1.Action\x12\x16\n\tthreshold\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x31\n\x06labels\x18\x06 \x03(\x0b\x32!.gerbang.v1.Watchlist.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rsubject_count\x18\t \x01(\x03\x12\x10\n\x08revision\x18\x0c \x01(\x03\x12\x18\n\x0btarget_fpir\x18\n \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\x12two_person_removal\x18\x0b \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\n_thresholdB\x0e\n\x0c_target_fpir*j\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_ARRIVAL\x10\x01\x12\x17\n\x13\x44IRECTION_DEPARTURE\x10\x02\x12\x12\n\x0e\x44IRECTION_BOTH\x10\x03*\x8b\x01\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43TION_SILENT_ALERT\x10\x01\x12\x1b\n\x17\x41\x43TION_REFER_TO_OFFICER\x10\x02\x12\x1a\n\x16\x41\x43TION_DEFER_DEPARTURE\x10\x03\x12\x17\n\x13\x41\x43TION_REFUSE_ENTRY\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agerbang/v1/watchlist.proto\x12\ngerbang.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x03\n\tWatchlist\x12\x14\n\x0cwatchlist_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12(\n\tdirection\x18\x03 \x01(\x0e\x32\x15.gerbang.v1.Direction\x12\"\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x12.gerbang.v1.Action\x12\x16\n\tthreshold\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x31\n\x06labels\x18\x06 \x03(\x0b\x32!.gerbang.v1.Watchlist.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rsubject_count\x18\t \x01(\x03\x12\x10\n\x08revision\x18\x0c \x01(\x03\x12\x18\n\x0btarget_fpir\x18\n \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\x12two_person_removal\x18\x0b \x01(\x08\x12\x16\n\x0eopen_proposals\x18\r \x01(\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\n_thresholdB\x0e\n\x0c_target_fpir*j\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_ARRIVAL\x10\x01\x12\x17\n\x13\x44IRECTION_DEPARTURE\x10\x02\x12\x12\n\x0e\x44IRECTION_BOTH\x10\x03*\x8b\x01\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43TION_SILENT_ALERT\x10\x01\x12\x1b\n\x17\x41\x43TION_REFER_TO_OFFICER\x10\x02\x12\x1a\n\x16\x41\x43TION_DEFER_DEPARTURE\x10\x03\x12\x17\n\x13\x41\x43TION_REFUSE_ENTRY\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +34,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WATCHLIST_LABELSENTRY']._loaded_options = None
   _globals['_WATCHLIST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_DIRECTION']._serialized_start=549
-  _globals['_DIRECTION']._serialized_end=655
-  _globals['_ACTION']._serialized_start=658
-  _globals['_ACTION']._serialized_end=797
+  _globals['_DIRECTION']._serialized_start=573
+  _globals['_DIRECTION']._serialized_end=679
+  _globals['_ACTION']._serialized_start=682
+  _globals['_ACTION']._serialized_end=821
   _globals['_WATCHLIST']._serialized_start=76
-  _globals['_WATCHLIST']._serialized_end=547
-  _globals['_WATCHLIST_LABELSENTRY']._serialized_start=472
-  _globals['_WATCHLIST_LABELSENTRY']._serialized_end=517
+  _globals['_WATCHLIST']._serialized_end=571
+  _globals['_WATCHLIST_LABELSENTRY']._serialized_start=496
+  _globals['_WATCHLIST_LABELSENTRY']._serialized_end=541
 # @@protoc_insertion_point(module_scope)

@@ -118,6 +118,7 @@ class Watchlist(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     TARGET_FPIR_FIELD_NUMBER: _builtins.int
     TWO_PERSON_REMOVAL_FIELD_NUMBER: _builtins.int
+    OPEN_PROPOSALS_FIELD_NUMBER: _builtins.int
     watchlist_id: _builtins.str
     """The caller's id: 1 to 128 of [A-Za-z0-9._:-]."""
     title: _builtins.str
@@ -149,6 +150,10 @@ class Watchlist(_message.Message):
     deleted, gets a higher threshold, a milder action or only one direction, or this is switched off) is only proposed
     by such a change, and made when another identity confirms it: see WatchlistService.ConfirmProposal.
     """
+    open_proposals: _builtins.int
+    """How many proposals by which this list would stop fewer people wait for a second person. Told by GetWatchlist and
+    ListWatchlists only. Output only.
+    """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free key-value pairs, at most 32; key and value at most 256 characters each."""
@@ -176,10 +181,11 @@ class Watchlist(_message.Message):
         revision: _builtins.int = ...,
         target_fpir: _builtins.float | None = ...,
         two_person_removal: _builtins.bool = ...,
+        open_proposals: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_target_fpir", b"_target_fpir", "_threshold", b"_threshold", "create_time", b"create_time", "target_fpir", b"target_fpir", "threshold", b"threshold", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_target_fpir", b"_target_fpir", "_threshold", b"_threshold", "action", b"action", "create_time", b"create_time", "direction", b"direction", "labels", b"labels", "revision", b"revision", "subject_count", b"subject_count", "target_fpir", b"target_fpir", "threshold", b"threshold", "title", b"title", "two_person_removal", b"two_person_removal", "update_time", b"update_time", "watchlist_id", b"watchlist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_target_fpir", b"_target_fpir", "_threshold", b"_threshold", "action", b"action", "create_time", b"create_time", "direction", b"direction", "labels", b"labels", "open_proposals", b"open_proposals", "revision", b"revision", "subject_count", b"subject_count", "target_fpir", b"target_fpir", "threshold", b"threshold", "title", b"title", "two_person_removal", b"two_person_removal", "update_time", b"update_time", "watchlist_id", b"watchlist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__target_fpir: _TypeAlias = _typing.Literal["target_fpir"]  # noqa: Y015
     _WhichOneofArgType__target_fpir: _TypeAlias = _typing.Literal["_target_fpir", b"_target_fpir"]  # noqa: Y015

@@ -13,6 +13,7 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -23,6 +24,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Weakening:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WeakeningEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Weakening.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WEAKENING_UNSPECIFIED: _Weakening.ValueType  # 0
+    """Of a newer server."""
+    WEAKENING_REMOVED: _Weakening.ValueType  # 1
+    """Somebody leaves it, is deleted, or loses the last template."""
+    WEAKENING_VALIDITY: _Weakening.ValueType  # 2
+    """Somebody on it is found for less long."""
+    WEAKENING_LIST: _Weakening.ValueType  # 3
+    """The list is deleted, or has a higher threshold, a milder action, only one direction, or needs no second person."""
+    WEAKENING_TEMPLATES: _Weakening.ValueType  # 4
+    """Somebody on it loses a template, and keeps others."""
+
+class Weakening(_Weakening, metaclass=_WeakeningEnumTypeWrapper):
+    """How a change makes a watchlist stop fewer people."""
+
+WEAKENING_UNSPECIFIED: Weakening.ValueType  # 0
+"""Of a newer server."""
+WEAKENING_REMOVED: Weakening.ValueType  # 1
+"""Somebody leaves it, is deleted, or loses the last template."""
+WEAKENING_VALIDITY: Weakening.ValueType  # 2
+"""Somebody on it is found for less long."""
+WEAKENING_LIST: Weakening.ValueType  # 3
+"""The list is deleted, or has a higher threshold, a milder action, only one direction, or needs no second person."""
+WEAKENING_TEMPLATES: Weakening.ValueType  # 4
+"""Somebody on it loses a template, and keeps others."""
+Global___Weakening: _TypeAlias = Weakening  # noqa: Y015
 
 @_typing.final
 class CreateWatchlistRequest(_message.Message):
@@ -199,6 +232,7 @@ class UpdateWatchlistRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
     far as it is still true (see `replayed`). Using it again for another change is FIELD_INVALID. Known for a week, or
@@ -208,6 +242,8 @@ class UpdateWatchlistRequest(_message.Message):
     """The watchlist's `revision` that this is made from: another one by now is REVISION_CONFLICT, and nothing is changed.
     0: it is made whatever was changed since.
     """
+    note: _builtins.str
+    """Why, for the second person, where one is needed; at most 256 characters. It is shown with the proposal."""
     @_builtins.property
     def watchlist(self) -> _watchlist_pb2.Watchlist:
         """The list with its new values."""
@@ -225,10 +261,11 @@ class UpdateWatchlistRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
         expected_revision: _builtins.int = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask", "watchlist", b"watchlist"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "request_id", b"request_id", "update_mask", b"update_mask", "watchlist", b"watchlist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "note", b"note", "request_id", b"request_id", "update_mask", b"update_mask", "watchlist", b"watchlist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -278,6 +315,7 @@ class DeleteWatchlistRequest(_message.Message):
     FORCE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     watchlist_id: _builtins.str
     """Its id."""
     force: _builtins.bool
@@ -293,6 +331,8 @@ class DeleteWatchlistRequest(_message.Message):
     """The watchlist's `revision` that this is made from: another one by now is REVISION_CONFLICT, and nothing is changed.
     Its subjects coming and going is no change of the list. 0: it is made whatever was changed since.
     """
+    note: _builtins.str
+    """Why, for the second person, where one is needed; at most 256 characters. It is shown with the proposal."""
     def __init__(
         self,
         *,
@@ -300,10 +340,11 @@ class DeleteWatchlistRequest(_message.Message):
         force: _builtins.bool = ...,
         request_id: _builtins.str = ...,
         expected_revision: _builtins.int = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "force", b"force", "request_id", b"request_id", "watchlist_id", b"watchlist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "force", b"force", "note", b"note", "request_id", b"request_id", "watchlist_id", b"watchlist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -487,6 +528,7 @@ class UpdateSubjectRequest(_message.Message):
     REMOVE_WATCHLISTS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
     far as it is still true (see `replayed`). Using it again for another change is FIELD_INVALID. Known for a week, or
@@ -496,6 +538,8 @@ class UpdateSubjectRequest(_message.Message):
     """The subject's `revision` that this is made from: another one by now is REVISION_CONFLICT, and nothing is changed.
     0: it is made whatever was changed since.
     """
+    note: _builtins.str
+    """Why, for the second person, where one is needed; at most 256 characters. It is shown with the proposal."""
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
         """The subject with its new values. Output-only fields are ignored."""
@@ -527,10 +571,11 @@ class UpdateSubjectRequest(_message.Message):
         remove_watchlists: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str = ...,
         expected_revision: _builtins.int = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_watchlists", b"add_watchlists", "expected_revision", b"expected_revision", "remove_watchlists", b"remove_watchlists", "request_id", b"request_id", "subject", b"subject", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_watchlists", b"add_watchlists", "expected_revision", b"expected_revision", "note", b"note", "remove_watchlists", b"remove_watchlists", "request_id", b"request_id", "subject", b"subject", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -591,6 +636,7 @@ class DeleteSubjectRequest(_message.Message):
     SUBJECT_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """Its id."""
     request_id: _builtins.str
@@ -602,16 +648,19 @@ class DeleteSubjectRequest(_message.Message):
     """The subject's `revision` that this is made from: another one by now is REVISION_CONFLICT, and nothing is changed.
     0: it is made whatever was changed since.
     """
+    note: _builtins.str
+    """Why, for the second person, where one is needed; at most 256 characters. It is shown with the proposal."""
     def __init__(
         self,
         *,
         subject_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
         expected_revision: _builtins.int = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "request_id", b"request_id", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "note", b"note", "request_id", b"request_id", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -661,6 +710,7 @@ class DeleteTemplateRequest(_message.Message):
     TEMPLATE_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """The subject it belongs to."""
     template_id: _builtins.str
@@ -674,6 +724,8 @@ class DeleteTemplateRequest(_message.Message):
     """The subject's `revision` that this is made from: another one by now is REVISION_CONFLICT, and nothing is changed.
     0: it is made whatever was changed since.
     """
+    note: _builtins.str
+    """Why, for the second person, where one is needed; at most 256 characters. It is shown with the proposal."""
     def __init__(
         self,
         *,
@@ -681,10 +733,11 @@ class DeleteTemplateRequest(_message.Message):
         template_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
         expected_revision: _builtins.int = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "request_id", b"request_id", "subject_id", b"subject_id", "template_id", b"template_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_revision", b"expected_revision", "note", b"note", "request_id", b"request_id", "subject_id", b"subject_id", "template_id", b"template_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -723,6 +776,412 @@ class DeleteTemplateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteTemplateResponse: _TypeAlias = DeleteTemplateResponse  # noqa: Y015
+
+@_typing.final
+class Proposal(_message.Message):
+    """A change that waits for a second person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPOSAL_ID_FIELD_NUMBER: _builtins.int
+    UPDATE_SUBJECT_FIELD_NUMBER: _builtins.int
+    DELETE_SUBJECT_FIELD_NUMBER: _builtins.int
+    DELETE_TEMPLATE_FIELD_NUMBER: _builtins.int
+    UPDATE_WATCHLIST_FIELD_NUMBER: _builtins.int
+    DELETE_WATCHLIST_FIELD_NUMBER: _builtins.int
+    REPLACE_SUBJECT_FIELD_NUMBER: _builtins.int
+    WEAKENED_FIELD_NUMBER: _builtins.int
+    PROPOSED_BY_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    PROPOSE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    proposal_id: _builtins.str
+    """Its id, a number; never used again."""
+    proposed_by: _builtins.str
+    """Who proposed it, as the audit log names them."""
+    role: _builtins.str
+    """The role they had."""
+    note: _builtins.str
+    """Why, in the words of who proposed it. May be empty."""
+    revision: _builtins.int
+    """The `revision` of the subject or list from which it was made."""
+    stale: _builtins.bool
+    """True when the subject or list was changed since: it can't be confirmed any more, only withdrawn."""
+    @_builtins.property
+    def update_subject(self) -> Global___UpdateSubjectRequest:
+        """Other lists, or a shorter validity."""
+
+    @_builtins.property
+    def delete_subject(self) -> Global___DeleteSubjectRequest:
+        """A subject's deletion."""
+
+    @_builtins.property
+    def delete_template(self) -> Global___DeleteTemplateRequest:
+        """A template's deletion."""
+
+    @_builtins.property
+    def update_watchlist(self) -> Global___UpdateWatchlistRequest:
+        """Other values of a list."""
+
+    @_builtins.property
+    def delete_watchlist(self) -> Global___DeleteWatchlistRequest:
+        """A list's deletion."""
+
+    @_builtins.property
+    def replace_subject(self) -> Global___ProposedReplacement:
+        """An Enroll that replaces what is stored of somebody."""
+
+    @_builtins.property
+    def weakened(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeakenedWatchlist]:
+        """The lists that would stop fewer people, by id, those without `two_person_removal` too."""
+
+    @_builtins.property
+    def propose_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was proposed."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends by itself."""
+
+    def __init__(
+        self,
+        *,
+        proposal_id: _builtins.str = ...,
+        update_subject: Global___UpdateSubjectRequest | None = ...,
+        delete_subject: Global___DeleteSubjectRequest | None = ...,
+        delete_template: Global___DeleteTemplateRequest | None = ...,
+        update_watchlist: Global___UpdateWatchlistRequest | None = ...,
+        delete_watchlist: Global___DeleteWatchlistRequest | None = ...,
+        replace_subject: Global___ProposedReplacement | None = ...,
+        weakened: _abc.Iterable[Global___WeakenedWatchlist] | None = ...,
+        proposed_by: _builtins.str = ...,
+        role: _builtins.str = ...,
+        propose_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        note: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        stale: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "delete_subject", b"delete_subject", "delete_template", b"delete_template", "delete_watchlist", b"delete_watchlist", "expire_time", b"expire_time", "propose_time", b"propose_time", "replace_subject", b"replace_subject", "update_subject", b"update_subject", "update_watchlist", b"update_watchlist"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "delete_subject", b"delete_subject", "delete_template", b"delete_template", "delete_watchlist", b"delete_watchlist", "expire_time", b"expire_time", "note", b"note", "proposal_id", b"proposal_id", "propose_time", b"propose_time", "proposed_by", b"proposed_by", "replace_subject", b"replace_subject", "revision", b"revision", "role", b"role", "stale", b"stale", "update_subject", b"update_subject", "update_watchlist", b"update_watchlist", "weakened", b"weakened"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["update_subject", "delete_subject", "delete_template", "update_watchlist", "delete_watchlist", "replace_subject"]  # noqa: Y015
+    _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
+
+Global___Proposal: _TypeAlias = Proposal  # noqa: Y015
+
+@_typing.final
+class ProposedReplacement(_message.Message):
+    """An Enroll with REPLACE, without its samples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    TEMPLATES_FIELD_NUMBER: _builtins.int
+    templates: _builtins.int
+    """How many templates there would be, in the place of all there are."""
+    @_builtins.property
+    def subject(self) -> _subject_pb2.Subject:
+        """The subject with its new values."""
+
+    def __init__(
+        self,
+        *,
+        subject: _subject_pb2.Subject | None = ...,
+        templates: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject", "templates", b"templates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProposedReplacement: _TypeAlias = ProposedReplacement  # noqa: Y015
+
+@_typing.final
+class WeakenedWatchlist(_message.Message):
+    """How a change would make a watchlist stop fewer people."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WATCHLIST_ID_FIELD_NUMBER: _builtins.int
+    WAYS_FIELD_NUMBER: _builtins.int
+    watchlist_id: _builtins.str
+    """The list."""
+    @_builtins.property
+    def ways(self) -> _containers.RepeatedScalarFieldContainer[Global___Weakening.ValueType]:
+        """In which ways, each once."""
+
+    def __init__(
+        self,
+        *,
+        watchlist_id: _builtins.str = ...,
+        ways: _abc.Iterable[Global___Weakening.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["watchlist_id", b"watchlist_id", "ways", b"ways"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WeakenedWatchlist: _TypeAlias = WeakenedWatchlist  # noqa: Y015
+
+@_typing.final
+class ListProposalsRequest(_message.Message):
+    """Which proposals, and how many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WATCHLIST_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many at most, 0 to 1000. 0: 100. A page may have fewer, and others after it."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before. Empty: the first page."""
+    watchlist: _builtins.str
+    """Only those by which this list would stop fewer people. Empty: all that the caller sees."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        watchlist: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "watchlist", b"watchlist"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProposalsRequest: _TypeAlias = ListProposalsRequest  # noqa: Y015
+
+@_typing.final
+class ListProposalsResponse(_message.Message):
+    """A page of proposals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPOSALS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Empty: this was the last."""
+    @_builtins.property
+    def proposals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Proposal]:
+        """By id, which is the order in which they were made."""
+
+    def __init__(
+        self,
+        *,
+        proposals: _abc.Iterable[Global___Proposal] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "proposals", b"proposals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProposalsResponse: _TypeAlias = ListProposalsResponse  # noqa: Y015
+
+@_typing.final
+class GetProposalRequest(_message.Message):
+    """Which proposal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPOSAL_ID_FIELD_NUMBER: _builtins.int
+    proposal_id: _builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        proposal_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposal_id", b"proposal_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProposalRequest: _TypeAlias = GetProposalRequest  # noqa: Y015
+
+@_typing.final
+class GetProposalResponse(_message.Message):
+    """The proposal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def proposal(self) -> Global___Proposal:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        proposal: Global___Proposal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProposalResponse: _TypeAlias = GetProposalResponse  # noqa: Y015
+
+@_typing.final
+class ConfirmProposalRequest(_message.Message):
+    """Which proposal to confirm."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPOSAL_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    proposal_id: _builtins.str
+    """Its id."""
+    request_id: _builtins.str
+    """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
+    far as it is still true (see `replayed`). Using it again for another change is FIELD_INVALID. Known for a week, or
+    as the server's settings say. Empty: a repeat is a new request.
+    """
+    def __init__(
+        self,
+        *,
+        proposal_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposal_id", b"proposal_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmProposalRequest: _TypeAlias = ConfirmProposalRequest  # noqa: Y015
+
+@_typing.final
+class ConfirmProposalResponse(_message.Message):
+    """The change is made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ADDED_WATCHLISTS_FIELD_NUMBER: _builtins.int
+    REMOVED_WATCHLISTS_FIELD_NUMBER: _builtins.int
+    WATCHLIST_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The revision that holds the change."""
+    replayed: _builtins.bool
+    """True when an earlier request with the same request_id was answered before: nothing was changed. `revision` is that
+    of the first answer.
+    """
+    @_builtins.property
+    def subject(self) -> _subject_pb2.Subject:
+        """The subject as it is stored now. Absent where the change was of a list, or deleted it, and when `replayed`."""
+
+    @_builtins.property
+    def added_watchlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Watchlists that the subject was put on by the change, by id."""
+
+    @_builtins.property
+    def removed_watchlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Watchlists that the subject left by the change, by id."""
+
+    @_builtins.property
+    def watchlist(self) -> _watchlist_pb2.Watchlist:
+        """The list as it is stored now. Absent where the change was of a subject, or deleted it, and when `replayed`."""
+
+    @_builtins.property
+    def proposal(self) -> Global___Proposal:
+        """What was confirmed. Absent when `replayed`."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        subject: _subject_pb2.Subject | None = ...,
+        added_watchlists: _abc.Iterable[_builtins.str] | None = ...,
+        removed_watchlists: _abc.Iterable[_builtins.str] | None = ...,
+        watchlist: _watchlist_pb2.Watchlist | None = ...,
+        proposal: Global___Proposal | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal", "subject", b"subject", "watchlist", b"watchlist"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_watchlists", b"added_watchlists", "proposal", b"proposal", "removed_watchlists", b"removed_watchlists", "replayed", b"replayed", "revision", b"revision", "subject", b"subject", "watchlist", b"watchlist"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmProposalResponse: _TypeAlias = ConfirmProposalResponse  # noqa: Y015
+
+@_typing.final
+class WithdrawProposalRequest(_message.Message):
+    """Which proposal to give up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPOSAL_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    proposal_id: _builtins.str
+    """Its id."""
+    request_id: _builtins.str
+    """A UUID that makes a repeat harmless: the second call with it changes nothing and returns the first one's answer, as
+    far as it is still true (see `replayed`). Using it again for another change is FIELD_INVALID. Known for a week, or
+    as the server's settings say. Empty: a repeat is a new request.
+    """
+    def __init__(
+        self,
+        *,
+        proposal_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposal_id", b"proposal_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawProposalRequest: _TypeAlias = WithdrawProposalRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawProposalResponse(_message.Message):
+    """The proposal is gone, and nothing was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The revision from which on it is gone."""
+    replayed: _builtins.bool
+    """True when an earlier request with the same request_id was answered before. `revision` is that of the first answer."""
+    @_builtins.property
+    def proposal(self) -> Global___Proposal:
+        """What was given up. Absent when `replayed`."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        proposal: Global___Proposal | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal", "replayed", b"replayed", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawProposalResponse: _TypeAlias = WithdrawProposalResponse  # noqa: Y015
 
 @_typing.final
 class GetServerInfoRequest(_message.Message):
@@ -766,6 +1225,7 @@ class GetServerInfoResponse(_message.Message):
     IDENTIFICATION_BASIS_FIELD_NUMBER: _builtins.int
     VERIFICATION_BASIS_FIELD_NUMBER: _builtins.int
     CAPTURE_CHAIN_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the server, such as "0.1.0"."""
     face_pack: _builtins.str
@@ -791,6 +1251,10 @@ class GetServerInfoResponse(_message.Message):
     epoch: _builtins.str
     """A random id of the database's history, which changes when a backup is restored. Revisions are comparable as long as
     it stays the same: after a restore they are given out again.
+    """
+    time_zone: _builtins.str
+    """The zone in which the office reckons dates, an IANA name such as "Asia/Jakarta": a date that somebody enters without
+    a time is the whole of that day there. Empty: none was set.
     """
     @_builtins.property
     def graph(self) -> Global___GraphProgress:
@@ -842,10 +1306,11 @@ class GetServerInfoResponse(_message.Message):
         identification_basis: _threshold_pb2.ThresholdBasis | None = ...,
         verification_basis: _threshold_pb2.ThresholdBasis | None = ...,
         capture_chain: _subject_pb2.CaptureChain | None = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "capture_chain", b"capture_chain", "graph", b"graph", "identification_basis", b"identification_basis", "start_time", b"start_time", "verification_basis", b"verification_basis"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "capture_chain", b"capture_chain", "dimension", b"dimension", "epoch", b"epoch", "face_pack", b"face_pack", "gallery_size", b"gallery_size", "generators", b"generators", "graph", b"graph", "identification_basis", b"identification_basis", "identification_threshold", b"identification_threshold", "model", b"model", "plan", b"plan", "revision", b"revision", "start_time", b"start_time", "subject_count", b"subject_count", "verification_basis", b"verification_basis", "verification_threshold", b"verification_threshold", "version", b"version", "watchlist_count", b"watchlist_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "capture_chain", b"capture_chain", "dimension", b"dimension", "epoch", b"epoch", "face_pack", b"face_pack", "gallery_size", b"gallery_size", "generators", b"generators", "graph", b"graph", "identification_basis", b"identification_basis", "identification_threshold", b"identification_threshold", "model", b"model", "plan", b"plan", "revision", b"revision", "start_time", b"start_time", "subject_count", b"subject_count", "time_zone", b"time_zone", "verification_basis", b"verification_basis", "verification_threshold", b"verification_threshold", "version", b"version", "watchlist_count", b"watchlist_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -86,6 +86,26 @@ class WatchlistServiceStub:
                 request_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.DeleteTemplateRequest.SerializeToString,
                 response_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.DeleteTemplateResponse.FromString,
                 _registered_method=True)
+        self.ListProposals = channel.unary_unary(
+                '/gerbang.v1.WatchlistService/ListProposals',
+                request_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.ListProposalsRequest.SerializeToString,
+                response_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.ListProposalsResponse.FromString,
+                _registered_method=True)
+        self.GetProposal = channel.unary_unary(
+                '/gerbang.v1.WatchlistService/GetProposal',
+                request_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.GetProposalRequest.SerializeToString,
+                response_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.GetProposalResponse.FromString,
+                _registered_method=True)
+        self.ConfirmProposal = channel.unary_unary(
+                '/gerbang.v1.WatchlistService/ConfirmProposal',
+                request_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.ConfirmProposalRequest.SerializeToString,
+                response_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.ConfirmProposalResponse.FromString,
+                _registered_method=True)
+        self.WithdrawProposal = channel.unary_unary(
+                '/gerbang.v1.WatchlistService/WithdrawProposal',
+                request_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.WithdrawProposalRequest.SerializeToString,
+                response_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.WithdrawProposalResponse.FromString,
+                _registered_method=True)
         self.GetServerInfo = channel.unary_unary(
                 '/gerbang.v1.WatchlistService/GetServerInfo',
                 request_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.GetServerInfoRequest.SerializeToString,
@@ -173,6 +193,37 @@ class WatchlistServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListProposals(self, request, context):
+        """Returns the changes that wait for a second person, the oldest first, a page at a time. A change that would make a list
+        with `two_person_removal` stop fewer people is not made: it fails with SECOND_PERSON_NEEDED, whose metadata name the
+        `proposal_id`, and is kept as a proposal. The same holds for Enroll with REPLACE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProposal(self, request, context):
+        """Returns one proposal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmProposal(self, request, context):
+        """Makes a change that somebody else proposed, if nothing was changed of its subject or list since: else
+        REVISION_CONFLICT, and it stays a proposal, as a stale one. SAME_PERSON for who proposed it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawProposal(self, request, context):
+        """Gives a proposal up: by who made it, or by who could confirm it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetServerInfo(self, request, context):
         """Tells what the server is and holds.
         """
@@ -240,6 +291,26 @@ def add_WatchlistServiceServicer_to_server(servicer, server):
                     servicer.DeleteTemplate,
                     request_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.DeleteTemplateRequest.FromString,
                     response_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.DeleteTemplateResponse.SerializeToString,
+            ),
+            'ListProposals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProposals,
+                    request_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.ListProposalsRequest.FromString,
+                    response_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.ListProposalsResponse.SerializeToString,
+            ),
+            'GetProposal': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProposal,
+                    request_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.GetProposalRequest.FromString,
+                    response_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.GetProposalResponse.SerializeToString,
+            ),
+            'ConfirmProposal': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmProposal,
+                    request_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.ConfirmProposalRequest.FromString,
+                    response_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.ConfirmProposalResponse.SerializeToString,
+            ),
+            'WithdrawProposal': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawProposal,
+                    request_deserializer=gerbang_dot_v1_dot_watchlist__service__pb2.WithdrawProposalRequest.FromString,
+                    response_serializer=gerbang_dot_v1_dot_watchlist__service__pb2.WithdrawProposalResponse.SerializeToString,
             ),
             'GetServerInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServerInfo,
@@ -524,6 +595,114 @@ class WatchlistService:
             '/gerbang.v1.WatchlistService/DeleteTemplate',
             gerbang_dot_v1_dot_watchlist__service__pb2.DeleteTemplateRequest.SerializeToString,
             gerbang_dot_v1_dot_watchlist__service__pb2.DeleteTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProposals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gerbang.v1.WatchlistService/ListProposals',
+            gerbang_dot_v1_dot_watchlist__service__pb2.ListProposalsRequest.SerializeToString,
+            gerbang_dot_v1_dot_watchlist__service__pb2.ListProposalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProposal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gerbang.v1.WatchlistService/GetProposal',
+            gerbang_dot_v1_dot_watchlist__service__pb2.GetProposalRequest.SerializeToString,
+            gerbang_dot_v1_dot_watchlist__service__pb2.GetProposalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmProposal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gerbang.v1.WatchlistService/ConfirmProposal',
+            gerbang_dot_v1_dot_watchlist__service__pb2.ConfirmProposalRequest.SerializeToString,
+            gerbang_dot_v1_dot_watchlist__service__pb2.ConfirmProposalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawProposal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gerbang.v1.WatchlistService/WithdrawProposal',
+            gerbang_dot_v1_dot_watchlist__service__pb2.WithdrawProposalRequest.SerializeToString,
+            gerbang_dot_v1_dot_watchlist__service__pb2.WithdrawProposalResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,19 @@ class WatchlistServiceStub:
     """Deletes a subject with all its templates, from memory and from disk."""
     DeleteTemplate: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.DeleteTemplateRequest, _watchlist_service_pb2.DeleteTemplateResponse]
     """Deletes one template. The subject stays, even without templates."""
+    ListProposals: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.ListProposalsRequest, _watchlist_service_pb2.ListProposalsResponse]
+    """Returns the changes that wait for a second person, the oldest first, a page at a time. A change that would make a list
+    with `two_person_removal` stop fewer people is not made: it fails with SECOND_PERSON_NEEDED, whose metadata name the
+    `proposal_id`, and is kept as a proposal. The same holds for Enroll with REPLACE.
+    """
+    GetProposal: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.GetProposalRequest, _watchlist_service_pb2.GetProposalResponse]
+    """Returns one proposal."""
+    ConfirmProposal: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.ConfirmProposalRequest, _watchlist_service_pb2.ConfirmProposalResponse]
+    """Makes a change that somebody else proposed, if nothing was changed of its subject or list since: else
+    REVISION_CONFLICT, and it stays a proposal, as a stale one. SAME_PERSON for who proposed it.
+    """
+    WithdrawProposal: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.WithdrawProposalRequest, _watchlist_service_pb2.WithdrawProposalResponse]
+    """Gives a proposal up: by who made it, or by who could confirm it."""
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.GetServerInfoRequest, _watchlist_service_pb2.GetServerInfoResponse]
     """Tells what the server is and holds."""
     MeasureRecall: _grpc.UnaryUnaryMultiCallable[_watchlist_service_pb2.MeasureRecallRequest, _watchlist_service_pb2.MeasureRecallResponse]
@@ -89,6 +102,19 @@ class WatchlistServiceAsyncStub(WatchlistServiceStub):
     """Deletes a subject with all its templates, from memory and from disk."""
     DeleteTemplate: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.DeleteTemplateRequest, _watchlist_service_pb2.DeleteTemplateResponse]  # type: ignore[assignment]
     """Deletes one template. The subject stays, even without templates."""
+    ListProposals: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.ListProposalsRequest, _watchlist_service_pb2.ListProposalsResponse]  # type: ignore[assignment]
+    """Returns the changes that wait for a second person, the oldest first, a page at a time. A change that would make a list
+    with `two_person_removal` stop fewer people is not made: it fails with SECOND_PERSON_NEEDED, whose metadata name the
+    `proposal_id`, and is kept as a proposal. The same holds for Enroll with REPLACE.
+    """
+    GetProposal: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.GetProposalRequest, _watchlist_service_pb2.GetProposalResponse]  # type: ignore[assignment]
+    """Returns one proposal."""
+    ConfirmProposal: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.ConfirmProposalRequest, _watchlist_service_pb2.ConfirmProposalResponse]  # type: ignore[assignment]
+    """Makes a change that somebody else proposed, if nothing was changed of its subject or list since: else
+    REVISION_CONFLICT, and it stays a proposal, as a stale one. SAME_PERSON for who proposed it.
+    """
+    WithdrawProposal: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.WithdrawProposalRequest, _watchlist_service_pb2.WithdrawProposalResponse]  # type: ignore[assignment]
+    """Gives a proposal up: by who made it, or by who could confirm it."""
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.GetServerInfoRequest, _watchlist_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """Tells what the server is and holds."""
     MeasureRecall: _aio.UnaryUnaryMultiCallable[_watchlist_service_pb2.MeasureRecallRequest, _watchlist_service_pb2.MeasureRecallResponse]  # type: ignore[assignment]
@@ -180,6 +206,43 @@ class WatchlistServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_watchlist_service_pb2.DeleteTemplateResponse, _abc.Awaitable[_watchlist_service_pb2.DeleteTemplateResponse]]:
         """Deletes one template. The subject stays, even without templates."""
+
+    @_abc_1.abstractmethod
+    def ListProposals(
+        self,
+        request: _watchlist_service_pb2.ListProposalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_watchlist_service_pb2.ListProposalsResponse, _abc.Awaitable[_watchlist_service_pb2.ListProposalsResponse]]:
+        """Returns the changes that wait for a second person, the oldest first, a page at a time. A change that would make a list
+        with `two_person_removal` stop fewer people is not made: it fails with SECOND_PERSON_NEEDED, whose metadata name the
+        `proposal_id`, and is kept as a proposal. The same holds for Enroll with REPLACE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetProposal(
+        self,
+        request: _watchlist_service_pb2.GetProposalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_watchlist_service_pb2.GetProposalResponse, _abc.Awaitable[_watchlist_service_pb2.GetProposalResponse]]:
+        """Returns one proposal."""
+
+    @_abc_1.abstractmethod
+    def ConfirmProposal(
+        self,
+        request: _watchlist_service_pb2.ConfirmProposalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_watchlist_service_pb2.ConfirmProposalResponse, _abc.Awaitable[_watchlist_service_pb2.ConfirmProposalResponse]]:
+        """Makes a change that somebody else proposed, if nothing was changed of its subject or list since: else
+        REVISION_CONFLICT, and it stays a proposal, as a stale one. SAME_PERSON for who proposed it.
+        """
+
+    @_abc_1.abstractmethod
+    def WithdrawProposal(
+        self,
+        request: _watchlist_service_pb2.WithdrawProposalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_watchlist_service_pb2.WithdrawProposalResponse, _abc.Awaitable[_watchlist_service_pb2.WithdrawProposalResponse]]:
+        """Gives a proposal up: by who made it, or by who could confirm it."""
 
     @_abc_1.abstractmethod
     def GetServerInfo(

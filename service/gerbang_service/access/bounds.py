@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 
 from gerbang_service.access.identity import Identity
-from gerbang_service.domain.errors import SubjectNotFound
+from gerbang_service.domain.errors import ProposalNotFound, SubjectNotFound
+from gerbang_service.domain.proposals import Proposal
 from gerbang_service.domain.subjects import Subject
 from gerbang_service.store.port import Reader
 
@@ -48,6 +49,24 @@ def seen(caller: Identity, reader: Reader, subject_id: str) -> Subject:
     if subject is None:
         raise subject_not_found(subject_id)
     return shown(caller, subject)
+
+
+def sees_proposal(caller: Identity, reader: Reader, proposal: Proposal) -> bool:
+    """Tell whether a caller sees a proposal: bound, one that concerns no list but its own."""
+    if caller.watchlists is None:
+        return True
+    lists = {*proposal.watchlists, *proposal.change.named_lists}
+    if proposal.change.subject_id:
+        lists.update(reader.lists_of(proposal.change.subject_id) or ())
+    return bool(lists) and lists <= caller.watchlists
+
+
+def open_proposal(caller: Identity, reader: Reader, proposal_id: int, now_ns: int) -> Proposal:
+    """Return a proposal whose time is not over; raise ProposalNotFound for none, and for one that is not seen."""
+    proposal = reader.proposal(proposal_id)
+    if proposal is None or proposal.ended_by(now_ns) or not sees_proposal(caller, reader, proposal):
+        raise ProposalNotFound(f"no open proposal {proposal_id}", proposal_id=proposal_id)
+    return proposal
 
 
 def subject_not_found(subject_id: str) -> SubjectNotFound:

@@ -21,18 +21,24 @@ class Role(Enum):
 
 # Everyone must know what server this is: its recogniser, its thresholds.
 _ALL = {"GetServerInfo"}
-_SEEN = {"GetSubject", "ListSubjects", "GetWatchlist", "ListWatchlists"}
+_SEEN = {"GetSubject", "ListSubjects", "GetWatchlist", "ListWatchlists", "ListProposals", "GetProposal"}
+# Within them, what a role may not change itself it can't confirm either: see changing/proposals.py.
+_SECOND = {"ConfirmProposal", "WithdrawProposal"}
 # By name alone: no two rpcs of the package share one.
 RPCS: Mapping[Role, frozenset[str]] = {
     Role.GATE: frozenset(_ALL | {"Identify", "IdentifyStream", "IdentifyBatch", "Extract"}),
     Role.COUNTER: frozenset(_ALL | {"Verify", "Extract"}),
     Role.ENROLMENT: frozenset(
-        _ALL | _SEEN | {"Enroll", "EnrollStream", "Extract", "UpdateSubject", "DeleteSubject", "DeleteTemplate"}
+        _ALL
+        | _SEEN
+        | _SECOND
+        | {"Enroll", "EnrollStream", "Extract", "UpdateSubject", "DeleteSubject", "DeleteTemplate"}
     ),
     Role.AUDITOR: frozenset(_ALL | _SEEN | {"MeasureRecall"}),
     Role.ADMIN: frozenset(
         _ALL
         | _SEEN
+        | _SECOND
         | {"Identify", "IdentifyStream", "IdentifyBatch", "Extract", "Verify", "Enroll", "EnrollStream"}
         | {"UpdateSubject", "DeleteSubject", "DeleteTemplate", "MeasureRecall"}
         | {"CreateWatchlist", "UpdateWatchlist", "DeleteWatchlist"}
@@ -42,11 +48,15 @@ RPCS: Mapping[Role, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A caller. `name`: from the certificate, the token or "local"; `watchlists`: bound to these, None for all."""
+    """A caller. `name`: from the certificate, the token or "local"; `watchlists`: bound to these, None for all.
+
+    `told_apart`: whether it is known who calls, so that two callers may be two people.
+    """
 
     name: str
     role: Role
     watchlists: frozenset[str] | None = None
+    told_apart: bool = True
 
     def __post_init__(self) -> None:
         """Refuse to be bound to no list at all: a search of no list means all of them elsewhere."""
@@ -63,6 +73,13 @@ class Identity:
         if self.watchlists is not None and (beyond := sorted(set(names) - self.watchlists)):
             raise WatchlistDenied(f"{self.name} may not use watchlist {beyond[0]}", watchlist_id=beyond[0])
 
+    def may_be_another_than(self, name: str) -> bool:
+        """Tell whether the identity of this name may be another person's.
+
+        Tokens are named NAME#ID: two of one name are one person's, as when one is given in the place of another.
+        """
+        return self.told_apart and self.name.partition("#")[0] != name.partition("#")[0]
+
     @property
     def lowers_thresholds(self) -> bool:
         """Whether a threshold of the caller's may be below those in force.
@@ -78,4 +95,4 @@ class Identity:
 
 # Whoever can reach a server without any authentication: every account of the machine where it listens on loopback
 # only, and everybody in the network where the operator said `insecure`.
-LOCAL = Identity("local", Role.ADMIN)
+LOCAL = Identity("local", Role.ADMIN, told_apart=False)

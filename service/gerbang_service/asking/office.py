@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from gerbang_service.access import bounds
@@ -35,6 +36,14 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownSubject:
+    """A subject as a caller is shown it, and the ids of the proposals to change it that wait."""
+
+    subject: Subject
+    proposals: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OfficeReads:
     """Reads lists and subjects, within what a caller is bound to. Its methods belong to the event loop.
 
@@ -53,7 +62,8 @@ class OfficeReads:
             found = reader.watchlist(watchlist_id)
             if found is None:
                 raise _no_watchlist(watchlist_id)
-            return CountedWatchlist(found, reader.subject_count(watchlist_id))
+            waiting = reader.proposal_counts().get(watchlist_id, 0)
+            return CountedWatchlist(found, reader.subject_count(watchlist_id), waiting)
 
         return await self._read(query, deadline)
 
@@ -64,17 +74,23 @@ class OfficeReads:
 
         `limit`: None for all.
         """
-        return await self._read(
-            lambda reader: reader.counted_watchlists(after=after, limit=limit, within=caller.watchlists), deadline
-        )
 
-    async def subject(self, subject_id: str, caller: Identity, deadline: Deadline) -> Subject:
+        def query(reader: Reader) -> list[CountedWatchlist]:
+            waiting = reader.proposal_counts()
+            found = reader.counted_watchlists(after=after, limit=limit, within=caller.watchlists)
+            return [replace(each, proposals=waiting.get(each.watchlist.watchlist_id, 0)) for each in found]
+
+        return await self._read(query, deadline)
+
+    async def subject(self, subject_id: str, caller: Identity, deadline: Deadline) -> ShownSubject:
         """Return what the caller is shown of a subject. Raises SubjectNotFound."""
-        return await self._read(lambda reader: bounds.seen(caller, reader, subject_id), deadline)
+        return await self._read(
+            lambda reader: _shown(caller, reader, [bounds.seen(caller, reader, subject_id)])[0], deadline
+        )
 
     async def subjects(
         self, wanted: Wanted, after: str, size: int, caller: Identity, deadline: Deadline
-    ) -> tuple[list[Subject], str]:
+    ) -> tuple[list[ShownSubject], str]:
         """Return a page of subjects with ids greater than `after`, by id, as the caller is shown them, and its end.
 
         That is the id after which the next page begins, empty for the last one. `size`: of the page, which has fewer at
@@ -83,7 +99,7 @@ class OfficeReads:
         if wanted.watchlist_id:
             caller.check_watchlists([wanted.watchlist_id])
 
-        def query(reader: Reader) -> tuple[list[Subject], str]:
+        def query(reader: Reader) -> tuple[list[ShownSubject], str]:
             if wanted.watchlist_id and reader.watchlist(wanted.watchlist_id) is None:
                 raise _no_watchlist(wanted.watchlist_id)
             lists = [wanted.watchlist_id] if wanted.watchlist_id else caller.watchlists
@@ -92,9 +108,9 @@ class OfficeReads:
             seen = size if not wanted.labels else max(size, _LOOKED_AT)
             found = reader.subjects(after=after, limit=seen + 1, watchlists=lists, ended_by_ns=wanted.ended_by_ns)
             fitting = [each for each in found[:seen] if wanted.labels.items() <= each.labels.items()]
-            page = [bounds.shown(caller, each) for each in fitting[:size]]
+            page = _shown(caller, reader, [bounds.shown(caller, each) for each in fitting[:size]])
             if len(fitting) > size:
-                return page, page[-1].subject_id
+                return page, page[-1].subject.subject_id
             return page, found[seen - 1].subject_id if len(found) > seen else ""
 
         return await self._read(query, deadline)
@@ -105,6 +121,15 @@ class OfficeReads:
                 return query(reader)
 
         return await self.queries.run(work, deadline)
+
+
+def _shown(caller: Identity, reader: Reader, subjects: Sequence[Subject]) -> list[ShownSubject]:
+    now = time.time_ns()
+    waiting: dict[str, list[int]] = {}
+    for each in reader.proposals_about(subject_ids=[each.subject_id for each in subjects]):
+        if not each.ended_by(now) and bounds.sees_proposal(caller, reader, each):
+            waiting.setdefault(each.change.subject_id, []).append(each.proposal_id)
+    return [ShownSubject(each, tuple(waiting.get(each.subject_id, ()))) for each in subjects]
 
 
 def _no_watchlist(watchlist_id: str) -> WatchlistNotFound:

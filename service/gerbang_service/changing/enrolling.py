@@ -27,9 +27,12 @@ from gerbang_service.changing.enrolment import (
 from gerbang_service.changing.in_flight import InFlight, Submitted, same_face
 from gerbang_service.changing.repeats import Repeats
 from gerbang_service.changing.results import best, enrolled, left
+from gerbang_service.changing.safeguards import Safeguards
 from gerbang_service.changing.storing import Stored, StoredOrBefore, store
-from gerbang_service.changing.submitting import Writing, noted, seen_through
+from gerbang_service.changing.submitting import Writing, forget, noted, seen_through
+from gerbang_service.changing.two_people import Proposing
 from gerbang_service.changing.usable import checked, to_store, usable, vectors_of
+from gerbang_service.changing.wanted import replace_subject
 from gerbang_service.domain.decision import Candidate
 from gerbang_service.domain.errors import GerbangError
 from gerbang_service.domain.questions import Features
@@ -52,11 +55,12 @@ class Enrolling:
         recogniser: tuple[str, int],
         threshold: Callable[[], float],
         verification_threshold: float,
+        proposals_kept_s: float,
     ) -> None:
-        """`recogniser`: its fingerprint, and the dimension of its templates.
+        """`recogniser`: its fingerprint, and the dimension of its templates. `proposals_kept_s`: see Proposing.
 
-        Cosines from which on two faces are the same person's: `threshold` tells that among many, for duplicates, which
-        may move; `verification_threshold` of two that are said to be.
+        Cosines from which on two faces are one person's: `threshold` tells that among many, which may move;
+        `verification_threshold` of two that are said to be.
         """
         self._asking = asking
         self._repeats = repeats
@@ -64,6 +68,7 @@ class Enrolling:
         self._model, self._dimension = recogniser
         self._threshold = threshold
         self._verification_threshold = verification_threshold
+        self._proposals_kept_s = proposals_kept_s
         self._in_flight = InFlight()
         self._runs: Runs[Item] = Runs(self._enrol, stuck=lambda: writing.stalled)
 
@@ -216,7 +221,7 @@ class Enrolling:
         if isinstance(outcome, AnsweredRequest):
             item.earlier = outcome
         elif isinstance(outcome, Exception):
-            item.call.revision = None
+            forget(item.call, outcome)
             item.settle(outcome)
         else:
             found = same_face(near, left(item, outcome), self._threshold(), item.caller) if near else ()
@@ -253,7 +258,9 @@ class Enrolling:
 
     def _operation(self, item: Item) -> Operation[StoredOrBefore]:
         new = to_store(item, self._model, self._verification_threshold)
-        operation = noted(store(item.caller, new), item.call)
+        once = Safeguards(new.request_id, digest=new.digest)
+        agreement = Proposing(item.caller, partial(replace_subject, new), self._proposals_kept_s, once)
+        operation = noted(store(item.caller, new, agreement), item.call)
 
         def run(transaction: Transaction) -> Outcome[StoredOrBefore]:
             if item.called_off:

@@ -8,10 +8,12 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from gerbang_service.domain.errors import FieldInvalid, RevisionConflict, SubjectNotFound
+from gerbang_service.domain.errors import FieldInvalid, RevisionConflict, SecondPersonNeeded, SubjectNotFound
+from gerbang_service.domain.proposals import Proposal
 from gerbang_service.store.port import AnsweredRequest, Reader, Transaction
 
 # The first byte of a digest: how it is made, and that it is not of an enrolment, whose digests begin with others.
@@ -23,12 +25,13 @@ class Safeguards:
     """What a caller says besides the change itself.
 
     `request_id`: in canonical form, empty for none; `expected_revision`: of what is changed, 0 for whatever it is;
-    `digest`: of the change that is asked for, see `about`.
+    `digest`: of the change that is asked for, see `about`; `note`: why, for a second person.
     """
 
     request_id: str = ""
     expected_revision: int = 0
     digest: bytes = b""
+    note: str = ""
 
     def about(self, *content: object) -> Safeguards:
         """Return these for a change of this content, which a repeat must have as well: words, numbers, dicts, enums."""
@@ -66,10 +69,13 @@ def earlier_answer(reader: Reader, request_id: str, same: Callable[[bytes], bool
     """Return the answer to a request that was answered before, or None for a new one.
 
     `same` tells whether a digest is of the content that is asked for now. Raises FieldInvalid when the id was used for
-    other content, SubjectNotFound when the subject was deleted since.
+    other content, SubjectNotFound when the subject was deleted since, SecondPersonNeeded while it is proposed.
     """
-    earlier = reader.answered(request_id) if request_id else None
+    if not request_id:
+        return None
+    earlier = reader.answered(request_id)
     if earlier is None:
+        _check_proposed(reader.proposal_of(request_id), same)
         return None
     if earlier.erased:
         raise SubjectNotFound(
@@ -79,3 +85,22 @@ def earlier_answer(reader: Reader, request_id: str, same: Callable[[bytes], bool
     if not same(earlier.digest):
         raise FieldInvalid("request_id", "was used before for a different request")
     return earlier
+
+
+def _check_proposed(proposal: Proposal | None, same: Callable[[bytes], bool]) -> None:
+    if proposal is None or proposal.ended_by(time.time_ns()):
+        return
+    if not same(proposal.digest):
+        raise FieldInvalid("request_id", "was used before for a different request")
+    raise needed(proposal)
+
+
+def needed(proposal: Proposal) -> SecondPersonNeeded:
+    """Return what is told to who wants a change that is proposed."""
+    ends = datetime.fromtimestamp(proposal.expire_time_ns / 1e9, UTC)
+    return SecondPersonNeeded(
+        f"not done, but proposed as {proposal.proposal_id}: another person has to confirm it",
+        watchlists=",".join(proposal.watchlists),
+        proposal_id=proposal.proposal_id,
+        expire_time=f"{ends:%Y-%m-%dT%H:%M:%SZ}",
+    )

@@ -17,6 +17,7 @@ from gerbang_service.changing import bounds
 from gerbang_service.changing.one_face import OneFace, judge
 from gerbang_service.changing.safeguards import Safeguards, earlier_answer
 from gerbang_service.changing.subjects import check_lists, joined
+from gerbang_service.changing.two_people import Agreement, alone
 from gerbang_service.domain.changes import SubjectPut
 from gerbang_service.domain.errors import FieldInvalid, SubjectExists
 from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
@@ -24,6 +25,8 @@ from gerbang_service.domain.weakening import NOT_WEAKENED, of_subject
 from gerbang_service.store.port import AboutSubject, AnsweredRequest, Operation, Outcome, Transaction
 
 MAX_TEMPLATES_PER_SUBJECT = 100
+# For the new templates of somebody, whose ids are not known before the change is made: none that there was.
+_STAND_IN = (TemplateInfo(0, "", 0, None),)
 
 
 class OnExisting(Enum):
@@ -56,8 +59,8 @@ class NewEnrolment:
 class Stored:
     """Who was stored, as they are now. `samples`: as in AnsweredRequest.
 
-    `similarities`: of each sample, in order, to the subject, as in Likeness; `different`: it has not one face. `added`:
-    the lists that somebody who was there already was put on.
+    `similarities`: of each sample, in order, to the subject, as in Likeness; `different`: it has not one face. `added`,
+    `removed`: the lists that somebody who was there already was put on, and taken off.
     """
 
     subject: Subject
@@ -66,13 +69,14 @@ class Stored:
     similarities: tuple[float | None, ...] = ()
     different: bool = False
     added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 StoredOrBefore: TypeAlias = Stored | AnsweredRequest
 """What became of an enrolment: it was stored, or its request was answered before."""
 
 
-def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
+def store(caller: Identity, new: NewEnrolment, agreement: Agreement = alone) -> Operation[StoredOrBefore]:
     """Enrol a subject or add to one; answers the earlier answer when the request was answered before.
 
     Raises SamplesDiffer where it would have two faces, and what checks of the subject raise.
@@ -87,12 +91,17 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
         now = time.time_ns()
         existing = transaction.subject(name)
         Safeguards(expected_revision=new.expected_revision).check(existing.revision if existing else 0, subject_id=name)
-        revision = transaction.next_revision()
-        subject = _merged(existing, new, name, now, revision)
+        subject = _merged(existing, new, name, now, transaction.revision() + 1)
         check_lists(transaction, subject.watchlists)
         bounds.check_left(caller, subject)
         likeness = judge(transaction, existing, new.samples, new.model, new.one_face)
         replaces = existing is not None and new.on_existing is OnExisting.REPLACE
+        weakened = NOT_WEAKENED
+        if existing is not None:
+            weakened = of_subject(existing, _with(subject, _STAND_IN if replaces else existing.templates))
+            if (instead := agreement(transaction, weakened, lambda: existing.revision)) is not None:
+                return instead
+        revision = transaction.next_revision()
         if replaces:
             transaction.delete_templates(subject.subject_id)
         kept = () if existing is None or replaces else existing.templates
@@ -108,10 +117,10 @@ def store(caller: Identity, new: NewEnrolment) -> Operation[StoredOrBefore]:
         samples = tuple(each if isinstance(each, str) else next(left) for each in likeness.samples)
         before = subject.watchlists if existing is None else existing.watchlists
         added = tuple(each for each in subject.watchlists if each not in before)
-        stored = Stored(subject, samples, revision, likeness.similarities, likeness.different, added)
+        removed = tuple(each for each in before if each not in subject.watchlists)
+        stored = Stored(subject, samples, revision, likeness.similarities, likeness.different, added, removed)
         _keep(transaction, new, stored, now)
         vectors = {each: template.vector for each, template in put.items()}
-        weakened = NOT_WEAKENED if existing is None else of_subject(existing, subject)
         return Outcome(stored, SubjectPut(stored.revision, subject, vectors), erases=replaces, weakened=weakened)
 
     return AboutSubject(name, operation)

@@ -12,6 +12,7 @@ from gerbang_service.access.bounds import seen, subject_not_found
 from gerbang_service.access.identity import Identity
 from gerbang_service.changing import bounds
 from gerbang_service.changing.safeguards import UNGUARDED, Safeguards
+from gerbang_service.changing.two_people import Agreement, alone
 from gerbang_service.domain.changes import SubjectGone, SubjectPut
 from gerbang_service.domain.errors import FieldInvalid, TemplateNotFound, WatchlistNotFound
 from gerbang_service.domain.identifiers import MAX_WATCHLISTS_PER_SUBJECT
@@ -64,7 +65,11 @@ class Deleted:
 
 
 def update_subject(
-    caller: Identity, subject_id: str, change: SubjectChange, safeguards: Safeguards = UNGUARDED
+    caller: Identity,
+    subject_id: str,
+    change: SubjectChange,
+    safeguards: Safeguards = UNGUARDED,
+    agreement: Agreement = alone,
 ) -> Operation[ChangedSubject]:
     """Change fields of a subject, and the lists that it is on; answers what is stored now."""
 
@@ -75,13 +80,17 @@ def update_subject(
         before = _stored(transaction, subject_id)
         safeguards.check(before.revision, subject_id=subject_id)
         check_lists(transaction, change.named_lists)
-        revision = transaction.next_revision()
-        subject = dataclasses.replace(before, **change.fields, update_time_ns=time.time_ns(), revision=revision)
+        subject = dataclasses.replace(before, **change.fields, update_time_ns=time.time_ns())
         if change.add or change.remove:
             left = joined(subject.watchlists, change.add, "add_watchlists", change.remove)
             subject = dataclasses.replace(subject, watchlists=left)
         check_validity(subject)
         bounds.check_left(caller, subject)
+        weakened = of_subject(before, subject)
+        if (instead := agreement(transaction, weakened, lambda: before.revision)) is not None:
+            return instead
+        revision = transaction.next_revision()
+        subject = dataclasses.replace(subject, revision=revision)
         transaction.put_subject(subject)
         safeguards.keep(transaction, revision, subject_id)
         done = ChangedSubject(
@@ -90,13 +99,15 @@ def update_subject(
             added=_without(subject.watchlists, before.watchlists),
             removed=_without(before.watchlists, subject.watchlists),
         )
-        erases, weakened = before.labels != subject.labels, of_subject(before, subject)
+        erases = before.labels != subject.labels
         return Outcome(done, SubjectPut(revision, subject, {}), erases=erases, weakened=weakened)
 
     return operation
 
 
-def delete_subject(caller: Identity, subject_id: str, safeguards: Safeguards = UNGUARDED) -> Operation[Deleted]:
+def delete_subject(
+    caller: Identity, subject_id: str, safeguards: Safeguards = UNGUARDED, agreement: Agreement = alone
+) -> Operation[Deleted]:
     """Delete a subject with all its templates."""
 
     def operation(transaction: Transaction) -> Outcome[Deleted]:
@@ -108,18 +119,27 @@ def delete_subject(caller: Identity, subject_id: str, safeguards: Safeguards = U
             raise subject_not_found(subject_id)
         if safeguards.expected_revision:
             safeguards.check(_stored(transaction, subject_id).revision, subject_id=subject_id)
+        weakened = removed_from(lists)
+        # No more is read of somebody than is needed: who can't be read can be deleted.
+        instead = agreement(transaction, weakened, lambda: _stored(transaction, subject_id).revision)
+        if instead is not None:
+            return instead
         transaction.delete_subject(subject_id)
         revision = transaction.next_revision()
         # About nobody: who is enrolled under this id and deleted once more does not take it along.
         safeguards.keep(transaction, revision)
         gone = SubjectGone(revision, subject_id)
-        return Outcome(Deleted(revision, removed=lists), gone, erases=True, weakened=removed_from(lists))
+        return Outcome(Deleted(revision, removed=lists), gone, erases=True, weakened=weakened)
 
     return operation
 
 
 def delete_template(
-    caller: Identity, subject_id: str, template_id: int, safeguards: Safeguards = UNGUARDED
+    caller: Identity,
+    subject_id: str,
+    template_id: int,
+    safeguards: Safeguards = UNGUARDED,
+    agreement: Agreement = alone,
 ) -> Operation[ChangedSubject]:
     """Delete one template of a subject; answers what is stored of the subject now."""
 
@@ -133,14 +153,18 @@ def delete_template(
             raise TemplateNotFound(
                 f"subject {subject_id} has no template {template_id}", subject_id=subject_id, template_id=template_id
             )
-        revision = transaction.next_revision()
         left = tuple(each for each in subject.templates if each.template_id != template_id)
-        changed = dataclasses.replace(subject, templates=left, update_time_ns=time.time_ns(), revision=revision)
+        changed = dataclasses.replace(subject, templates=left, update_time_ns=time.time_ns())
+        weakened = of_subject(subject, changed)
+        if (instead := agreement(transaction, weakened, lambda: subject.revision)) is not None:
+            return instead
+        revision = transaction.next_revision()
+        changed = dataclasses.replace(changed, revision=revision)
         transaction.delete_template(template_id)
         transaction.put_subject(changed)
         safeguards.keep(transaction, revision, subject_id)
         put = SubjectPut(revision, changed, {})
-        return Outcome(ChangedSubject(changed, revision), put, erases=True, weakened=of_subject(subject, changed))
+        return Outcome(ChangedSubject(changed, revision), put, erases=True, weakened=weakened)
 
     return operation
 

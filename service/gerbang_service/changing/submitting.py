@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from gerbang_service.access import calls
 from gerbang_service.access.calls import Call
 from gerbang_service.changing.writer import Writer
+from gerbang_service.domain.errors import SecondPersonNeeded
 from gerbang_service.store.port import AboutSubject, Operation, Outcome, Transaction
 from gerbang_service.threads.told import done
 
@@ -89,9 +90,15 @@ async def seen_through(change: Future[T]) -> T:
         task.uncancel()
     try:
         return change.result()
-    except Exception:
-        calls.current().revision = None
+    except Exception as error:
+        forget(calls.current(), error)
         raise
+
+
+def forget(call: Call, error: Exception) -> None:
+    """Have a call that failed have made no change, unless what it asked for was proposed."""
+    if not isinstance(error, SecondPersonNeeded):
+        call.revision = None
 
 
 def noted(operation: Operation[T], call: Call) -> Operation[T]:

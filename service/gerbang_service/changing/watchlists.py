@@ -10,6 +10,7 @@ from typing import Any
 
 from gerbang_service.changing.safeguards import UNGUARDED, Safeguards
 from gerbang_service.changing.subjects import Deleted
+from gerbang_service.changing.two_people import Agreement, alone
 from gerbang_service.domain.changes import WatchlistGone, WatchlistPut
 from gerbang_service.domain.errors import FieldInvalid, WatchlistExists, WatchlistNotEmpty, WatchlistNotFound
 from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
@@ -42,7 +43,10 @@ def create_watchlist(watchlist: Watchlist, safeguards: Safeguards = UNGUARDED) -
 
 
 def update_watchlist(
-    watchlist_id: str, changed: Mapping[str, Any], safeguards: Safeguards = UNGUARDED
+    watchlist_id: str,
+    changed: Mapping[str, Any],
+    safeguards: Safeguards = UNGUARDED,
+    agreement: Agreement = alone,
 ) -> Operation[ChangedWatchlist]:
     """Change fields of a watchlist (title, direction, action, threshold, labels, target_fpir, two_person_removal)."""
 
@@ -52,12 +56,17 @@ def update_watchlist(
         stored = _stored(transaction, watchlist_id)
         safeguards.check(stored.revision, watchlist_id=watchlist_id)
         wanted = dataclasses.replace(stored, **changed, update_time_ns=time.time_ns())
-        return dataclasses.replace(_put(transaction, wanted, safeguards), weakened=of_watchlist(stored, wanted))
+        weakened = of_watchlist(stored, wanted)
+        if (instead := agreement(transaction, weakened, lambda: stored.revision)) is not None:
+            return instead
+        return dataclasses.replace(_put(transaction, wanted, safeguards), weakened=weakened)
 
     return operation
 
 
-def delete_watchlist(watchlist_id: str, *, force: bool, safeguards: Safeguards = UNGUARDED) -> Operation[Deleted]:
+def delete_watchlist(
+    watchlist_id: str, *, force: bool, safeguards: Safeguards = UNGUARDED, agreement: Agreement = alone
+) -> Operation[Deleted]:
     """Delete a watchlist that is empty, or with `force` any."""
 
     def operation(transaction: Transaction) -> Outcome[Deleted]:
@@ -70,11 +79,14 @@ def delete_watchlist(watchlist_id: str, *, force: bool, safeguards: Safeguards =
             raise WatchlistNotEmpty(
                 f"watchlist {watchlist_id} is not empty, subjects: {count}", watchlist_id=watchlist_id, subjects=count
             )
+        weakened = of_watchlist(stored, None)
+        if (instead := agreement(transaction, weakened, lambda: stored.revision)) is not None:
+            return instead
         transaction.delete_watchlist(watchlist_id)
         revision = transaction.next_revision()
         safeguards.keep(transaction, revision)
         gone = WatchlistGone(revision, watchlist_id)
-        return Outcome(Deleted(revision), gone, erases=True, weakened=of_watchlist(stored, None))
+        return Outcome(Deleted(revision), gone, erases=True, weakened=weakened)
 
     return operation
 

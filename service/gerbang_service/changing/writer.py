@@ -278,14 +278,15 @@ def _settle(group: Sequence[Submitted], outcomes: Sequence[Outcome[Any] | Except
 
 
 def _complete(future: Future[Any], outcome: Outcome[Any] | Exception) -> None:
-    if isinstance(outcome, Outcome):
-        future.set_result(outcome.answer)
+    result = _result(outcome)
+    if isinstance(result, Exception):
+        future.set_exception(result)
     else:
-        future.set_exception(outcome)
+        future.set_result(result)
 
 
 def _result(outcome: Outcome[T] | Exception) -> T | Exception:
-    return outcome.answer if isinstance(outcome, Outcome) else outcome
+    return (outcome.failure or outcome.answer) if isinstance(outcome, Outcome) else outcome
 
 
 def _shut_down() -> GerbangError:

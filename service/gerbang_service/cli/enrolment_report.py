@@ -15,7 +15,10 @@ from gerbang_service.cli.advice import advice_on
 from gerbang_service.cli.documents import error_document
 from gerbang_service.cli.enrolments import KEPT, Outcome, PhotoResult
 from gerbang_service.cli.exits import ExitCode
-from gerbang_service.cli.output import Output
+from gerbang_service.cli.output import Output, listed
+
+PROPOSED: Final = "SECOND_PERSON_NEEDED"
+"""Reason of a photo that would take somebody off a list that asks for two people."""
 
 _SHOWN: Final = 20  # rows of a table for people; --json has them all
 
@@ -62,12 +65,19 @@ class Tally:
 
     @property
     def exit_code(self) -> ExitCode:
-        """YES: all that there was is enrolled; NO: not all of it; ERROR: not finished, or nothing was kept."""
+        """YES: all that there was is enrolled; NO: not all of it; ERROR: not finished, or nothing was kept.
+
+        PROPOSED: somebody would leave a list by it, and a second person has to confirm that.
+        """
         if self.interrupted:
             return ExitCode.INTERRUPTED
-        if not self.finished or (self.asked and not self.kept):
+        if not self.finished:
             return ExitCode.ERROR
+        if any(each.reason == PROPOSED for each in self.results):
+            return ExitCode.PROPOSED
         left_out = self.counts[Outcome.REJECTED] or self.without_photo or self.skipped
+        if self.asked and not self.kept:
+            return ExitCode.ERROR
         return ExitCode.NO if left_out else ExitCode.YES
 
 
@@ -97,6 +107,12 @@ def _summary(tally: Tally, output: Output) -> None:
         f", {counts[Outcome.ALREADY_THERE]} already there, ",
         Text(f"{counts[Outcome.REJECTED]} rejected", style="bold red" if counts[Outcome.REJECTED] else ""),
     )
+    for subject_id, lists in _added(tally).items():
+        output.line(f"{subject_id} was there already, and is now on {listed(lists)} too")
+    if proposed := sorted({result.subject_id for result in tally.results if result.reason == PROPOSED}):
+        output.line(
+            Text(f"Not done, but proposed; another person has to confirm it: {_first(proposed)}", style="bold red")
+        )
     missing = tally.without_photo if tally.finished else []
     if missing:
         output.line(Text(f"Not enrolled by this, no photo was kept: {_first(missing)}", style="bold red"))
@@ -108,6 +124,15 @@ def _summary(tally: Tally, output: Output) -> None:
     if tally.hidden:
         files = "file was" if tally.hidden == 1 else "files were"
         output.line(Text(f"{tally.hidden} hidden {files} left out", style="dim"))
+
+
+def _added(tally: Tally) -> dict[str, list[str]]:
+    """Return who was there already and was put on further lists."""
+    found: dict[str, dict[str, None]] = {}
+    for result in tally.results:
+        if result.added:
+            found.setdefault(result.subject_id, {}).update(dict.fromkeys(result.added))
+    return {subject_id: list(lists) for subject_id, lists in found.items()}
 
 
 def _rejections(tally: Tally, output: Output) -> None:
@@ -184,6 +209,7 @@ def _result_document(result: PhotoResult) -> dict[str, Any]:
                 for other in result.duplicates
             ],
             "expired": result.expired,
+            "added_watchlists": list(result.added),
         }
     return content
 

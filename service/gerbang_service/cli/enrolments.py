@@ -76,6 +76,7 @@ class PhotoResult:
     """What became of one photo, and why. `photo`: None where a person was named without one.
 
     `duplicates`: other subjects that have this face; `expired`: the subject's end of validity has passed.
+    `added`: the lists that it was put on, of somebody who was there already.
     """
 
     photo: Path | None
@@ -86,6 +87,7 @@ class PhotoResult:
     detail: str = ""
     duplicates: tuple[Candidate, ...] = ()
     expired: bool = False
+    added: tuple[str, ...] = ()
 
 
 Contents: TypeAlias = Sequence[bytes]
@@ -158,11 +160,12 @@ def results_of(subject_id: str, photos: Sequence[Path], response: EnrollResponse
     expired = EnrollWarning.ENROLL_WARNING_EXPIRED in response.warnings
     # A repeat's answer is what was true at the first time.
     duplicates = () if response.replayed else tuple(response.duplicates)
+    added = tuple(response.added_watchlists)
     outcome = Outcome.ALREADY_THERE if response.replayed else Outcome.ENROLLED
     return [
         PhotoResult(photo, subject_id, Outcome.REJECTED, reason=sample.rejection, detail=sample.detail)
         if sample.rejection
-        else PhotoResult(photo, subject_id, outcome, sample.template_id, duplicates=duplicates, expired=expired)
+        else PhotoResult(photo, subject_id, outcome, sample.template_id, "", "", duplicates, expired, added)
         for photo, sample in zip(photos, response.sample_results, strict=True)
     ]
 

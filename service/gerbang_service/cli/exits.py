@@ -19,6 +19,8 @@ class ExitCode(IntEnum):
     """The question was not answered, or the work not done."""
     SILENT = 4
     """A silent hit: the traveller is to pass and to notice nothing, and the officers are to be told."""
+    PROPOSED = 5
+    """Not done, but proposed: a second person has to confirm it."""
     INTERRUPTED = 130
     """Ctrl-C; what shells expect after SIGINT."""
 

@@ -40,6 +40,7 @@ def info(session: Session) -> ExitCode:
             "watchlists": f"{found.watchlist_count:,}",
             "revision": f"{found.revision:,}",
             "epoch": found.epoch,
+            "time zone": found.time_zone or NONE,
             **{each.name: _progress(each) for each in found.generators},
             "recall check": f"{found.audit.audited:,} searches checked, {found.audit.missed:,} missed someone, "
             f"{found.audit.skipped:,} skipped",

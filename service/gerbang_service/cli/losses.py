@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 import click
 
 from gerbang.v1.subject_pb2 import Subject
+from gerbang.v1.watchlist_pb2 import Watchlist
 from gerbang_service.cli.options import Session
 from gerbang_service.cli.output import listed
+from gerbang_service.cli.words import ACTIONS, direction_word
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,13 +26,20 @@ class Consent:
     yes: bool
     dry_run: bool
     expected_revision: int
+    note: str
+
+    @classmethod
+    def taken_from(cls, given: dict[str, Any]) -> Consent:
+        """Take what `consent_options` added out of what click parsed."""
+        return cls(**{name: given.pop(name) for name in ("yes", "dry_run", "expected_revision", "note")})
 
 
 def consent_options(command: F) -> F:
-    """--yes, --dry-run and --expected-revision; a command is given them as a Consent."""
+    """--yes, --dry-run, --expected-revision and --note: see `Consent.taken_from`."""
     options = (
-        click.option("--yes", is_flag=True, help="Don't ask before somebody leaves a list, or is seen for less long."),
+        click.option("--yes", is_flag=True, help="Don't ask before a list stops fewer people."),
         click.option("--dry-run", is_flag=True, help="Say who would leave which list, and change nothing."),
+        click.option("--note", default="", metavar="TEXT", help="Why, for the second person where one has to agree."),
         click.option(
             "--expected-revision",
             type=click.IntRange(min=0),
@@ -52,7 +61,7 @@ def consented(session: Session, losses: Sequence[str], consent: Consent) -> bool
     if consent.dry_run:
         if session.output.as_json:
             session.output.document({"dry_run": True, "losses": list(losses)})
-        for each in losses or ["nobody leaves a list, and nobody is seen for less long"]:
+        for each in losses or ["no list stops fewer people"]:
             session.output.line(each)
         session.output.line("dry run: nothing was changed")
         return False
@@ -79,6 +88,45 @@ def of_update(before: Subject, fields: Mapping[str, Any]) -> list[str]:
         now = _text(before, "valid_from", "has always been valid")
         lost.append(f"{name} is found from {begin.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z on only (now: {now})")
     return lost
+
+
+def of_watchlist(before: Watchlist, fields: Mapping[str, Any]) -> list[str]:
+    """Say by what an update of a list makes it stop fewer people. `fields`: as `WatchlistClient.update_watchlist`."""
+    name, lost = before.watchlist_id, []
+    if (text := _higher_threshold(before, fields)) is not None:
+        lost.append(f"{name} may stop fewer people: {text}")
+    action, was = fields.get("action"), before.action - 1
+    if action is not None and ACTIONS.index(action) < was:
+        lost.append(f"{name} has a milder action: {action} (now: {ACTIONS[was]})")
+    direction = fields.get("direction")
+    if direction is not None and direction not in ("both", direction_word(before.direction)):
+        lost.append(f"{name} is searched at {direction} only (now: {direction_word(before.direction)})")
+    if before.two_person_removal and fields.get("two_person_removal") is False:
+        lost.append(f"{name} needs no second person any more")
+    return lost
+
+
+def _higher_threshold(before: Watchlist, fields: Mapping[str, Any]) -> str | None:
+    """Say how the threshold may come to be higher, if it may."""
+    own = {path: getattr(before, path) if before.HasField(path) else None for path in ("threshold", "target_fpir")}
+    new = {path: fields.get(path, value) for path, value in own.items()}
+    if new == own:
+        return None
+    if None not in (own["threshold"], new["threshold"]):
+        return _differs("threshold", own, new) if new["threshold"] > own["threshold"] else None
+    if None not in (own["target_fpir"], new["target_fpir"]):
+        return _differs("target", own, new, "target_fpir") if new["target_fpir"] < own["target_fpir"] else None
+    return f"another threshold: {_source(new)} (now: {_source(own)})"
+
+
+def _differs(word: str, own: Mapping[str, Any], new: Mapping[str, Any], path: str = "threshold") -> str:
+    return f"{word} {new[path]:g} (now: {own[path]:.6g})"
+
+
+def _source(values: Mapping[str, Any]) -> str:
+    if values["threshold"] is not None:
+        return f"{values['threshold']:.6g}"
+    return "the server's" if values["target_fpir"] is None else f"by target {values['target_fpir']:.6g}"
 
 
 def of_deletion(before: Subject) -> list[str]:

@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from gerbang_service.cli.output import Output
+from gerbang import GerbangError, WatchlistClient
+from gerbang_service.cli.options import session_so_far
+from gerbang_service.cli.output import Output, failure_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,8 +84,35 @@ class Moment(click.ParamType[datetime]):
 
 
 def time_zone(ctx: click.Context | None) -> ZoneInfo | None:
-    """Return the --time-zone of a command, or None for this machine's."""
-    return ctx.meta.get(_ZONE) if ctx is not None else None
+    """Return the zone of a command's dates: its --time-zone, else the server's; None for this machine's.
+
+    Raises click.ClickException when the server can't be asked: a day of another zone is not taken for it.
+    """
+    if ctx is None:
+        return None
+    if _ZONE not in ctx.meta:
+        ctx.meta[_ZONE] = _servers_zone(ctx)
+    found: ZoneInfo | None = ctx.meta[_ZONE]
+    return found
+
+
+def _servers_zone(ctx: click.Context) -> ZoneInfo | None:
+    try:
+        session = session_so_far(ctx)
+        if session is None:
+            return None
+        with session.client(WatchlistClient) as office:
+            name = office.server_info().time_zone
+    except GerbangError as error:
+        raise click.ClickException(f"which zone dates are of can't be asked: {failure_line(error)}") from error
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+    if not name:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise click.ClickException(f"the server's zone {name!r} is not known here: say --time-zone") from error
 
 
 def zone_option(command: F) -> F:
@@ -97,7 +126,8 @@ def zone_option(command: F) -> F:
         is_eager=True,
         expose_value=False,
         callback=_remember,
-        help="Zone of dates that are given without a time, such as Asia/Jakarta. Default: this machine's.",
+        help="Zone of dates that are given without a time, such as Asia/Jakarta. Default: the server's, "
+        "else this machine's.",
     )(command)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -53,8 +54,25 @@ class Session:
             raise click.UsageError(str(error)) from error
 
 
+def session_so_far(ctx: click.Context | None) -> Session | None:
+    """Return a session for a question that has to be asked while the options of a command are still read.
+
+    None for a command that asks no server. Raises as `way_by`.
+    """
+    if ctx is None or "client_certificate" not in ctx.params:
+        return None
+    # What was not given is a sentinel of click's at this time.
+    given: dict[str, Any] = {name: None if isinstance(value, Enum) else value for name, value in ctx.params.items()}
+    way = way_by(given["ca"], given["client_certificate"], given["client_key"], token_in(given["token_file"]))
+    output = Output(as_json=bool(given["as_json"]))
+    return Session(given["server"], given["timeout"], output, replace(way, insecure=bool(given["insecure"])))
+
+
 def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callable[..., None]:
-    """Give a command the options of a `Session`; turn what it returns or raises into exit codes."""
+    """Give a command the options of a `Session`; turn what it returns or raises into exit codes.
+
+    They are read before the command's own, some of which mean what the server says: see `session_so_far`.
+    """
 
     @click.option(
         "--server",
@@ -65,19 +83,26 @@ def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callabl
         show_envvar=True,
         metavar="HOST:PORT",
         help="The Gerbang server to ask.",
+        is_eager=True,
     )
     @click.option(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
         help="Wait so long for an answer. Default: what suits the call.",
+        is_eager=True,
     )
     @_file_option("--ca", "PEM file of the authority that the server's certificate is of: asks over TLS.")
     @_file_option("--client-certificate", "PEM file of this client's certificate.")
     @_file_option("--client-key", "PEM file of its key.")
     @_file_option("--token-file", "File with this client's API token. Or GERBANG_TOKEN holds it.")
-    @click.option("--insecure", is_flag=True, help="Ask another machine without TLS: who is on the way sees the faces.")
-    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
+    @click.option(
+        "--insecure",
+        is_flag=True,
+        is_eager=True,
+        help="Ask another machine without TLS: who is on the way sees the faces.",
+    )
+    @click.option("--json", "as_json", is_flag=True, is_eager=True, help="Print one JSON document for programs.")
     @functools.wraps(command)
     def run(
         server: str,
@@ -97,6 +122,9 @@ def asks_server(command: Callable[Concatenate[Session, P], ExitCode]) -> Callabl
             way = way_by(ca, client_certificate, client_key, token_in(token_file))
             session = Session(server, timeout, output, replace(way, insecure=insecure))
             code = command(session, *args, **kwargs)
+        except gerbang.SecondPersonNeeded as error:
+            session.output.proposed(error)
+            code = ExitCode.PROPOSED
         except gerbang.GerbangError as error:
             session.output.fatal(error)
             code = ExitCode.ERROR
@@ -112,7 +140,7 @@ def _file_option(name: str, text: str) -> Callable[[F], F]:
     # Not GERBANG_KEY: that holds the key that the server's data is encrypted with.
     variable = "GERBANG_" + name.removeprefix("--").replace("-", "_").upper()
     kind = click.Path(exists=True, dir_okay=False, path_type=Path)
-    return click.option(name, type=kind, envvar=variable, show_envvar=True, metavar="FILE", help=text)
+    return click.option(name, type=kind, envvar=variable, show_envvar=True, metavar="FILE", is_eager=True, help=text)
 
 
 class InOrder(click.Group):

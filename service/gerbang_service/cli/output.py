@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gerbang import GerbangError
+from gerbang import GerbangError, SecondPersonNeeded
 from gerbang_service.cli.advice import advice
 from gerbang_service.cli.documents import error_document
 from gerbang_service.domain.errors import StartupError
@@ -105,6 +105,15 @@ class Output:
         """Say on stderr why a call (`about` one of several things) failed, and what to do."""
         line = failure_line(error)
         self.complain(f"{about}: {line}" if about else line, hint=advice(error))
+
+    def proposed(self, error: SecondPersonNeeded) -> None:
+        """Say that a change was not made, and how another person makes it."""
+        number = error.proposal_id
+        self.complain(
+            f"not done: proposed, {number}; another person confirms it with 'gerbang proposal confirm {number}'"
+        )
+        if self.as_json:
+            self.document({"error": error_document(error)})
 
     def fatal(self, error: GerbangError) -> None:
         """Say that the command failed: on stderr, and with `as_json` as the document."""

@@ -69,7 +69,7 @@ def update(session: Session, /, subject_id: str, **given: Any) -> ExitCode:  # n
 
     Says who leaves which list, or is found for less long, and asks before.
     """
-    consent = Consent(given.pop("yes"), given.pop("dry_run"), given.pop("expected_revision"))
+    consent = Consent.taken_from(given)
     fields = changes(
         given,
         {
@@ -87,7 +87,7 @@ def update(session: Session, /, subject_id: str, **given: Any) -> ExitCode:  # n
             return ExitCode.YES if consent.dry_run else ExitCode.NO
         # From the very state that was shown: nobody leaves a list whom nobody was told of.
         expected = consent.expected_revision or before.revision
-        changed = office.update_subject(subject_id, expected_revision=expected, **fields)
+        changed = office.update_subject(subject_id, expected_revision=expected, note=consent.note, **fields)
     if session.output.as_json:
         session.output.document(document(changed))
     session.output.line(f"changed {subject_id}{_moves(changed)}")
@@ -101,12 +101,13 @@ def update(session: Session, /, subject_id: str, **given: Any) -> ExitCode:  # n
 @asks_server
 def delete(session: Session, /, subject_id: str, **given: Any) -> ExitCode:  # noqa: ANN401 - as click parsed them
     """Erase the subject ID with all its templates. Says which lists they leave, and asks before."""
-    consent = Consent(**given)
+    consent = Consent.taken_from(given)
     with session.client(WatchlistClient) as office:
         before = office.get_subject(subject_id)
         if not consented(session, of_deletion(before), consent):
             return ExitCode.YES if consent.dry_run else ExitCode.NO
-        gone = office.delete_subject(subject_id, expected_revision=consent.expected_revision or before.revision)
+        expected = consent.expected_revision or before.revision
+        gone = office.delete_subject(subject_id, expected_revision=expected, note=consent.note)
     if session.output.as_json:
         session.output.document(document(gone))
     session.output.line(f"erased {subject_id}")
@@ -120,13 +121,13 @@ def delete(session: Session, /, subject_id: str, **given: Any) -> ExitCode:  # n
 @asks_server
 def delete_template(session: Session, /, subject_id: str, template_id: str, **given: Any) -> ExitCode:  # noqa: ANN401 - as click parsed them
     """Erase TEMPLATE_ID of the subject ID, who stays enrolled, even without any template; asks before the last."""
-    consent = Consent(**given)
+    consent = Consent.taken_from(given)
     with session.client(WatchlistClient) as office:
         before = office.get_subject(subject_id)
         if not consented(session, of_last_template(before, template_id), consent):
             return ExitCode.YES if consent.dry_run else ExitCode.NO
         expected = consent.expected_revision or before.revision
-        changed = office.delete_template(subject_id, template_id, expected_revision=expected)
+        changed = office.delete_template(subject_id, template_id, expected_revision=expected, note=consent.note)
     if session.output.as_json:
         session.output.document(document(changed))
     session.output.line(f"erased template {template_id} of {subject_id}, {len(changed.subject.templates)} left")
@@ -151,6 +152,7 @@ def _show(output: Output, found: Subject) -> None:
             "enrolled": time_text(found, "create_time"),
             "changed": time_text(found, "update_time"),
             "revision": f"{found.revision}",
+            **({"waiting for a second person": listed(found.open_proposals)} if found.open_proposals else {}),
         }
     )
     rows = [_template_row(template) for template in found.templates]

@@ -12,7 +12,7 @@ from gerbang.v1.watchlist_pb2 import Watchlist
 from gerbang_service.cli.changes import changes, clearing_option
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
-from gerbang_service.cli.losses import Consent, consent_options, consented
+from gerbang_service.cli.losses import Consent, consent_options, consented, of_watchlist
 from gerbang_service.cli.options import InOrder, Session, asks_server, labels_option, threshold_option
 from gerbang_service.cli.output import NONE, Cell, Output, labels_text, time_text
 from gerbang_service.cli.words import ACTIONS, DIRECTIONS, action_text, direction_word
@@ -106,13 +106,22 @@ def list_all(session: Session) -> ExitCode:
 @_two
 @labels_option("In the place of all labels there are; may be repeated.")
 @clearing_option("--no-labels", "Take all labels away.")
+@consent_options
 @asks_server
 def update(session: Session, /, watchlist_id: str, **given: Any) -> ExitCode:  # noqa: ANN401 - as click parsed them
-    """Change the watchlist ID: only what is given is changed, its subjects stay."""
+    """Change the watchlist ID: only what is given is changed, its subjects stay.
+
+    Says by what the list may stop fewer people, and asks before.
+    """
+    consent = Consent.taken_from(given)
     cleared = {"no_threshold": "threshold", "no_target_fpir": "target_fpir"}
     fields = changes(given, {flag: (name, None) for flag, name in cleared.items()} | {"no_labels": ("labels", {})})
     with session.client(WatchlistClient) as office:
-        changed = office.update_watchlist(watchlist_id, **fields)
+        before = office.get_watchlist(watchlist_id)
+        if not consented(session, of_watchlist(before, fields), consent):
+            return ExitCode.YES if consent.dry_run else ExitCode.NO
+        expected = consent.expected_revision or before.revision
+        changed = office.update_watchlist(watchlist_id, expected_revision=expected, note=consent.note, **fields)
     _show_change(session.output, "changed", changed.watchlist, document(changed))
     return ExitCode.YES
 
@@ -124,7 +133,7 @@ def update(session: Session, /, watchlist_id: str, **given: Any) -> ExitCode:  #
 @asks_server
 def delete(session: Session, /, watchlist_id: str, force: bool, **given: Any) -> ExitCode:  # noqa: FBT001, ANN401 - as click parsed them
     """Delete the watchlist ID. Its subjects stay enrolled and leave the list; says who, and asks before."""
-    consent = Consent(**given)
+    consent = Consent.taken_from(given)
     with session.client(WatchlistClient) as office:
         before = office.get_watchlist(watchlist_id)
         members = office.list_subjects(watchlist=watchlist_id) if force else iter(())
@@ -136,7 +145,7 @@ def delete(session: Session, /, watchlist_id: str, force: bool, **given: Any) ->
         if not consented(session, named, consent):
             return ExitCode.YES if consent.dry_run else ExitCode.NO
         expected = consent.expected_revision or before.revision
-        gone = office.delete_watchlist(watchlist_id, force=force, expected_revision=expected)
+        gone = office.delete_watchlist(watchlist_id, force=force, expected_revision=expected, note=consent.note)
     if session.output.as_json:
         session.output.document(document(gone))
     session.output.line(f"deleted {watchlist_id}")
@@ -178,6 +187,7 @@ def _show(output: Output, found: Watchlist) -> None:
             "removal": "needs two people" if found.two_person_removal else "by one person",
             "labels": labels_text(found.labels) or NONE,
             "subjects": f"{found.subject_count:,}",
+            **({"waiting for a second person": f"{found.open_proposals:,}"} if found.open_proposals else {}),
             "created": time_text(found, "create_time"),
             "changed": time_text(found, "update_time"),
             "revision": f"{found.revision}",

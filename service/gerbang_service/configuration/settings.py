@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gerbang_service.configuration.addresses import is_loopback, split_address
+from gerbang_service.configuration.zones import is_zone
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.domain.identifiers import MAX_TARGET_FPIR
 from gerbang_service.domain.questions import CHOOSABLE
@@ -139,6 +140,14 @@ class Settings:
     expired_kept_days: float | None = _setting(
         None, "Days after a subject's expire_time when it is erased, with all templates, for good. Default: never."
     )
+    proposals_kept_days: float = _setting(
+        30.0, "Days in which a change to a watchlist with two_person_removal can be confirmed by a second person."
+    )
+    time_zone: str = _setting(
+        "",
+        "Zone in which the office reckons dates, such as Asia/Jakarta: one that is given without a time is the "
+        "whole of that day there. Empty: that of the command's machine.",
+    )
     max_streams: int = _setting(32, "Open streams of one caller, at most; more are OVERLOADED.")
 
     def __post_init__(self) -> None:
@@ -150,6 +159,7 @@ class Settings:
             "max_pending_searches",
             "max_pending_writes",
             "request_ids_kept_days",
+            "proposals_kept_days",
             "max_streams",
             "audit_file_mb",
             "graph_ef_construction",
@@ -177,6 +187,7 @@ class Settings:
             choices = field.metadata.get("choices")
             if choices:
                 self._require(field.name, getattr(self, field.name) in choices, f"must be one of {choices}")
+        self._require("time_zone", not self.time_zone or is_zone(self.time_zone), "is no zone that this machine knows")
         self._check_telemetry()
         self._check_access()
 

@@ -48,4 +48,11 @@ class WatchlistGone:
     watchlist_id: str
 
 
-Change = SubjectPut | SubjectGone | WatchlistPut | WatchlistGone
+@dataclass(frozen=True, slots=True)
+class ProposalsChanged:
+    """A change was proposed, or a proposal is gone: nobody is found any more or less."""
+
+    revision: int
+
+
+Change = SubjectPut | SubjectGone | WatchlistPut | WatchlistGone | ProposalsChanged

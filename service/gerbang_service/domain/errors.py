@@ -26,11 +26,14 @@ GerbangError
 │   ├── SamplesDiffer             SAMPLES_DIFFER
 │   ├── ModelMismatch             MODEL_MISMATCH
 │   ├── NoFacePack                NO_FACE_PACK
+│   ├── SecondPersonNeeded        SECOND_PERSON_NEEDED
+│   ├── ProposalNotFound          PROPOSAL_NOT_FOUND
 │   └── DataDamaged               DATA_DAMAGED
 ├── AccessRefused                 who calls may not
 │   ├── Unauthenticated           UNAUTHENTICATED
 │   ├── RoleDenied                ROLE_DENIED
-│   └── WatchlistDenied           WATCHLIST_DENIED
+│   ├── WatchlistDenied           WATCHLIST_DENIED
+│   └── SamePerson                SAME_PERSON
 ├── ServiceError                  the server can't now; later it may
 │   ├── RevisionNotReached        REVISION_NOT_REACHED
 │   ├── Overloaded                OVERLOADED
@@ -46,24 +49,30 @@ Messages never contain a vector, an image or a label.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from gerbang_service.domain.face_errors import (
+    FaceBlurred,
+    FaceRejected,
+    FaceTooBright,
+    FaceTooDark,
+    FaceTooSmall,
+    FaceTurned,
+    NoFace,
+    SeveralFaces,
+)
+from gerbang_service.domain.failure import GerbangError
 
-if TYPE_CHECKING:
-    from gerbang_service.domain.faces import DetectedFace
-
-
-class GerbangError(Exception):
-    """Base of all expected failures.
-
-    `reason` is the constant of the error table; `metadata` says what was measured, what the limit is, which id was
-    meant: short strings that may be sent and logged.
-    """
-
-    reason: ClassVar[str] = ""
-
-    def __init__(self, message: str, **metadata: object) -> None:
-        super().__init__(message)
-        self.metadata: dict[str, str] = {key: str(value) for key, value in metadata.items()}
+# What is defined elsewhere, and is of this tree.
+__all__ = [
+    "FaceBlurred",
+    "FaceRejected",
+    "FaceTooBright",
+    "FaceTooDark",
+    "FaceTooSmall",
+    "FaceTurned",
+    "GerbangError",
+    "NoFace",
+    "SeveralFaces",
+]
 
 
 class InputError(GerbangError):
@@ -96,54 +105,6 @@ class ImageTooLarge(InputError):
     """More bytes or more pixels than the limit."""
 
     reason = "IMAGE_TOO_LARGE"
-
-
-class FaceRejected(GerbangError):
-    """The image can be read, but the face in it can't be used (failure to acquire). `face`: the one found, if any."""
-
-    face: DetectedFace | None = None
-
-
-class NoFace(FaceRejected):
-    """No face was found."""
-
-    reason = "NO_FACE"
-
-
-class SeveralFaces(FaceRejected):
-    """More than one face where exactly one is needed."""
-
-    reason = "SEVERAL_FACES"
-
-
-class FaceTooSmall(FaceRejected):
-    """The eyes are too few pixels apart."""
-
-    reason = "FACE_TOO_SMALL"
-
-
-class FaceBlurred(FaceRejected):
-    """Out of focus or moved."""
-
-    reason = "FACE_BLURRED"
-
-
-class FaceTurned(FaceRejected):
-    """The head is turned too far to its side."""
-
-    reason = "FACE_TURNED"
-
-
-class FaceTooDark(FaceRejected):
-    """Underexposed."""
-
-    reason = "FACE_TOO_DARK"
-
-
-class FaceTooBright(FaceRejected):
-    """Overexposed."""
-
-    reason = "FACE_TOO_BRIGHT"
 
 
 class StateError(GerbangError):
@@ -216,6 +177,18 @@ class NoFacePack(StateError):
     reason = "NO_FACE_PACK"
 
 
+class SecondPersonNeeded(StateError):
+    """A list asks for two people to weaken it: the change was not made, and is proposed where `proposal_id` is told."""
+
+    reason = "SECOND_PERSON_NEEDED"
+
+
+class ProposalNotFound(StateError):
+    """No open proposal with that id: it was confirmed or withdrawn, has ended, or never was."""
+
+    reason = "PROPOSAL_NOT_FOUND"
+
+
 class DataDamaged(StateError):
     """What is stored of one thing can't be read: damaged, or tampered with. Repeating the call changes nothing."""
 
@@ -242,6 +215,12 @@ class WatchlistDenied(AccessRefused):
     """The caller is bound to other watchlists."""
 
     reason = "WATCHLIST_DENIED"
+
+
+class SamePerson(AccessRefused):
+    """Who proposed a change can't confirm it, nor can who is not told apart from them."""
+
+    reason = "SAME_PERSON"
 
 
 class ServiceError(GerbangError):

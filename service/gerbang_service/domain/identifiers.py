@@ -11,6 +11,7 @@ from gerbang_service.domain.errors import FieldInvalid
 MAX_LABELS = 32
 MAX_LABEL_CHARACTERS = 256
 MAX_TITLE_CHARACTERS = 256
+MAX_NOTE_CHARACTERS = 256
 MAX_WATCHLISTS_PER_SUBJECT = 64
 MAX_TARGET_FPIR = 0.5
 
@@ -52,6 +53,13 @@ def check_title(field: str, title: str) -> str:
     if len(title) > MAX_TITLE_CHARACTERS:
         raise FieldInvalid(field, f"at most {MAX_TITLE_CHARACTERS} characters", length=len(title))
     return title
+
+
+def check_note(field: str, note: str) -> str:
+    """Return `note` if it is short enough, else raise FieldInvalid."""
+    if len(note) > MAX_NOTE_CHARACTERS:
+        raise FieldInvalid(field, f"at most {MAX_NOTE_CHARACTERS} characters", length=len(note))
+    return note
 
 
 def check_threshold(field: str, threshold: float) -> float:

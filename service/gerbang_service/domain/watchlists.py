@@ -53,7 +53,8 @@ class Watchlist:
 
 @dataclass(frozen=True, slots=True)
 class CountedWatchlist:
-    """A watchlist, and how many subjects are on it."""
+    """A watchlist, how many subjects are on it, and how many proposals by which it would be weakened wait."""
 
     watchlist: Watchlist
     subject_count: int
+    proposals: int = 0

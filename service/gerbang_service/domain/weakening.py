@@ -15,6 +15,8 @@ class Weakening(Enum):
 
     REMOVED = "removed"
     """Somebody left it, was deleted, or lost the last template."""
+    TEMPLATES = "templates"
+    """Somebody on it lost a template, and has others."""
     VALIDITY = "validity"
     """Somebody on it is found for less long: an earlier end, or a later beginning."""
     LIST = "list"
@@ -37,10 +39,9 @@ def of_subject(before: Subject, after: Subject) -> Weakened:
     if before.templates and not after.templates:
         return removed_from(before.watchlists)
     left = set(before.watchlists).difference(after.watchlists)
-    if not _less_long(before, after):
-        return removed_from(left)
     stayed = set(before.watchlists).intersection(after.watchlists)
-    return removed_from(left) | {(each, Weakening.VALIDITY) for each in stayed}
+    ways = {Weakening.VALIDITY: _less_long(before, after), Weakening.TEMPLATES: _lost_templates(before, after)}
+    return removed_from(left) | {(each, way) for each in stayed for way, found in ways.items() if found}
 
 
 def of_watchlist(before: Watchlist, after: Watchlist | None) -> Weakened:
@@ -65,6 +66,14 @@ def _raised(before: Watchlist, after: Watchlist) -> bool:
     if before.target_fpir is not None and after.target_fpir is not None:
         return after.target_fpir < before.target_fpir
     return (before.threshold, before.target_fpir) != (after.threshold, after.target_fpir)
+
+
+def _lost_templates(before: Subject, after: Subject) -> bool:
+    """Tell whether a template is gone: that which is left may be of worse photos, or of somebody else."""
+    if before.templates is after.templates:
+        return False
+    left = {each.template_id for each in after.templates}
+    return any(each.template_id not in left for each in before.templates)
 
 
 def _less_long(before: Subject, after: Subject) -> bool:

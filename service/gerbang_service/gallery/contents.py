@@ -10,7 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
+from gerbang_service.domain.changes import (
+    Change,
+    ProposalsChanged,
+    SubjectGone,
+    SubjectPut,
+    WatchlistGone,
+    WatchlistPut,
+)
 from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.gallery.candidates.port import Added, Generator
@@ -100,7 +107,7 @@ class GalleryContents:
         match change:
             case SubjectPut():
                 return change.subject.subject_id not in self._owners
-            case WatchlistPut():
+            case WatchlistPut() | ProposalsChanged():
                 return True
             case _:
                 return False
@@ -121,6 +128,8 @@ class GalleryContents:
                 self._watchlists = {**self._watchlists, change.watchlist.watchlist_id: change.watchlist}
             case WatchlistGone():
                 self._drop_watchlist(change.watchlist_id)
+            case ProposalsChanged():
+                pass
 
     def _is_new(self, subject_id: str, touched: _Touched) -> bool:
         return subject_id not in self._owners and subject_id not in touched.newcomers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf import timestamp_pb2
 
 from gerbang.v1 import matching_service_pb2 as matching_pb
@@ -48,8 +50,8 @@ def face(found: DetectedFace | None) -> sample_pb2.Face | None:
     )
 
 
-def subject(stored: Subject) -> subject_pb2.Subject:
-    """Return the Subject message."""
+def subject(stored: Subject, proposals: Sequence[int] = ()) -> subject_pb2.Subject:
+    """Return the Subject message. `proposals`: ids of those that wait."""
     message = subject_pb2.Subject(
         subject_id=stored.subject_id,
         templates=map(_template, stored.templates),
@@ -60,6 +62,8 @@ def subject(stored: Subject) -> subject_pb2.Subject:
     # What is empty for most is not even looked at by protobuf, as below.
     if stored.watchlists:
         message.watchlists.extend(stored.watchlists)
+    if proposals:
+        message.open_proposals.extend(map(str, proposals))
     if stored.labels:
         message.labels.update(stored.labels)
     if stored.valid_from_ns is not None:
@@ -100,6 +104,7 @@ def watchlist(counted: CountedWatchlist) -> watchlist_pb2.Watchlist:
         create_time=timestamp(stored.create_time_ns),
         update_time=timestamp(stored.update_time_ns),
         subject_count=counted.subject_count,
+        open_proposals=counted.proposals,
         revision=stored.revision,
         target_fpir=stored.target_fpir,
         two_person_removal=stored.two_person_removal,

@@ -18,6 +18,7 @@ from gerbang_service.domain.errors import FieldInvalid
 from gerbang_service.domain.identifiers import (
     check_id,
     check_labels,
+    check_note,
     check_request_id,
     check_target_fpir,
     check_threshold,
@@ -41,11 +42,16 @@ class Safeguarded(Protocol):
 
     request_id: str
     expected_revision: int
+    note: str
 
 
 def safeguards(request: Safeguarded) -> Safeguards:
     """Read what makes a change safe to repeat, and safe from a stale view."""
-    return Safeguards(check_request_id(request.request_id), revision("expected_revision", request.expected_revision))
+    return Safeguards(
+        check_request_id(request.request_id),
+        revision("expected_revision", request.expected_revision),
+        note=check_note("note", request.note),
+    )
 
 
 def subject_change(request: pb.UpdateSubjectRequest) -> SubjectChange:
@@ -143,6 +149,15 @@ def lists_page_size(value: int) -> int | None:
 
 def template_id(value: str) -> int:
     """Read a template's id; one that no server ever gave out is FieldInvalid."""
+    return _number("template_id", value)
+
+
+def proposal_id(field: str, value: str) -> int:
+    """Read a proposal's id; one that no server ever gave out is FieldInvalid."""
+    return _number(field, value)
+
+
+def _number(field: str, value: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) <= 18):
-        raise FieldInvalid("template_id", "is not an id of this server's")
+        raise FieldInvalid(field, "is not an id of this server's")
     return int(value)

@@ -65,7 +65,7 @@ def _changed(response: Any) -> Facts:  # noqa: ANN401 - any answer to a change o
     return {"revision": response.revision, **present(replayed=response.replayed)}
 
 
-def _page(request: office_pb.ListSubjectsRequest | office_pb.ListWatchlistsRequest) -> Facts:
+def _page(request: Any) -> Facts:  # noqa: ANN401 - any request for a page
     try:
         after = token_id(request.page_token)
     except FieldInvalid:
@@ -91,6 +91,37 @@ def _recall(response: office_pb.MeasureRecallResponse) -> Facts:
     }
 
 
+def _proposed(message: office_pb.Proposal) -> Facts:
+    """Return what was proposed, about whom, and by whom."""
+    kind = message.WhichOneof("change")
+    if kind is None:
+        return {}
+    asked = _ID_OF[kind](message)
+    return {**asked, "change": kind, "proposed_by": message.proposed_by}
+
+
+_ID_OF: dict[str, Callable[[office_pb.Proposal], Facts]] = {
+    "update_subject": lambda each: {"subject_id": each.update_subject.subject.subject_id},
+    "delete_subject": lambda each: {"subject_id": each.delete_subject.subject_id},
+    "delete_template": lambda each: {"subject_id": each.delete_template.subject_id},
+    "replace_subject": lambda each: {"subject_id": each.replace_subject.subject.subject_id},
+    "update_watchlist": lambda each: {"watchlist_id": each.update_watchlist.watchlist.watchlist_id},
+    "delete_watchlist": lambda each: {"watchlist_id": each.delete_watchlist.watchlist_id},
+}
+
+
+def _one_proposal(request: Any) -> Facts:  # noqa: ANN401 - any request about one proposal
+    repeat = getattr(request, "request_id", "")
+    return {"proposal_id": id_of(request.proposal_id), **present(repeat_id=id_of(repeat) if repeat else "")}
+
+
+def _settled(response: office_pb.ConfirmProposalResponse | office_pb.WithdrawProposalResponse) -> Facts:
+    lists = {
+        name: list(getattr(response, f"{name}_watchlists", ())) for name in ("added", "removed")
+    }  # fmt: skip
+    return {**_proposed(response.proposal), **present(**lists), **_changed(response)}
+
+
 ASKED: dict[type, Callable[[Any], Facts]] = records.ASKED | {
     office_pb.CreateWatchlistRequest: lambda request: {
         **_watchlist(request.watchlist),
@@ -113,6 +144,13 @@ ASKED: dict[type, Callable[[Any], Facts]] = records.ASKED | {
         "template_id": id_of(request.template_id),
         **safeguards(request),
     },
+    office_pb.ListProposalsRequest: lambda request: {
+        **present(watchlist=id_of(request.watchlist) if request.watchlist else ""),
+        **_page(request),
+    },
+    office_pb.GetProposalRequest: _one_proposal,
+    office_pb.ConfirmProposalRequest: _one_proposal,
+    office_pb.WithdrawProposalRequest: _one_proposal,
     office_pb.MeasureRecallRequest: lambda request: {"sample": request.sample},
 }
 ANSWERED: dict[type, Callable[[Any], Facts]] = records.ANSWERED | {
@@ -135,6 +173,13 @@ ANSWERED: dict[type, Callable[[Any], Facts]] = records.ANSWERED | {
         **_changed(response),
     },
     office_pb.DeleteTemplateResponse: _changed,
+    office_pb.ListProposalsResponse: lambda response: {"proposals": [each.proposal_id for each in response.proposals]},
+    office_pb.GetProposalResponse: lambda response: {
+        "proposal_id": response.proposal.proposal_id,
+        **_proposed(response.proposal),
+    },
+    office_pb.ConfirmProposalResponse: _settled,
+    office_pb.WithdrawProposalResponse: _settled,
     office_pb.GetServerInfoResponse: lambda response: {"revision": response.revision},
     office_pb.MeasureRecallResponse: _recall,
 }

@@ -31,12 +31,14 @@ _STATUS = {code.value[0]: code.name for code in grpc.StatusCode}
 # Whose record is durable before the answer, also where nothing came to be changed.
 _CHANGING = frozenset(
     {"Enroll", "EnrollStream", "CreateWatchlist", "UpdateWatchlist", "DeleteWatchlist"}
-    | {"UpdateSubject", "DeleteSubject", "DeleteTemplate"}
+    | {"UpdateSubject", "DeleteSubject", "DeleteTemplate", "ConfirmProposal", "WithdrawProposal"}
 )
 # Whose answers come from templates of the recogniser that the record names.
 _MATCHING = frozenset(
     {"Enroll", "EnrollStream", "Identify", "IdentifyStream", "IdentifyBatch", "Verify", "Extract", "MeasureRecall"}
 )
+# Of what a failure tells besides its reason, what is recorded.
+_TOLD = ("field", "sample", "proposal_id")
 # A fingerprint's first characters tell recognisers apart; the record of the server's start has it whole.
 _MODEL_CHARACTERS = 16
 
@@ -185,5 +187,5 @@ def _failure(status: status_pb2.Status) -> dict[str, str]:
         if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
             info = error_details_pb2.ErrorInfo.FromString(detail.value)
             failure["reason"] = info.reason
-            failure |= {name: info.metadata[name] for name in ("field", "sample") if name in info.metadata}
+            failure |= {name: info.metadata[name] for name in _TOLD if name in info.metadata}
     return failure

@@ -13,8 +13,10 @@ from gerbang.v1 import watchlist_service_pb2 as pb
 from gerbang.v1 import watchlist_service_pb2_grpc
 from gerbang_service.access import calls
 from gerbang_service.asking.office import OfficeReads
+from gerbang_service.asking.proposals import ProposalReads
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.changing.office import OfficeChanges
+from gerbang_service.changing.proposals import OfficeProposals
 from gerbang_service.changing.safeguards import Safeguards
 from gerbang_service.domain.errors import FieldInvalid
 from gerbang_service.domain.faces import CaptureChain
@@ -25,6 +27,7 @@ from gerbang_service.gallery.gallery import Gallery
 from gerbang_service.rpc import mapping, office_parsing
 from gerbang_service.rpc.enums import PLAN_NUMBERS
 from gerbang_service.rpc.pages import page_token, token_id
+from gerbang_service.rpc.proposals_servicer import ProposalsServicer
 from gerbang_service.rpc.threshold_mapping import threshold_basis
 from gerbang_service.threads.admission import Deadline
 
@@ -42,14 +45,23 @@ class ServerFacts:
     start_time_ns: int
     epoch: str
     chain: CaptureChain | None
+    time_zone: str
 
 
-class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
+class WatchlistServicer(ProposalsServicer, watchlist_service_pb2_grpc.WatchlistServiceServicer):
     """The rpcs of gerbang.v1.WatchlistService."""
 
     def __init__(
-        self, reads: OfficeReads, changes: OfficeChanges, gallery: Gallery, check: RecallCheck, facts: ServerFacts
+        self,
+        reads: OfficeReads,
+        changes: OfficeChanges,
+        proposal_reads: ProposalReads,
+        proposals: OfficeProposals,
+        gallery: Gallery,
+        check: RecallCheck,
+        facts: ServerFacts,
     ) -> None:
+        super().__init__(proposal_reads, proposals)
         self._reads = reads
         self._changes = changes
         self._gallery = gallery
@@ -119,7 +131,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         """Return one subject."""
         name = check_id("subject_id", request.subject_id)
         found = await self._reads.subject(name, calls.caller(), _deadline(context))
-        return pb.GetSubjectResponse(subject=mapping.subject(found))
+        return pb.GetSubjectResponse(subject=mapping.subject(found.subject, found.proposals))
 
     async def ListSubjects(self, request: pb.ListSubjectsRequest, context: Context) -> pb.ListSubjectsResponse:
         """Return a page of subjects."""
@@ -128,7 +140,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
         wanted = office_parsing.wanted(request)
         page, end = await self._reads.subjects(wanted, after, size, calls.caller(), _deadline(context))
         return pb.ListSubjectsResponse(
-            subjects=[mapping.subject(each) for each in page],
+            subjects=[mapping.subject(each.subject, each.proposals) for each in page],
             next_page_token=page_token(end) if end else "",
         )
 
@@ -188,6 +200,7 @@ class WatchlistServicer(watchlist_service_pb2_grpc.WatchlistServiceServicer):
             generators=[mapping.generator(each) for each in generators],
             epoch=facts.epoch,
             capture_chain=None if facts.chain is None else mapping.capture_chain(facts.chain),
+            time_zone=facts.time_zone,
         )
 
     async def MeasureRecall(self, request: pb.MeasureRecallRequest, context: Context) -> pb.MeasureRecallResponse:

@@ -56,6 +56,8 @@ class ServerState(Collector):
         self._certificates = {name: CertificateDates(path) for name, path in files.items() if path}
         self._list_sizes = ListSizes()
         self._on_lists: Mapping[str, int] = {}
+        self._waiting = ListSizes()
+        self._proposed: Mapping[str, int] = {}
 
     def collect(self) -> Iterator[Metric]:
         """Yield everything."""
@@ -172,6 +174,7 @@ class ServerState(Collector):
             with self._parts.store.reading() as reader:
                 stored = reader.revision()
             self._on_lists = self._shown(self._list_sizes.at(stored, self._counted))
+            self._proposed = self._shown(self._waiting.at(stored, self._proposals))
             readable = True
         except (StoreUnavailable, DataDamaged):
             stored, readable = 0, False
@@ -190,10 +193,20 @@ class ServerState(Collector):
             "gerbang_revision_lag", "Stored revisions that this process does not search yet.", self._behind(stored)
         )
         yield _by("gerbang_watchlist_subjects", "Subjects on each watchlist.", "watchlist", self._on_lists)
+        yield _by(
+            "gerbang_proposals_open",
+            "Changes by which a watchlist would stop fewer people and that wait for a second person.",
+            "watchlist",
+            self._proposed,
+        )
 
     def _counted(self) -> Mapping[str, int]:
         with self._parts.store.reading() as reader:
             return reader.subject_counts()
+
+    def _proposals(self) -> Mapping[str, int]:
+        with self._parts.store.reading() as reader:
+            return {**dict.fromkeys(reader.subject_counts(), 0), **reader.proposal_counts()}
 
     def _behind(self, stored: int) -> int:
         """Return how many stored changes are not searched, after what is being applied just now has had its time."""

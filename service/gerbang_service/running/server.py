@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from grpc import aio
@@ -13,10 +13,12 @@ from gerbang_service.access.calls import Observers
 from gerbang_service.access.identity import Identity
 from gerbang_service.access.tcp_ports import Opened, Ports
 from gerbang_service.asking.office import OfficeReads
+from gerbang_service.asking.proposals import ProposalReads
 from gerbang_service.audit.log import AuditLog
 from gerbang_service.audit.serving import compare, note_others, note_start, open_log, open_worker_log
 from gerbang_service.changing.enrolling import Enrolling
 from gerbang_service.changing.office import OfficeChanges
+from gerbang_service.changing.proposals import OfficeProposals
 from gerbang_service.changing.repeats import Repeats
 from gerbang_service.changing.submitting import Writing
 from gerbang_service.configuration.addresses import split_address
@@ -31,6 +33,7 @@ from gerbang_service.rpc.services import NAMES, adding
 from gerbang_service.rpc.streams import Drain, OpenStreams
 from gerbang_service.rpc.watchlist_servicer import ServerFacts, WatchlistServicer
 from gerbang_service.rpc.withholding import Withholding
+from gerbang_service.running.ending_proposals import ending
 from gerbang_service.running.erasing_expired import expiring
 from gerbang_service.running.failed import Failed
 from gerbang_service.running.figures import Probes
@@ -120,23 +123,28 @@ class Server:
         following = asyncio.ensure_future(
             self._health.follow_writes(lambda: self._ready and parts.writer.writable and self._recordable())
         )
-        erasing: asyncio.Future[None] | None = None
+        tidying: list[asyncio.Future[None]] = []
         try:
             if not self._ready:
                 await self._load(parts)
             if not self._stopping.is_set():
                 say("ready")
-                if self._settings.expired_kept_days is not None:
-                    expired = expiring(parts, self._audit, self._settings.expired_kept_days)
-                    erasing = asyncio.ensure_future(expired.run(self._stopping))
+                tidying += map(asyncio.ensure_future, self._tidying(parts))
             await serving
         finally:
             following.cancel()
             self.stop()
             await self._drain_and_stop(self._listener)
             await serving
-            if erasing is not None:
-                await asyncio.wait((erasing,), timeout=_LAST_RECORDS_S)
+            if tidying:
+                await asyncio.wait(tidying, timeout=_LAST_RECORDS_S)
+
+    def _tidying(self, parts: Parts) -> Iterator[Coroutine[Any, Any, None]]:
+        """Yield what goes on beside the calls: who has expired is erased, proposals that nobody confirmed are ended."""
+        settings = self._settings
+        yield ending(parts, self._audit, settings.proposals_kept_days).run(self._stopping)
+        if settings.expired_kept_days is not None:
+            yield expiring(parts, self._audit, settings.expired_kept_days).run(self._stopping)
 
     def _recordable(self) -> bool:
         return self._audit is None or not self._audit.failing
@@ -234,6 +242,7 @@ class Server:
         parser = Parser(recogniser.model, recogniser.dimension)
         audit = self._audit
         writing = self._writing = Writing(parts.writer, audit.check if audit is not None else lambda: None)
+        proposals_kept_s = self._settings.proposals_kept_days * 86400
         enrolling = Enrolling(
             parts.asking,
             Repeats(parts.store, parts.queries, parts.revisions, recogniser.defaults.verification.cosine),
@@ -241,6 +250,7 @@ class Server:
             (recogniser.model, recogniser.dimension),
             lambda: parts.gallery.in_force(recogniser.defaults.identification).everybody.cosine,
             recogniser.defaults.verification.cosine,
+            proposals_kept_s,
         )
         facts = ServerFacts(
             recogniser.pack,
@@ -250,6 +260,7 @@ class Server:
             parts.start_time_ns,
             parts.store.epoch,
             parts.asking.chain,
+            self._settings.time_zone,
         )
         # First: what can't be recorded is not answered, and the others are told of the failure only.
         recorders = () if audit is None else (Recorder(audit, recogniser.model),)
@@ -257,6 +268,13 @@ class Server:
         observer = Observers((*recorders, *self._telemetry.observers, Withholding()))
         guard = Guard(lambda: self._ready, self._stopping.is_set, authenticate, observer)
         matching = MatchingServicer(parts.asking, enrolling, parser, self._drain, self._open_streams, observer)
-        reads, changes = OfficeReads(parts.store, parts.queries), OfficeChanges(writing)
-        watchlists = WatchlistServicer(reads, changes, parts.gallery, parts.recall_check, facts)
+        watchlists = WatchlistServicer(
+            OfficeReads(parts.store, parts.queries),
+            OfficeChanges(writing, proposals_kept_s),
+            ProposalReads(parts.store, parts.queries),
+            OfficeProposals(writing, recogniser.model),
+            parts.gallery,
+            parts.recall_check,
+            facts,
+        )
         return adding(guard, matching, watchlists, self._health, reflection=self._settings.reflection)

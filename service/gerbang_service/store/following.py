@@ -8,13 +8,20 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gerbang_service.domain.changes import Change, SubjectGone, SubjectPut, WatchlistGone, WatchlistPut
+from gerbang_service.domain.changes import (
+    Change,
+    ProposalsChanged,
+    SubjectGone,
+    SubjectPut,
+    WatchlistGone,
+    WatchlistPut,
+)
 from gerbang_service.domain.subjects import Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store.port import FellBehind, Follower
 
 Touched: TypeAlias = tuple[str | None, str | None, int]
-"""What a change was about: a subject or a watchlist, by id, and whether it is gone."""
+"""What a change was about: a subject or a watchlist, by id, neither for proposals, and whether it is gone."""
 
 
 class Followed(Protocol):
@@ -47,6 +54,8 @@ def touched_by(change: Change) -> Touched:
             return None, change.watchlist.watchlist_id, 0
         case WatchlistGone():
             return None, change.watchlist_id, 1
+        case ProposalsChanged():
+            return None, None, 0
 
 
 def changes_since(state: Followed, known: Follower, model: str) -> tuple[list[Change], int]:

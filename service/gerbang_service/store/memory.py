@@ -13,6 +13,7 @@ from gerbang_service.domain.errors import StoreUnavailable, SubjectNotFound, Wat
 from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
 from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
 from gerbang_service.store.following import Touched, changes_since, touched_by
+from gerbang_service.store.memory_proposals import MemoryProposals
 from gerbang_service.store.memory_state import State, chains_of, subjects_of, templates_of
 from gerbang_service.store.port import AnsweredRequest, Contents, Follower, Operation, Outcome
 
@@ -21,11 +22,8 @@ T = TypeVar("T")
 _RECORDED = 1000
 
 
-class MemoryReader:
+class MemoryReader(MemoryProposals):
     """A port.Reader of one state."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
 
     def revision(self) -> int:
         """Return the revision of the last change."""
@@ -114,6 +112,7 @@ class MemoryTransaction(MemoryReader):
     def delete_watchlist(self, watchlist_id: str) -> None:
         """Delete a watchlist; its subjects leave it."""
         self._state.watchlists.pop(watchlist_id, None)
+        self._drop_proposals(lambda each: each.change.watchlist_id == watchlist_id)
         for name, each in self._state.subjects.items():
             if watchlist_id in each.watchlists:
                 left = tuple(on for on in each.watchlists if on != watchlist_id)
@@ -169,6 +168,7 @@ class MemoryTransaction(MemoryReader):
         self.delete_templates(subject_id)
         self._state.subjects.pop(subject_id, None)
         self._state.keys.pop(subject_id, None)
+        self._drop_proposals(lambda each: each.change.subject_id == subject_id)
         for name, each in self._state.answers.items():
             if each.subject_id == subject_id:
                 self._state.answers[name] = AnsweredRequest(

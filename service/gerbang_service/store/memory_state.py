@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gerbang_service.domain.faces import CaptureChain
+from gerbang_service.domain.proposals import Proposal
 from gerbang_service.domain.subjects import StoredSubject, Subject
 from gerbang_service.domain.watchlists import Watchlist
 from gerbang_service.store.following import Touched
@@ -29,11 +30,13 @@ class State:
     last_key: int = 0
     last_template: int = 0
     seen_time_ns: int | None = None
+    proposals: dict[int, Proposal] = field(default_factory=dict)
+    last_proposal: int = 0
 
     def copy(self) -> State:
         """Return a copy that may be changed."""
         made = copy.copy(self)
-        for name in ("watchlists", "subjects", "keys", "vectors", "answers", "changes"):
+        for name in ("watchlists", "subjects", "keys", "vectors", "answers", "changes", "proposals"):
             setattr(made, name, dict(getattr(self, name)))
         return made
 

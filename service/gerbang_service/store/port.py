@@ -20,6 +20,7 @@ from gerbang_service.domain.faces import CaptureChain
 from gerbang_service.domain.subjects import NewTemplate, StoredSubject, Subject
 from gerbang_service.domain.watchlists import CountedWatchlist, Watchlist
 from gerbang_service.domain.weakening import NOT_WEAKENED, Weakened
+from gerbang_service.store.proposals_port import ProposalReader, ProposalWriter
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class AnsweredRequest:
     erased: bool = False
 
 
-class Reader(Protocol):
+class Reader(ProposalReader, Protocol):
     """Queries of one committed state. Belongs to the thread that asked for it, until its block ends.
 
     Methods raise DataDamaged for what they would have to tell of. StoreUnavailable is raised at the end of the block at
@@ -104,7 +105,7 @@ class Reader(Protocol):
         """Return the answer to an earlier request, or None."""
 
 
-class Transaction(Reader, Protocol):
+class Transaction(Reader, ProposalWriter, Protocol):
     """A write in progress. What it does is seen by its own queries at once, by others' when all of it is durable."""
 
     def next_revision(self) -> int:
@@ -114,7 +115,7 @@ class Transaction(Reader, Protocol):
         """Insert a watchlist, or overwrite the one of its id."""
 
     def delete_watchlist(self, watchlist_id: str) -> None:
-        """Delete a watchlist; its subjects leave it."""
+        """Delete a watchlist, and the proposals to change it; its subjects leave it."""
 
     def put_subject(self, subject: Subject) -> None:
         """Insert a subject, or overwrite the one of its id; its templates are left as they are.
@@ -153,13 +154,15 @@ class Transaction(Reader, Protocol):
 class Outcome(Generic[T]):
     """What an operation answers, and the change it made. `erases`: stored content was deleted.
 
-    `weakened`: the lists that stop fewer people than before.
+    `weakened`: the lists that stop fewer people than before. `failure`: what the caller is told in place of an answer,
+    while the change is kept.
     """
 
     answer: T
     change: Change | None = None
     erases: bool = False
     weakened: Weakened = NOT_WEAKENED
+    failure: Exception | None = None
 
 
 Operation: TypeAlias = Callable[[Transaction], Outcome[T]]

@@ -71,7 +71,8 @@ class CallCounts(OneByOne):
         self._weakened = Counter(
             "gerbang_watchlist_weakened",
             "Changes by which a watchlist stops fewer people: removed: somebody left it; validity: somebody on it is "
-            "found for less long; list: its threshold, target, action, direction or second person, or it was deleted.",
+            "found for less long; templates: somebody on it lost one of several; list: it was deleted, or its "
+            "threshold, target, action, direction, or need of a second person was changed.",
             ["watchlist", "change"],
             registry=registry,
         )

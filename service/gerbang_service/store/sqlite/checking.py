@@ -14,7 +14,7 @@ from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.earlier_rows import UNTARGETED_WATCHLIST
 from gerbang_service.store.sqlite.meta import revision_of
 from gerbang_service.store.sqlite.rows import NOT_OURS, WATCHLIST_ROW
-from gerbang_service.store.sqlite.schema import APPLICATION_ID, LISTS_HAVE_TARGETS, MIGRATIONS, ROWS_SEALED
+from gerbang_service.store.sqlite.schema import APPLICATION_ID, LISTS_HAVE_TARGETS, MIGRATIONS, PROPOSALS, ROWS_SEALED
 from gerbang_service.store.sqlite.vault import cipher_of, wrapped_by
 from gerbang_service.store.sqlite.wal_check import LogDamage
 
@@ -22,7 +22,7 @@ from gerbang_service.store.sqlite.wal_check import LogDamage
 _SHOWN = 100
 # From this schema on answers to requests hold ids only, and lists have keys.
 _ANSWERS_OF_IDS = 4
-_TABLES = ("subjects", "templates", "watchlists", "memberships", "requests", "tokens")
+_TABLES = ("subjects", "templates", "watchlists", "memberships", "requests", "tokens", "proposals")
 
 Progress = Callable[[int, int], object]
 
@@ -83,6 +83,7 @@ def check(
                 "watchlists": _watchlists(version),
                 "requests": checking_rows.requests if version >= _ANSWERS_OF_IDS else checking_rows.older_requests,
                 "memberships": checking_rows.memberships if version >= _ANSWERS_OF_IDS else lambda _: (),
+                "proposals": checking_rows.proposals if version >= PROPOSALS else lambda _: (),
                 "tokens": checking_rows.api_tokens if sealed else lambda _: (),
                 "templates": lambda each: checking_rows.templates(each, progress, sealed=sealed),
             }

@@ -25,6 +25,7 @@ from gerbang_service.store.sqlite.earlier_rows import (
     earlier_watchlist_place,
 )
 from gerbang_service.store.sqlite.meta import check_settings, revision_of
+from gerbang_service.store.sqlite.proposals import PROPOSAL_ROW, check_proposals, proposal_from
 from gerbang_service.store.sqlite.rows import (
     NOT_OURS,
     SUBJECT_ROW,
@@ -156,6 +157,15 @@ def memberships(connection: Connection) -> Iterator[str]:
     )
     for name, said, counted in connection.execute(query):
         yield f"table list_sizes: watchlist {name} is said to have {said} subjects, and has {counted}"
+
+
+def proposals(connection: Connection) -> Iterator[str]:
+    """Yield what is wrong with changes that wait for a second person."""
+    yield from _ids(connection, "proposals", "proposal_id")
+    if not _unreadable(connection):
+        for row in connection.execute(f"SELECT {PROPOSAL_ROW} FROM proposals"):  # noqa: S608
+            yield from _problem(lambda row=row: proposal_from(row, connection.cipher), f"proposal {row[0]}")
+        check_proposals(connection)
 
 
 def api_tokens(connection: Connection) -> Iterator[str]:

@@ -17,6 +17,7 @@ from gerbang_service.store.sqlite import tokens
 from gerbang_service.store.sqlite.answers import ANSWER_COLUMNS, answer_from
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.meta import revision_of, seen_time_of
+from gerbang_service.store.sqlite.proposals import ProposalRows
 from gerbang_service.store.sqlite.rows import (
     SUBJECT_ROW,
     TEMPLATE_COLUMNS,
@@ -31,7 +32,7 @@ from gerbang_service.store.sqlite.rows import (
 )
 
 
-class SqliteReader:
+class SqliteReader(ProposalRows):
     """A port.Reader and a port.TokenReader on a connection, which the caller keeps in a transaction.
 
     sqlite3.Error passes through: who lends a reader turns it into StoreUnavailable.
@@ -39,10 +40,6 @@ class SqliteReader:
 
     def __init__(self, connection: Connection) -> None:
         self._open = connection
-
-    @property
-    def _connection(self) -> Connection:
-        return self._open
 
     def _connection_of(self, table: str, key: str) -> Connection:  # noqa: ARG002 - see SqliteTransaction
         """Return the connection for queries of what is stored under one row of a table."""

@@ -19,6 +19,8 @@ _ANSWERS_ANEW = 4
 ROWS_SEALED = 6
 # The step that gives lists a target.
 LISTS_HAVE_TARGETS = 7
+# The step from which on changes may wait for a second person.
+PROPOSALS = 9
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -206,6 +208,27 @@ MIGRATIONS: tuple[str, ...] = (
     # What a template's image went through, as JSON. A row without it is sealed as ever: nothing has to be sealed anew.
     """
     ALTER TABLE templates ADD COLUMN chain TEXT;
+    """,
+    """
+    -- Changes that wait for a second person. One of subject_id and watchlist_id is not empty: whom it is about; lists:
+    -- those that it would weaken, a JSON list; content: see proposals.py.
+    CREATE TABLE proposals (
+        proposal_id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        subject_id TEXT NOT NULL,
+        watchlist_id TEXT NOT NULL,
+        lists TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        proposed_by TEXT NOT NULL,
+        role TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        propose_time_ns INTEGER NOT NULL,
+        expire_time_ns INTEGER NOT NULL,
+        content TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX proposals_by_subject ON proposals (subject_id);
+    CREATE INDEX proposals_by_watchlist ON proposals (watchlist_id);
+    CREATE INDEX proposals_by_request ON proposals (request_id);
     """,
 )
 

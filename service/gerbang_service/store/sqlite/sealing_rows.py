@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from gerbang_service.store.sqlite import tokens
+from gerbang_service.store.sqlite import proposals, tokens
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.earlier_rows import (
     EARLIER_SUBJECT,
@@ -33,10 +33,11 @@ Opened: TypeAlias = Callable[[str, tuple[Any, ...]], str]
 
 
 def seal_rows(connection: Connection) -> None:
-    """Seal rows whose labels are in the clear with the connection's cipher, in the transaction that is open.
+    """Seal rows whose content is in the clear with the connection's cipher, in the transaction that is open.
 
     Templates and answers have to be sealed before. Raises sqlite3.Error.
     """
+    proposals.seal_all(connection)
     _seal(connection, WATCHLIST_ROW, lambda labels, _: labels, lambda labels, _: labels)
 
 

@@ -27,7 +27,14 @@ from gerbang_service.store.sqlite.connection import Connection
 TALLY: Final = "tally"
 """In table meta: the tally, encrypted."""
 # Which column of a row is sealed for it, of each table.
-SEALED: Final = {"subjects": "labels", "watchlists": "labels", "templates": "vector", "tokens": "seal"}
+# In the order in which they came: a tally that was kept before the last one has none of its rows.
+SEALED: Final = {
+    "subjects": "labels",
+    "watchlists": "labels",
+    "templates": "vector",
+    "tokens": "seal",
+    "proposals": "content",
+}
 
 _TAG_BYTES = 16
 # Of base64: a multiple of four characters that holds the tag, whatever the length of what is before it.
@@ -97,7 +104,7 @@ class Tally:
     def unpack(cls, cipher: Cipher, kept: Any) -> Tally:  # noqa: ANN401 - whatever a damaged row holds
         """Return what `pack` was called of. Raises DataDamaged."""
         tally, parts = cls(cipher), cipher.open(kept, _PLACE)
-        for each, (count, total) in zip(tally.tables.values(), _PART.iter_unpack(parts), strict=True):
+        for each, (count, total) in zip(tally.tables.values(), _PART.iter_unpack(parts), strict=False):
             each.count, each.total = count, int.from_bytes(total, "little")
         return tally
 
@@ -111,6 +118,13 @@ class Counting:
         self._table = table
         self._due = read_tally(connection).tables[table] if isinstance(cipher, Cipher) else None
         self._found = TableTally(_enciphering(cipher)) if isinstance(cipher, Cipher) else None
+
+    def expect(self, added: Sequence[Any], removed: Sequence[Any]) -> None:
+        """Count what a transaction has put in, and taken out, of which the tally does not know yet."""
+        if self._due is not None:
+            for count, sealed in ((self._due.add, added), (self._due.remove, removed)):
+                if sealed:
+                    count(sealed)
 
     def add(self, sealed: Sequence[Any]) -> None:
         """Count rows that were opened, given what is sealed for each."""
@@ -142,7 +156,8 @@ def write_tally(connection: Connection, tally: Tally) -> None:
 def count_rows(connection: Connection) -> Tally:
     """Return the tally of the rows that there are, all sealed with the connection's cipher."""
     tally = Tally(_keyed(connection.cipher))
-    for table, column in SEALED.items():
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    for table, column in ((table, column) for table, column in SEALED.items() if table in there):
         for sealed in _batches(connection.execute(f"SELECT {column} FROM {table}")):  # noqa: S608 - constant names
             tally.tables[table].add(sealed)
     return tally
@@ -172,6 +187,10 @@ class Turnover:
     def remove(self, table: str, sealed: Iterable[Any]) -> None:
         """Note rows that are taken out."""
         self._removed[table].extend(sealed)
+
+    def of(self, table: str) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Return what was put into a table, and what was taken out."""
+        return self._added[table], self._removed[table]
 
     def mark(self) -> tuple[int, ...]:
         """Return how far it goes."""

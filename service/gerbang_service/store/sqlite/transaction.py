@@ -15,6 +15,7 @@ from gerbang_service.store.sqlite.answers import answer_values, erase_answers, f
 from gerbang_service.store.sqlite.connection import Connection
 from gerbang_service.store.sqlite.gone_lists import leave_gone_lists
 from gerbang_service.store.sqlite.meta import note_seen_time
+from gerbang_service.store.sqlite.proposals import ProposalChanges
 from gerbang_service.store.sqlite.reading import SqliteReader
 from gerbang_service.store.sqlite.rows import (
     SUBJECT_ROW,
@@ -39,7 +40,7 @@ _TAIL = f"substr(vector, -{_TAIL_BYTES})"
 _LABELS = SUBJECT_ROW.split(", ").index("labels")
 
 
-class SqliteTransaction(SqliteReader):
+class SqliteTransaction(ProposalChanges, SqliteReader):
     """A port.Transaction on the writer's connection; used by its thread only.
 
     Rows of who is new, and new templates and answers, wait to be inserted with those of others: `finish` does it, and
@@ -178,7 +179,8 @@ class SqliteTransaction(SqliteReader):
         self._turnover.add("watchlists", [values[columns.index("labels")]])
 
     def delete_watchlist(self, watchlist_id: str) -> None:
-        """Delete a watchlist; its subjects leave it."""
+        """Delete a watchlist, and the proposals to change it; its subjects leave it."""
+        self._drop_proposals("watchlist_id", watchlist_id)
         self._lists.clear()
         self._list_keys.clear()
         # The members of a long list leave it later, a few at a time: see `leave_gone_lists`.
@@ -262,6 +264,7 @@ class SqliteTransaction(SqliteReader):
     def delete_subject(self, subject_id: str) -> None:
         """Delete a subject with all that is stored of it; answers about it become `erased`."""
         self.delete_templates(subject_id)
+        self._drop_proposals("subject_id", subject_id)
         self._take_out("subjects", "labels", "subject_id", subject_id)
         self._connection.execute("DELETE FROM subjects WHERE subject_id = ?", (subject_id,))
         erase_answers(self._connection, subject_id)
