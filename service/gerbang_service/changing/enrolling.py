@@ -202,16 +202,15 @@ class Enrolling:
             if isinstance(outcome, Stored)
             and (everybody or sum(isinstance(each, int) for each in outcome.samples) < len(vectors_of(item)))
         ]
-        if not again:
-            return {}
-        sought = [
-            Sought(list(vectors), subject_id, item.caller.watchlists, item.deadline)
-            for item, subject_id, vectors in again
-        ]
-        with suppress(GerbangError):  # what is stored is stored
-            found = await self._asking.duplicates(sought)
-            pairs = zip(again, found, strict=True)
-            return {item: each for (item, _, _), each in pairs if not isinstance(each, Exception)}
+        if again:
+            sought = [
+                Sought(list(vectors), subject_id, item.caller.watchlists, item.deadline)
+                for item, subject_id, vectors in again
+            ]
+            with suppress(GerbangError):  # what is stored is stored
+                found = await self._asking.duplicates(sought)
+                pairs = zip(again, found, strict=True)
+                return {item: each for (item, _, _), each in pairs if not isinstance(each, Exception)}
         return {}
 
     def _conclude(
