@@ -40,18 +40,20 @@ from gerbang_service.domain.errors import (
     SamePerson,
     SecondPersonNeeded,
 )
+from gerbang_service.domain.faces import Quality
 from gerbang_service.domain.proposals import Kind, Proposal
-from gerbang_service.domain.subjects import NewTemplate, Subject
+from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
 from gerbang_service.store.memory import MemoryStore
 from gerbang_service.store.port import Operation, Outcome, Store
 from gerbang_service.store.sqlite.store import SqliteStore
 from running import operator_key
-from store.writes import Mirror
+from store.writes import CHAIN, Mirror
 
 ALICE, AGAIN, BOB = (Identity(name, Role.ADMIN) for name in ("alice#1", "alice#2", "bob#3"))
 CLERK = Identity("clerk", Role.ENROLMENT)
 KEPT_S = 86400.0
+QUALITY = Quality(61.25, 140.1, 0.1 + 0.2, 1.5, -2.5)
 EFFORT = int(os.environ.get("GERBANG_TEST_EFFORT", "1"))
 
 
@@ -68,7 +70,7 @@ def written(store: Store, operation: Operation[Any]) -> Any:
 
 def new(name: str, seed: int, lists: tuple[str, ...], how: OnExisting, ends: int | None = None) -> NewEnrolment:
     vector = np.random.default_rng(seed).normal(size=8).astype(np.float32)
-    template = NewTemplate(vector / np.linalg.norm(vector), None)
+    template = NewTemplate(vector / np.linalg.norm(vector), QUALITY, CHAIN)
     subject = Subject(name, lists, expire_time_ns=ends)
     return NewEnrolment(subject, [template], "m", how, "", b"", OneFace(0.5, allow_different=True))
 
@@ -200,12 +202,16 @@ def content(store: Store) -> object:
     """Return who is on which list, with what, and what the lists are."""
     with store.reading() as reader:
         people = [
-            (each.subject_id, each.watchlists, each.expire_time_ns, [one.template_id for one in each.templates])
+            (each.subject_id, each.watchlists, each.expire_time_ns, each.labels, [_told(one) for one in each.templates])
             for each in reader.subjects(after="", limit=10)
         ]
         lists = [(each.watchlist_id, each.action, each.direction, each.threshold) for each in reader.watchlists()]
-        vectors = [reader.vector(number) for *_, numbers in people for number in numbers]
+        vectors = [reader.vector(number) for *_, templates in people for number, *_ in templates]
     return people, lists, vectors
+
+
+def _told(template: TemplateInfo) -> tuple[int, object, object]:
+    return template.template_id, template.quality, template.chain
 
 
 def test_what_stops_nobody_less_needs_nobody_else(store: Store) -> None:

@@ -18,7 +18,7 @@ from gerbang_service.changing.storing import NewEnrolment, OnExisting, store
 from gerbang_service.changing.subjects import SubjectChange
 from gerbang_service.changing.two_people import agreed
 from gerbang_service.domain.errors import ModelMismatch
-from gerbang_service.domain.faces import Quality
+from gerbang_service.domain.faces import CaptureChain, Quality
 from gerbang_service.domain.proposals import Kind, Proposal, ProposedChange
 from gerbang_service.domain.subjects import NewTemplate, Subject
 from gerbang_service.domain.watchlists import Action, Direction
@@ -135,11 +135,14 @@ def _text(values: Mapping[str, Any]) -> str:
     return json.dumps(dict(values), default=lambda each: each.value, sort_keys=True, ensure_ascii=False)
 
 
-def _sample(template: NewTemplate) -> tuple[str, tuple[float, ...] | None]:
+def _sample(template: NewTemplate) -> tuple[str, tuple[float, ...] | None, tuple[Any, ...] | None]:
     vector = base64.b64encode(template.vector.astype("<f4").tobytes()).decode()
-    return vector, None if template.quality is None else astuple(template.quality)
+    quality, chain = template.quality, template.chain
+    return vector, None if quality is None else astuple(quality), None if chain is None else astuple(chain)
 
 
-def _template(vector: str, quality: list[float] | None) -> NewTemplate:
+def _template(vector: str, quality: list[float] | None, chain: list[Any] | None) -> NewTemplate:
     unpacked = np.frombuffer(base64.b64decode(vector), "<f4").astype(np.float32)
-    return NewTemplate(unpacked, None if quality is None else Quality(*quality))
+    return NewTemplate(
+        unpacked, None if quality is None else Quality(*quality), None if chain is None else CaptureChain(*chain)
+    )
