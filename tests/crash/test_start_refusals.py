@@ -14,8 +14,7 @@ from gerbang import GateClient, WatchlistClient, enroll_request
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sqlite.store import SqliteStore
 from pictures import photo
-from running import FreshServer as RunningServer
-from running import StartRefused
+from running import FreshServer, RunningServer, StartRefused
 
 REFUSED = 3
 
@@ -128,7 +127,7 @@ def test_templates_of_another_recogniser_are_refused_or_ignored(data: Path) -> N
 
 def test_bound_address_is_printed_and_a_taken_port_is_refused(data: Path, tmp_path: Path) -> None:
     """Port 0 prints the port that was bound, and a port that is in use is a refusal that names it."""
-    with RunningServer(data, *TEMPLATES) as running:
+    with FreshServer(data, *TEMPLATES) as running:
         host, _, port = running.address.rpartition(":")
         assert host == "127.0.0.1"
         assert int(port) > 0

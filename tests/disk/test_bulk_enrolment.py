@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,13 +16,15 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from disk.faults import FaultyDisk
+from forked import run_gerbang
 from gerbang import WatchlistClient
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.upload import STOPS_AFTER
 from pictures import photo
 from running import RunningServer, health_stub
 
-PEOPLE = 240
+# A dozen are kept, and after a hundred more the command stops.
+PEOPLE = 150
 BALLAST = 8_000_000
 SERVING = HealthCheckResponse.SERVING
 
@@ -66,15 +67,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(PEOPLE):
         (made / f"P{number:03}").mkdir()
         # A few faces will do: what is on the disk counts, not who they are.
-        content = photo(number % 8, 1 + number // 8)
+        content = photo(number % 8, 1 + number // 8 % 4)
         (made / f"P{number:03}" / "1.jpg").write_bytes(content)
     return made
 
 
 def enroll(address: str, folder: Path) -> tuple[int, dict[str, Any]]:
     """Run `gerbang enroll`; return its exit code and what it printed."""
-    command = [sys.executable, "-m", "gerbang_service.cli", "enroll", str(folder), "--server", address, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    done = run_gerbang("enroll", folder, "--server", address, "--json", env=os.environ)
     content: dict[str, Any] = json.loads(done.stdout)
     return done.returncode, content
 
