@@ -76,9 +76,11 @@ class Identity:
     def may_be_another_than(self, name: str) -> bool:
         """Tell whether the identity of this name may be another person's.
 
-        Tokens are named NAME#ID: two of one name are one person's, as when one is given in the place of another.
+        Tokens are named NAME#ID: two of one name are one person's, as when one is given in the place of another. So are
+        names that differ in capitals only.
         """
-        return self.told_apart and self.name.partition("#")[0] != name.partition("#")[0]
+        mine, others = (each.partition("#")[0].strip().casefold() for each in (self.name, name))
+        return self.told_apart and mine != others
 
     @property
     def lowers_thresholds(self) -> bool:
