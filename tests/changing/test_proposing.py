@@ -53,6 +53,8 @@ from running import operator_key
 from store.writes import CHAIN, Mirror
 
 ALICE, AGAIN, CAPITAL, BOB = (Identity(name, Role.ADMIN) for name in ("alice#1", "alice#2", "Alice#4", "bob#3"))
+# Of a token that was made without a name.
+UNNAMED = Identity("0123456789ab#0123456789ab", Role.ADMIN)
 CLERK = Identity("clerk", Role.ENROLMENT)
 KEPT_S = 86400.0
 QUALITY = Quality(61.25, 140.1, 0.1 + 0.2, 1.5, -2.5)
@@ -181,7 +183,7 @@ def test_one_proposes_and_another_makes_it(store: Store, name: str) -> None:
     assert "two" in found.watchlists
     # The same again is the same.
     assert proposed(lambda: change(Desk(store, ALICE))) == number
-    for same in (ALICE, AGAIN, CAPITAL, LOCAL):
+    for same in (ALICE, AGAIN, CAPITAL, UNNAMED, LOCAL):
         with pytest.raises(SamePerson):
             Desk(store, same).confirm(number)
     done = Desk(store, BOB).confirm(number)
