@@ -80,9 +80,10 @@ class Proposing:
             return Outcome(None, failure=needed(same))
         own = sum(not caller.may_be_another_than(each.proposed_by) for each in waiting)
         if own >= MOST_ABOUT_ONE:
+            about = wanted.change.subject_id or wanted.change.watchlist_id
             raise TooManyProposals(
-                f"not done: {own} changes of {wanted.change.subject_id or wanted.change.watchlist_id} that you proposed "
-                "wait for a second person already, the most that may; withdraw some, or have them confirmed",
+                f"not done: {own} changes of {about} that you proposed wait for a second person already, the most that "
+                "may; withdraw some, or have them confirmed",
                 proposals=own,
             )
         stored = replace(wanted, proposal_id=transaction.put_proposal(wanted))
