@@ -3,13 +3,13 @@
 A gate in a few lines::
 
     from pathlib import Path
-    from gerbang import Decision, GateClient
+    from gerbang import GateClient
 
     with GateClient("127.0.0.1:50051") as gate:
         answer = gate.identify(Path("face.jpg"), direction="arrival")
         for found in answer.candidates:  # for the officers: of a silent hit the traveller notices nothing
             print(found.subject_id, found.similarity)
-        print("stop" if answer.decision == Decision.DECISION_HIT else "pass")
+        print("stop" if answer.hit else "pass")
 
 `GateClient` identifies, `CounterClient` verifies, `WatchlistClient` enrols; each has an `Async` twin with the
 same calls. A face is given as an image file, its bytes, a template or a vector of floats (`Probe`). A failed
@@ -75,6 +75,7 @@ from gerbang.errors import (
     SubjectNotFound,
     TemplateInvalid,
     TemplateNotFound,
+    TooManyProposals,
     Unauthenticated,
     Unavailable,
     WatchlistDenied,
@@ -187,6 +188,7 @@ __all__ = [
     "TemplateInfo",
     "TemplateInvalid",
     "TemplateNotFound",
+    "TooManyProposals",
     "Unauthenticated",
     "Unavailable",
     "Vector",

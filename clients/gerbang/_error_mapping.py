@@ -38,6 +38,7 @@ BY_REASON: dict[str, type[errors.GerbangError]] = {
     "WATCHLIST_NOT_EMPTY": errors.WatchlistNotEmpty,
     "REVISION_CONFLICT": errors.RevisionConflict,
     "SECOND_PERSON_NEEDED": errors.SecondPersonNeeded,
+    "TOO_MANY_PROPOSALS": errors.TooManyProposals,
     "SUBJECT_HAS_NO_TEMPLATE": errors.SubjectHasNoTemplate,
     "SAMPLES_DIFFER": errors.SamplesDiffer,
     "MODEL_MISMATCH": errors.ModelMismatch,

@@ -28,6 +28,7 @@ GerbangError
 │   ├── WatchlistNotEmpty         WATCHLIST_NOT_EMPTY
 │   ├── RevisionConflict          REVISION_CONFLICT: changed since; read it again, and decide anew
 │   ├── SecondPersonNeeded        SECOND_PERSON_NEEDED: not done but proposed; another person confirms it
+│   ├── TooManyProposals          TOO_MANY_PROPOSALS: withdraw some, or have them confirmed
 │   ├── SubjectHasNoTemplate      SUBJECT_HAS_NO_TEMPLATE
 │   ├── SamplesDiffer             SAMPLES_DIFFER
 │   ├── ModelMismatch             MODEL_MISMATCH
@@ -243,6 +244,13 @@ class SecondPersonNeeded(StateConflict):
     def proposal_id(self) -> str:
         """Id of the proposal."""
         return self.metadata.get("proposal_id", "")
+
+
+class TooManyProposals(StateConflict):
+    """So many of your changes of this subject or list wait for a second person already that no other may.
+
+    Nothing was changed or proposed. Withdraw some, such as those that are stale. `metadata["proposals"]`: how many.
+    """
 
 
 class SubjectHasNoTemplate(StateConflict):

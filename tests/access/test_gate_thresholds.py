@@ -137,6 +137,18 @@ def test_a_gate_does_not_learn_how_near_a_stranger_is(wires: dict[str, SecureWir
     assert [recorded()[each.search_id] for each in answers] == pytest.approx([0.65] * 3)
 
 
+def test_a_gate_does_not_learn_by_one_candidate_how_near_another_is(wires: dict[str, SecureWire]) -> None:
+    """Where lists have several thresholds, who is more similar than a candidate may be none."""
+    mixed = [0.0, 0.617, 0.36, 0.0, 0.7] + [0.0] * 11
+    request = pb.IdentifyRequest(probe=Sample(template=Template(vector=vector(mixed))))
+    for answer in each_way(wires["gate"], request):
+        (candidate,) = answer.candidates
+        assert candidate.subject_id == "a-0.35"
+        assert answer.top_similarity == candidate.similarity == pytest.approx(0.337, abs=1e-3)
+    for answer in each_way(wires["admin"], request):
+        assert answer.top_similarity == pytest.approx(0.532, abs=1e-3)
+
+
 def test_a_gate_is_told_of_a_hit_and_of_a_silent_one(wires: dict[str, SecureWire]) -> None:
     """The similarity is that of the candidate, whom it has to tell the officers of."""
     for answer in each_way(wires["gate"], search(None)):

@@ -124,7 +124,9 @@ def test_values_that_are_wanted_are_shown_and_made(boss: WatchlistClient, clerk:
             who, [template(2), template(3)], on_existing="replace", watchlists=[two], allow_different=True
         )
     )
-    assert boss.get_proposal(second).replace_subject.templates == 2
+    replacement = boss.get_proposal(second).replace_subject
+    # Who confirms it has to know that it may put another face in this one's place.
+    assert (replacement.templates, replacement.allow_different) == (2, True)
     (item,) = clerk.enroll_stream([enroll_request(who, [template(2)], on_existing="replace", allow_different=True)])
     error = error_of(item)
     assert isinstance(error, SecondPersonNeeded)
@@ -194,6 +196,21 @@ def test_the_commands_say_that_it_is_not_done_and_how_it_is(
     gone = gerbang(guarded, shared_pki, "admin", "proposal", "withdraw", number)
     assert gone.exit_code == ExitCode.ERROR
     assert "PROPOSAL_NOT_FOUND" in gone.output
+
+
+def test_it_is_shown_that_a_replacement_may_be_of_somebody_else(
+    guarded: GuardedServer, shared_pki: Pki, clerk: WatchlistClient, two: str
+) -> None:
+    """And not where it has to be of the same face, or it could not be confirmed."""
+    who = enrolled(clerk, two)
+    for different in (True, False):
+        number = proposed(
+            lambda different=different: clerk.enroll(
+                who, [template(1)], on_existing="replace", watchlists=[two], allow_different=different
+            )
+        )
+        shown = gerbang(guarded, shared_pki, "admin", "proposal", "show", number)
+        assert ("SOMEBODY ELSE" in shown.output) == different, shown.output
 
 
 def test_a_date_is_a_day_of_the_servers_zone(

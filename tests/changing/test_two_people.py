@@ -29,7 +29,7 @@ from gerbang_service.changing.safeguards import UNGUARDED, Safeguards
 from gerbang_service.changing.storing import NewEnrolment, OnExisting
 from gerbang_service.changing.storing import store as enroll
 from gerbang_service.changing.subjects import SubjectChange, delete_subject, delete_template, update_subject
-from gerbang_service.changing.two_people import Proposing
+from gerbang_service.changing.two_people import MOST_ABOUT_ONE, Proposing
 from gerbang_service.changing.watchlists import create_watchlist, delete_watchlist, update_watchlist
 from gerbang_service.domain.errors import (
     FieldInvalid,
@@ -39,6 +39,7 @@ from gerbang_service.domain.errors import (
     RoleDenied,
     SamePerson,
     SecondPersonNeeded,
+    TooManyProposals,
 )
 from gerbang_service.domain.faces import Quality
 from gerbang_service.domain.proposals import Kind, Proposal
@@ -46,11 +47,14 @@ from gerbang_service.domain.subjects import NewTemplate, Subject, TemplateInfo
 from gerbang_service.domain.watchlists import Action, Direction, Watchlist
 from gerbang_service.store.memory import MemoryStore
 from gerbang_service.store.port import Operation, Outcome, Store
+from gerbang_service.store.sqlite import proposals
 from gerbang_service.store.sqlite.store import SqliteStore
 from running import operator_key
 from store.writes import CHAIN, Mirror
 
-ALICE, AGAIN, BOB = (Identity(name, Role.ADMIN) for name in ("alice#1", "alice#2", "bob#3"))
+ALICE, AGAIN, CAPITAL, BOB = (Identity(name, Role.ADMIN) for name in ("alice#1", "alice#2", "Alice#4", "bob#3"))
+# Of a token that was made without a name.
+UNNAMED = Identity("0123456789ab#0123456789ab", Role.ADMIN)
 CLERK = Identity("clerk", Role.ENROLMENT)
 KEPT_S = 86400.0
 QUALITY = Quality(61.25, 140.1, 0.1 + 0.2, 1.5, -2.5)
@@ -179,7 +183,7 @@ def test_one_proposes_and_another_makes_it(store: Store, name: str) -> None:
     assert "two" in found.watchlists
     # The same again is the same.
     assert proposed(lambda: change(Desk(store, ALICE))) == number
-    for same in (ALICE, AGAIN, LOCAL):
+    for same in (ALICE, AGAIN, CAPITAL, UNNAMED, LOCAL):
         with pytest.raises(SamePerson):
             Desk(store, same).confirm(number)
     done = Desk(store, BOB).confirm(number)
@@ -290,6 +294,52 @@ def test_who_is_bound_to_lists_sees_what_concerns_no_other(store: Store) -> None
         Desk(store, bound).confirm(both)
     own = proposed(lambda: Desk(store, ALICE).update_list("two", {"threshold": 0.9}))
     Desk(store, bound).confirm(own)
+
+
+def test_what_could_not_be_made_is_not_proposed(store: Store) -> None:
+    """A target beside the list's threshold: said at once, and not to the second person."""
+    with pytest.raises(FieldInvalid, match="clear the one for the other"):
+        Desk(store, ALICE).update_list("two", {"target_fpir": 0.1, "action": Action.SILENT_ALERT})
+    assert waiting(store) == []
+
+
+def test_nobody_piles_up_proposals_about_one_list(store: Store) -> None:
+    """All of them are read for each: who has that many is told so, others and other subjects are not concerned."""
+    desk = Desk(store, ALICE)
+    numbers = [
+        proposed(lambda i=i: desk.update_list("two", {"threshold": 0.6 + i / 100})) for i in range(MOST_ABOUT_ONE)
+    ]
+    for who in (ALICE, AGAIN):
+        with pytest.raises(TooManyProposals):
+            Desk(store, who).update_list("two", {"threshold": 0.99})
+    assert proposed(lambda: desk.update_list("two", {"threshold": 0.6})) == numbers[0]
+    proposed(lambda: desk.delete("p"))
+    proposed(lambda: Desk(store, BOB).update_list("two", {"threshold": 0.99}))
+    desk.withdraw(numbers[0])
+    proposed(lambda: desk.update_list("two", {"threshold": 0.99}))
+
+
+def test_proposals_are_checked_once_a_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes the longer the more there are, and many end at once."""
+    store = SqliteStore(tmp_path / "data", operator_key())
+    written(store, create_watchlist(Watchlist("two", two_person_removal=True)))
+    names = [f"p{i}" for i in range(5)]
+    for name in names:
+        Desk(store, ALICE).enroll(new(name, 1, ("two",), OnExisting.REJECT))
+    numbers = [proposed(partial(Desk(store, ALICE).delete, name)) for name in names]
+    checks: list[Any] = []
+    whole = proposals.check_proposals
+
+    def check(*of: Any) -> None:
+        checks.append(of)
+        whole(*of)
+
+    monkeypatch.setattr(proposals, "check_proposals", check)
+    outcomes: list[Any] = store.write([end_proposal(each, 1 << 62) for each in numbers])
+    assert [each.answer.proposal.proposal_id for each in outcomes] == numbers
+    assert len(checks) == 1
+    assert waiting(store) == []
+    store.close()
 
 
 def test_proposals_go_with_the_subject_and_with_the_list(store: Store) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import grpc
 import pytest
+from click.testing import CliRunner
 
 import gerbang
 from gerbang_service.cli.advice import _BY_REASON, advice, may_succeed_later
 from gerbang_service.cli.documents import document, error_document
 from gerbang_service.cli.exits import ExitCode, overall
 from gerbang_service.cli.output import Output, failure_line, printable
+from gerbang_service.cli.root import root
 from gerbang_service.domain import errors as domain
 
 
@@ -80,3 +84,18 @@ def test_piped_tables_are_not_folded(capsys: pytest.CaptureFixture[str]) -> None
     """What goes to another program stays on its line, however long it is."""
     Output(as_json=False).table(("a", "b"), [("x" * 300, "y" * 300)])
     assert f"{'x' * 300}  {'y' * 300}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [[], ["enroll"], ["identify"]])
+def test_help_gives_exit_codes_the_meaning_that_they_have(command: list[str]) -> None:
+    """A script that takes a silent hit for a proposal, or the other way round, tells nobody."""
+    shown = CliRunner().invoke(root, [*command, "--help"]).output
+    codes = " ".join(shown[shown.index("Exit codes:") :].split())
+    meanings = dict(re.findall(r"(\d) ([^;.]*)", codes.partition("With several")[0]))
+    for word, code in (
+        ("silent", ExitCode.SILENT),
+        ("second person", ExitCode.PROPOSED),
+        ("wrong usage", ExitCode.USAGE),
+    ):
+        assert {int(each) for each, meaning in meanings.items() if word in meaning} <= {code}
+    assert "second person" in codes or command == ["identify"]

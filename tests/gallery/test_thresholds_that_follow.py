@@ -64,6 +64,19 @@ def test_what_is_searched_together_follows_the_servers_target_and_a_list_its_own
     assert (by_request.source, by_request.cosine, by_request.templates) == (Source.REQUEST, 0.5, step_of(170))
 
 
+def test_lists_are_named_in_any_number_of_ways_and_few_are_remembered() -> None:
+    """Each number that is kept costs a step a change. What is forgotten is counted anew, and follows as ever."""
+    office = Office(*(Watchlist(f"l{i:02}") for i in range(12)), start=False)
+    enrolled(office, 100, "l00")
+    ways = [tuple(f"l{i:02}" for i in range(12) if way >> i & 1) for way in range(1, 2000)]
+    for names in ways:
+        assert asked(office, *names).basis.templates == step_of(100 if "l00" in names else 0), names
+    assert len(office.gallery._contents.state.scopes.counts) < 600
+    enrolled(office, 200, "l00")
+    assert asked(office, *ways[-1]).basis.templates == step_of(300)
+    assert office.gallery.in_force(RULE).server.templates == step_of(300)
+
+
 def test_a_candidate_says_which_threshold_it_passed_and_whose_that_is() -> None:
     """The lowest of those that it passed."""
     office = Office(*LISTS, start=False)

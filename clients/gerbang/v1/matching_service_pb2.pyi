@@ -529,8 +529,8 @@ class IdentifyResponse(_message.Message):
     top_similarity: _builtins.float
     """The exact cosine of the most similar subject in the lists searched and in force, hit or not, whatever
     `max_candidates`: of all that were proposed, which without a hit need not be the very best; with plan EXACT of all.
-    Absent where no proposal was compared, and, where nobody was found, for callers of role gate: who may ask by the
-    thousand must not learn how near a stranger is.
+    Absent where no proposal was compared. Callers of role gate are told that of the most similar candidate, and nothing
+    where there is none: who may ask by the thousand must not learn how near a stranger is.
     """
     fmr_at_similarity: _builtins.float
     """Of two photos of different people, the share whose similarity reaches `top_similarity`, 0 to 1. Absent where that

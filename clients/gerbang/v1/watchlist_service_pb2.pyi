@@ -883,8 +883,13 @@ class ProposedReplacement(_message.Message):
 
     SUBJECT_FIELD_NUMBER: _builtins.int
     TEMPLATES_FIELD_NUMBER: _builtins.int
+    ALLOW_DIFFERENT_FIELD_NUMBER: _builtins.int
     templates: _builtins.int
     """How many templates there would be, in the place of all there are."""
+    allow_different: _builtins.bool
+    """True: Enroll was asked with `allow_different`, so the new templates may be of another person than those that there
+    are, and whoever is found by those would not be found any more: look at the photographs before confirming.
+    """
     @_builtins.property
     def subject(self) -> _subject_pb2.Subject:
         """The subject with its new values."""
@@ -894,10 +899,11 @@ class ProposedReplacement(_message.Message):
         *,
         subject: _subject_pb2.Subject | None = ...,
         templates: _builtins.int = ...,
+        allow_different: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject", "templates", b"templates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_different", b"allow_different", "subject", b"subject", "templates", b"templates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

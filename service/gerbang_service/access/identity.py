@@ -76,9 +76,11 @@ class Identity:
     def may_be_another_than(self, name: str) -> bool:
         """Tell whether the identity of this name may be another person's.
 
-        Tokens are named NAME#ID: two of one name are one person's, as when one is given in the place of another.
+        Tokens are named NAME#ID: two of one name are one person's, as when one is given in the place of another. So are
+        names that differ in capitals only. A token that was made without a name is anybody's.
         """
-        return self.told_apart and self.name.partition("#")[0] != name.partition("#")[0]
+        mine, others = whose(self.name), whose(name)
+        return self.told_apart and bool(mine and others) and mine != others
 
     @property
     def lowers_thresholds(self) -> bool:
@@ -91,6 +93,12 @@ class Identity:
     def sees(self, watchlists: Collection[str]) -> bool:
         """Tell whether a subject on these lists is any of the caller's business: bound, on one of its own."""
         return self.watchlists is None or not self.watchlists.isdisjoint(watchlists)
+
+
+def whose(name: str) -> str:
+    """Return what is the same in the names of all identities of one person; empty for a token that names nobody."""
+    person, _, token = name.partition("#")
+    return "" if person == token else person.strip().casefold()
 
 
 # Whoever can reach a server without any authentication: every account of the machine where it listens on loopback

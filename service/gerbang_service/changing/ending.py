@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 # Looked for so often, seconds, or as often as a tenth of how long they wait; and so many at a time.
 _EVERY_S: Final = 600.0
 _FOUND_AT_ONCE: Final = 1000
+# Forgotten together: each transaction checks all proposals that there are.
+_ENDED_AT_ONCE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +66,20 @@ class Ending:
 
     async def _pass(self, stopping: asyncio.Event) -> None:
         now = time.time_ns()
-        for each in await asyncio.to_thread(self._find, now):
+        found = await asyncio.to_thread(self._find, now)
+        for at in range(0, len(found), _ENDED_AT_ONCE):
             if stopping.is_set():
                 return
             self._check()
-            change = self._writer.submit(end_proposal(each, now))
-            await done(change)
-            ended = change.result()
-            if ended is not None:
-                await self._record(ended)
+            written = self._writer.submit_all([end_proposal(each, now) for each in found[at : at + _ENDED_AT_ONCE]])
+            await done(written)
+            outcomes = written.result()
+            ended = [each for each in outcomes if isinstance(each, Ended)]
+            # Whatever else failed: what is done is recorded.
+            recorded = await asyncio.gather(*map(self._record, ended), return_exceptions=True)
+            for failure in (*outcomes, *recorded):
+                if isinstance(failure, BaseException):
+                    raise failure
 
     def _find(self, now_ns: int) -> list[int]:
         with self._store.reading() as reader:

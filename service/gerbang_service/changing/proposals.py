@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gerbang_service.access.bounds import open_proposal
-from gerbang_service.access.identity import Identity
+from gerbang_service.access.identity import Identity, whose
 from gerbang_service.changing.safeguards import UNGUARDED, Safeguards
 from gerbang_service.changing.storing import Stored
 from gerbang_service.changing.subjects import ChangedSubject, Deleted
@@ -87,11 +87,7 @@ def confirm(caller: Identity, proposal_id: int, model: str, safeguards: Safeguar
         proposal = open_proposal(caller, transaction, proposal_id, time.time_ns())
         caller.check_rpc(RPC_OF[proposal.change.kind])
         if not caller.may_be_another_than(proposal.proposed_by):
-            who = f"{proposal.proposed_by} proposed this: another person has to confirm it"
-            raise SamePerson(
-                who if caller.told_apart else "this server does not ask who calls: it can't tell two people apart",
-                proposal_id=proposal_id,
-            )
+            raise SamePerson(_why_one(caller, proposal), proposal_id=proposal_id)
         # First: or its own request would be found to be waiting still.
         transaction.delete_proposal(proposal_id)
         done = operation_of(proposal, caller, model)(transaction)
@@ -104,6 +100,15 @@ def confirm(caller: Identity, proposal_id: int, model: str, safeguards: Safeguar
         )  # fmt: skip
 
     return operation
+
+
+def _why_one(caller: Identity, proposal: Proposal) -> str:
+    """Return why who confirms may be who proposed."""
+    if not caller.told_apart:
+        return "this server does not ask who calls: it can't tell two people apart"
+    if not (whose(caller.name) and whose(proposal.proposed_by)):
+        return f"{proposal.proposed_by} proposed this: an API token that was made without --name may be anybody's"
+    return f"{proposal.proposed_by} proposed this: another person has to confirm it"
 
 
 def withdraw(caller: Identity, proposal_id: int, safeguards: Safeguards = UNGUARDED) -> Operation[Confirmed]:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from gerbang_service.access.identity import Identity
 from gerbang_service.changing.safeguards import UNGUARDED, Safeguards, needed
 from gerbang_service.domain.changes import ProposalsChanged
-from gerbang_service.domain.errors import SecondPersonNeeded
+from gerbang_service.domain.errors import SecondPersonNeeded, TooManyProposals
 from gerbang_service.domain.proposals import Proposal, ProposedChange
 from gerbang_service.domain.weakening import Weakened
 from gerbang_service.store.port import Outcome, Reader, Transaction
+
+MOST_ABOUT_ONE: Final = 20
+"""Proposals of one person about one subject or list: all of them are read for each change of it, and for each look."""
 
 Agreement: TypeAlias = Callable[[Transaction, Weakened, Callable[[], int]], Outcome[Any] | None]
 """How many people want a change: returns what is done in the place of one that weakens these lists, or None to make it.
@@ -55,7 +58,7 @@ class Proposing:
     def __call__(
         self, transaction: Transaction, weakened: Weakened, made_from: Callable[[], int]
     ) -> Outcome[Any] | None:
-        """Propose it, unless the same is proposed already."""
+        """Propose it, unless the same is proposed already. Raises TooManyProposals."""
         if not _asks_for_two(transaction, weakened):
             return None
         now, caller, once = time.time_ns(), self.caller, self.safeguards
@@ -71,16 +74,25 @@ class Proposing:
             once.request_id,
             once.digest,
         )
-        same = _same_proposal(transaction, wanted)
+        waiting = _waiting(transaction, wanted)
+        same = next((each for each in waiting if each.is_same_as(wanted)), None)
         if same is not None:
             return Outcome(None, failure=needed(same))
+        own = sum(not caller.may_be_another_than(each.proposed_by) for each in waiting)
+        if own >= MOST_ABOUT_ONE:
+            about = wanted.change.subject_id or wanted.change.watchlist_id
+            raise TooManyProposals(
+                f"not done: {own} changes of {about} that you proposed wait for a second person already, the most that "
+                "may; withdraw some, or have them confirmed",
+                proposals=own,
+            )
         stored = replace(wanted, proposal_id=transaction.put_proposal(wanted))
         return Outcome(None, ProposalsChanged(transaction.next_revision()), failure=needed(stored))
 
 
-def _same_proposal(reader: Reader, wanted: Proposal) -> Proposal | None:
+def _waiting(reader: Reader, wanted: Proposal) -> list[Proposal]:
+    """Return the open proposals about the same subject or list."""
     change = wanted.change
     subjects, lists = ([each] if each else [] for each in (change.subject_id, change.watchlist_id))
     found = reader.proposals_about(subject_ids=subjects, watchlist_ids=lists)
-    open_ones = (each for each in found if not each.ended_by(wanted.propose_time_ns))
-    return next((each for each in open_ones if each.is_same_as(wanted)), None)
+    return [each for each in found if not each.ended_by(wanted.propose_time_ns)]

@@ -56,6 +56,8 @@ def update_watchlist(
         stored = _stored(transaction, watchlist_id)
         safeguards.check(stored.revision, watchlist_id=watchlist_id)
         wanted = dataclasses.replace(stored, **changed, update_time_ns=time.time_ns())
+        # First: what can't be made must not be proposed.
+        _check_one_threshold(wanted)
         weakened = of_watchlist(stored, wanted)
         if (instead := agreement(transaction, weakened, lambda: stored.revision)) is not None:
             return instead
@@ -92,14 +94,18 @@ def delete_watchlist(
 
 
 def _put(transaction: Transaction, wanted: Watchlist, safeguards: Safeguards) -> Outcome[ChangedWatchlist]:
-    if wanted.threshold is not None and wanted.target_fpir is not None:
-        # Of an update only the whole shows it.
-        raise FieldInvalid("watchlist.target_fpir", "not together with threshold: clear the one for the other")
+    _check_one_threshold(wanted)
     revision = transaction.next_revision()
     watchlist = dataclasses.replace(wanted, revision=revision)
     transaction.put_watchlist(watchlist)
     safeguards.keep(transaction, revision)
     return Outcome(ChangedWatchlist(_counted(transaction, watchlist), revision), WatchlistPut(revision, watchlist))
+
+
+def _check_one_threshold(wanted: Watchlist) -> None:
+    """Raise FieldInvalid for a list with a threshold and a target: of an update only the whole shows it."""
+    if wanted.threshold is not None and wanted.target_fpir is not None:
+        raise FieldInvalid("watchlist.target_fpir", "not together with threshold: clear the one for the other")
 
 
 def _replayed(reader: Reader, watchlist_id: str, earlier: AnsweredRequest) -> Outcome[ChangedWatchlist]:

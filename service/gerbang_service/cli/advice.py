@@ -29,6 +29,7 @@ _BY_REASON: Final[dict[str, str]] = {
     "SAMPLES_DIFFER": "look at the photos: is one of somebody else? --allow-different enrols them as one person anyway",
     "SECOND_PERSON_NEEDED": "'gerbang proposal confirm NUMBER' makes it, asked by somebody else",
     "PROPOSAL_NOT_FOUND": "'gerbang proposal list' shows those that wait",
+    "TOO_MANY_PROPOSALS": "'gerbang proposal list' shows them; 'gerbang proposal withdraw NUMBER' gives one up",
     "SAME_PERSON": "ask somebody else whose role it is",
     "REVISION_CONFLICT": "somebody changed it meanwhile: look at it again ('show'), and decide anew",
     "SUBJECT_HAS_NO_TEMPLATE": "enrol a photo of the subject first",

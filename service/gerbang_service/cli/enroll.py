@@ -102,7 +102,7 @@ def enroll(
     --timeout limits the whole upload; without it an upload may take as long as it takes.
 
     Exit codes: 0 all there was is enrolled; 1 not all: photos were rejected, somebody has none, or a file is nobody's;
-    2 wrong usage, nothing was sent; 3 not finished, or no photo was kept; 4 a second person has to confirm some of it.
+    2 wrong usage, nothing was sent; 3 not finished, or no photo was kept; 5 a second person has to confirm some of it.
     """
     terms = Terms(face_choice=face_choice, on_existing=on_existing, allow_different=allow_different)
     try:

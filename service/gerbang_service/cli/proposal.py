@@ -150,7 +150,9 @@ def _wanted(found: Proposal) -> dict[str, Cell]:
             paths = ("watchlists", "valid_from", "expire_time")
             new = found.replace_subject
             values = {path: _subject_value(new.subject, path) for path in paths}
-            return {**values, "templates": f"{new.templates} in the place of all"}
+            faces = {"faces": "may be of SOMEBODY ELSE (allow different): look at the photographs"}
+            templates = {"templates": f"{new.templates} in the place of all"}
+            return {**values, **templates, **(faces if new.allow_different else {})}
         case "update_watchlist":
             wanted = found.update_watchlist
             return {path: _list_value(wanted.watchlist, path) for path in wanted.update_mask.paths}

@@ -28,6 +28,7 @@ GerbangError
 │   ├── NoFacePack                NO_FACE_PACK
 │   ├── SecondPersonNeeded        SECOND_PERSON_NEEDED
 │   ├── ProposalNotFound          PROPOSAL_NOT_FOUND
+│   ├── TooManyProposals          TOO_MANY_PROPOSALS
 │   └── DataDamaged               DATA_DAMAGED
 ├── AccessRefused                 who calls may not
 │   ├── Unauthenticated           UNAUTHENTICATED
@@ -187,6 +188,12 @@ class ProposalNotFound(StateError):
     """No open proposal with that id: it was confirmed or withdrawn, has ended, or never was."""
 
     reason = "PROPOSAL_NOT_FOUND"
+
+
+class TooManyProposals(StateError):
+    """So many changes of one subject or list as one person may have wait for a second person already."""
+
+    reason = "TOO_MANY_PROPOSALS"
 
 
 class DataDamaged(StateError):

@@ -34,6 +34,10 @@ class Counts:
         self._of_list: Final[dict[str, list[_Counted]]] = {}
         self._changed: set[_Counted] = set()
 
+    def __len__(self) -> int:
+        """Return how many numbers are kept."""
+        return len(self._known)
+
     def on(self, names: Names | None) -> int:
         """Return the step of the number of templates on any of these lists; None: of all that there are."""
         known = self._known.get(names)
@@ -43,6 +47,12 @@ class Counts:
             for name in names or ():
                 self._of_list.setdefault(name, []).append(known)
         return known.step
+
+    def forget(self) -> None:
+        """Start anew, when nobody goes by what was answered any more: callers may name lists in any number of ways."""
+        self._known.clear()
+        self._of_list.clear()
+        self._changed.clear()
 
     def changed(self, combination: Combination, by: int) -> None:
         """Note that so many more templates, or fewer, are of a combination."""

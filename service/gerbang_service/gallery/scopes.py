@@ -127,11 +127,13 @@ class Scopes:
         if known is not None:
             return known
         with self._consistency.held_off():
+            if len(self._kept) >= _KEPT:
+                # With the numbers that their thresholds go by, each of which costs a step a change.
+                self._kept, self._in_force = {}, {}
+                self.counts.forget()
             scope = self._everybody(among) if isinstance(among, Everybody) else self._on_lists(among)
             for each in self._combinations:
                 scope.note(each)
-            if len(self._kept) >= _KEPT:
-                self._kept = {}
             self._kept[among] = scope
         return scope
 

@@ -45,6 +45,7 @@ STATUS: Mapping[type[errors.GerbangError], grpc.StatusCode] = {
     errors.NoFacePack: _C.FAILED_PRECONDITION,
     errors.SecondPersonNeeded: _C.FAILED_PRECONDITION,
     errors.ProposalNotFound: _C.NOT_FOUND,
+    errors.TooManyProposals: _C.FAILED_PRECONDITION,
     errors.DataDamaged: _C.DATA_LOSS,
     errors.Unauthenticated: _C.UNAUTHENTICATED,
     errors.RoleDenied: _C.PERMISSION_DENIED,

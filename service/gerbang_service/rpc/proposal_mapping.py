@@ -74,6 +74,7 @@ def _put_change(message: pb.Proposal, change: ProposedChange) -> None:
         case Kind.REPLACE_SUBJECT:
             new = wanted.replacement(change, UNGUARDED)
             message.replace_subject.subject.CopyFrom(_bare_subject(new.subject))
+            message.replace_subject.allow_different = new.one_face.allow_different
             message.replace_subject.templates = sum(isinstance(each, NewTemplate) for each in new.samples)
 
 

@@ -265,7 +265,7 @@ class Server:
         # First: what can't be recorded is not answered, and the others are told of the failure only.
         recorders = () if audit is None else (Recorder(audit, recogniser.model),)
         # Last: what a caller must not learn is counted and on record.
-        observer = Observers((*recorders, *self._telemetry.observers, Withholding()))
+        observer = Observers((*recorders, *self._telemetry.observers, Withholding(recogniser.defaults.fmr_at)))
         guard = Guard(lambda: self._ready, self._stopping.is_set, authenticate, observer)
         matching = MatchingServicer(parts.asking, enrolling, parser, self._drain, self._open_streams, observer)
         watchlists = WatchlistServicer(

@@ -37,8 +37,8 @@ SEALED: Final = {
 }
 
 _TAG_BYTES = 16
-# Of base64: a multiple of four characters that holds the tag, whatever the length of what is before it.
-_TAG_CHARACTERS = 24
+TAG_CHARACTERS: Final = 24
+"""Of base64: a multiple of four characters that holds the tag, whatever the length of what is before it."""
 _PLACE = place("meta.tally")
 _PURPOSE = b"which rows there are"
 _PART = struct.Struct("<Q16s")
@@ -76,7 +76,7 @@ def _enciphering(cipher: Cipher) -> Callable[[bytes], bytes]:
 
 def _tag(sealed: Any) -> bytes:  # noqa: ANN401 - whatever a damaged row holds
     try:
-        tag = a2b_base64(sealed[-_TAG_CHARACTERS:])[-_TAG_BYTES:] if isinstance(sealed, str) else sealed[-_TAG_BYTES:]
+        tag = a2b_base64(sealed[-TAG_CHARACTERS:])[-_TAG_BYTES:] if isinstance(sealed, str) else sealed[-_TAG_BYTES:]
         return tag if len(tag) == _TAG_BYTES else _not_sealed()
     except (TypeError, ValueError):
         return _not_sealed()
