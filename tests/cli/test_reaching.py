@@ -113,5 +113,5 @@ def test_the_core_of_grpc_says_nothing_of_its_own_unless_it_is_asked_to(
 
 def test_advice_is_right_for_every_role() -> None:
     """A counter may not list subjects, and a list may be denied for what the subject is left on."""
-    assert "Who may call 'gerbang subject list'" in advice_on("SUBJECT_NOT_FOUND")
+    assert "'gerbang subject list', for those who may ask it" in advice_on("SUBJECT_NOT_FOUND")
     assert "leave the subject on one" in advice_on("WATCHLIST_DENIED")

@@ -161,6 +161,22 @@ def test_second_run_finishes_the_first(tmp_path: Path) -> None:
     assert second.exit_code == ExitCode.YES
 
 
+def test_after_a_refusal_it_says_to_mend_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sent again as it is, it would be refused again; and nothing was kept that was not told."""
+
+    class Refusing(Office):
+        def enroll_stream(self, requests: Iterable[EnrollRequest], **_: object) -> Iterator[EnrollResponse]:
+            next(iter(requests))
+            raise gerbang.RoleDenied("role gate may not call EnrollStream", reason="ROLE_DENIED")
+            yield
+
+    report(run(Refusing(), crowd(tmp_path, 1)), Output(as_json=False))
+    said = capsys.readouterr().err
+    assert "not finished: 0 of 1 photos are kept, 1 to be sent again (mend that, then run" in said
+    report(run(Office(breaks_after=0), crowd(tmp_path, 1)), Output(as_json=False))
+    assert "may have kept them without saying so (run the same command again" in capsys.readouterr().err
+
+
 def test_deleted_people_come_back_only_when_asked_for(tmp_path: Path) -> None:
     """A repeated run does not undo a deletion; --again does, once."""
     people = crowd(tmp_path, 2)
@@ -184,7 +200,7 @@ def test_whose_end_of_validity_has_passed_is_told(tmp_path: Path, capsys: pytest
 
     tally = run(Expired(), crowd(tmp_path, 2))
     report(tally, Output(as_json=False))
-    assert "The end of validity has passed for 2: Identify does not see them" in capsys.readouterr().out
+    assert "Not found by Identify, since the time is over: P000, P001" in capsys.readouterr().out
     report(tally, Output(as_json=True))
     assert [each["expired"] for each in json.loads(capsys.readouterr().out)["results"]] == [True, True]
 

@@ -155,6 +155,11 @@ def listed(names: Iterable[str]) -> Cell:
     return ", ".join(names) or NONE
 
 
+def counted(number: int, thing: str) -> str:
+    """Put a number before what is counted: `1 file`, `2 files`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def _safe(cell: Cell) -> Text:
     if isinstance(cell, str):
         return Text(printable(cell))

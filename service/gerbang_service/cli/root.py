@@ -8,7 +8,7 @@ from importlib import import_module
 
 import click
 
-from gerbang_service.cli.exits import ExitCode
+from gerbang_service.cli.exits import EXIT_HELP, ExitCode
 
 _ASKING = {
     each: each for each in ("enroll", "identify", "verify", "watchlist", "subject", "proposal", "info", "recall")
@@ -42,8 +42,7 @@ class _WhenNamed(click.Group):
 @click.group(
     cls=_WhenNamed,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 hit, match or done; 1 no hit or no match; 2 wrong usage; 3 error; 4 not done but proposed. "
-    "'gerbang COMMAND --help' tells more. GERBANG_SERVER names the server to ask.",
+    epilog=f"{EXIT_HELP} 'gerbang COMMAND --help' tells more. GERBANG_SERVER names the server to ask.",
 )
 @click.version_option(package_name="gerbang", prog_name="gerbang")
 def root() -> None:
