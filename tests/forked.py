@@ -1,12 +1,14 @@
 """`gerbang` in processes of their own, forked from one that has imported it: a start would be mostly imports.
 
-From the command line on all is as ever: arguments, environment, output, signals, exit status. What must be different
-before the interpreter is there, such as a library that is preloaded, needs a process from scratch.
+From the command line on all is as ever: arguments, environment, output, signals, exit status. The library that makes
+disks fail (disk/faults.py) is loaded beforehand, and does nothing where the environment does not ask for it. What else
+must be different before the interpreter is there needs a process from scratch.
 """
 
 from __future__ import annotations
 
-import ctypes
+import atexit
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -19,18 +21,21 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 from unittest import mock
 
-_COMMANDS = ("audit", "backup", "check", "doctor.command", "key", "serve", "token")
-_IMPORTED = ["gerbang_service.running.server", *(f"gerbang_service.cli.{each}" for each in _COMMANDS)]
+from disk.faults import library
 
 
 @cache
 def _context() -> ForkServerContext:
     """Begin the process from which all others are forked. It has one thread, as has to be."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTED)
-    with mock.patch.dict(os.environ, {"OPENBLAS_NUM_THREADS": "1"}):  # as `gerbang serve` has it before it imports
+    context.set_forkserver_preload(["preloaded"])
+    environment = {"OPENBLAS_NUM_THREADS": "1"}  # as `gerbang serve` has it before it imports
+    if (disks := library()) is not None:
+        environment["LD_PRELOAD"] = str(disks)
+    with mock.patch.dict(os.environ, environment):
         forkserver.ensure_running()
     return context
 
@@ -99,11 +104,25 @@ def _run(arguments: list[str], env: dict[str, str], stderr: Path, stdout: Path |
         os.close(file) if isinstance(file, int) else file.close()
     os.environ.clear()
     os.environ.update(env)
+    assert "preloaded" in sys.modules, "what it was to have imported can't be"  # multiprocessing says nothing of that
     sys.argv = ["gerbang", *arguments]
     from gerbang_service.cli import main
 
     try:
         main()
     except SystemExit as end:
-        # The interpreter ends as it does elsewhere, with all that is to be done then; multiprocessing would cut it off.
-        ctypes.pythonapi.Py_Exit(int(end.code or 0))
+        _end(int(end.code or 0))
+
+
+def _end(status: int) -> NoReturn:
+    """End as the interpreter does: threads are waited for, handlers called, what nobody holds is closed.
+
+    But modules are not taken apart one by one, which would be most of what a short command costs. Processes from
+    scratch do that. multiprocessing would cut all of it off.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    gc.collect()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)

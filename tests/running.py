@@ -66,7 +66,7 @@ class RunningServer:
             self.expect("ready")
 
     def _begin(self, arguments: list[str], env: dict[str, str]) -> subprocess.Popen[str] | Forked:
-        if self.FORKED and "LD_PRELOAD" not in env:
+        if self.FORKED:
             return Forked(arguments, env, self._stderr_file)
         command = [sys.executable, "-m", "gerbang_service.cli", *arguments]
         with self._stderr_file.open("ab") as stderr:

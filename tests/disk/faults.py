@@ -1,7 +1,11 @@
-"""A disk that fails on demand, under a real server: a library that is compiled and preloaded."""
+"""A disk that fails on demand, under a real server: a library that is compiled and preloaded.
+
+The processes that tests fork (forked.py) have it, too; in them it wakes when it is in their environment.
+"""
 
 from __future__ import annotations
 
+import atexit
 import mmap
 import shutil
 import struct
@@ -28,12 +32,13 @@ _SOURCE: Final = Path(__file__).with_name("faulty_disk.c")
 
 
 @cache
-def library() -> Path:
-    """Compile the library, once; skips the test where there is no C compiler."""
+def library() -> Path | None:
+    """Compile the library, once; None where there is no C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
-        pytest.skip("needs a C compiler, to make a disk that fails")
+        return None
     made = Path(mkdtemp(prefix="faulty-disk-")) / "faulty_disk.so"
+    atexit.register(shutil.rmtree, made.parent)
     subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-Wall", "-o", made, _SOURCE, "-ldl"], check=True)
     return made
 
@@ -42,13 +47,16 @@ class FaultyDisk:
     """The disk under one folder. `env` goes to the server; the other attributes are faulty_disk.c's `control`."""
 
     def __init__(self, folder: Path) -> None:
+        preloaded = library()
+        if preloaded is None:
+            pytest.skip("needs a C compiler, to make a disk that fails")
         control = folder.with_name(f"{folder.name}.faults")
         control.write_bytes(bytes(8 * len(_FIELDS)))
         with control.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), 0)
         self.set(space=-1, sync_chance=1000)
         self.env = {
-            "LD_PRELOAD": str(library()),
+            "LD_PRELOAD": str(preloaded),
             "FAULTY_CONTROL": str(control),
             "FAULTY_FOLDER": str(folder.resolve()),
         }

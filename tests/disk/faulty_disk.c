@@ -1,8 +1,9 @@
 /* A disk that fails on demand, for files below one folder: preloaded into a server by tests/disk/faults.py.
  *
- * What it does is said in a file of 64-bit integers that both map (see `struct control`). With `lose`, a failing sync
- * takes away what was written since the last one that succeeded, as a kernel may that has dropped the pages, and later
- * ones succeed: what anyone believed to be on the disk by then is not. */
+ * It wakes when FAULTY_CONTROL and FAULTY_FOLDER are in the environment. What it does is said in a file of 64-bit
+ * integers that both map (see `struct control`). With `lose`, a failing sync takes away what was written since the last
+ * one that succeeded, as a kernel may that has dropped the pages, and later ones succeed: what anyone believed to be on
+ * the disk by then is not. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -50,6 +51,7 @@ static ssize_t (*real_write)(int, const void *, size_t);
 static int (*real_fsync)(int);
 static int (*real_fdatasync)(int);
 static int (*real_ftruncate)(int, off_t);
+static int (*real_open)(const char *, int, ...);
 
 __attribute__((constructor)) static void begin(void) {
   real_pwrite = dlsym(RTLD_NEXT, "pwrite64");
@@ -57,19 +59,31 @@ __attribute__((constructor)) static void begin(void) {
   real_fsync = dlsym(RTLD_NEXT, "fsync");
   real_fdatasync = dlsym(RTLD_NEXT, "fdatasync");
   real_ftruncate = dlsym(RTLD_NEXT, "ftruncate64");
+  real_open = dlsym(RTLD_NEXT, "open64");
+}
+
+/* Whether it is asked for. Looked for until it is: a process may be forked from one in which it was not. */
+static int asked_for(void) {
+  if (__atomic_load_n(&control, __ATOMIC_ACQUIRE) != NULL) return 1;
   const char *path = getenv("FAULTY_CONTROL"), *below = getenv("FAULTY_FOLDER");
-  if (path == NULL || below == NULL) return;
-  int file = open(path, O_RDWR | O_CLOEXEC);
-  if (file < 0) abort();
-  control = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  close(file);
-  if (control == MAP_FAILED) abort();
-  snprintf(folder, sizeof folder, "%s/", below);
+  if (path == NULL || below == NULL || real_open == NULL) return 0;
+  pthread_mutex_lock(&mutex);
+  if (control == NULL) {
+    int file = real_open(path, O_RDWR | O_CLOEXEC);
+    if (file < 0) abort();
+    struct control *mapped = mmap(NULL, sizeof *mapped, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    close(file);
+    if (mapped == MAP_FAILED) abort();
+    snprintf(folder, sizeof folder, "%s/", below);
+    __atomic_store_n(&control, mapped, __ATOMIC_RELEASE);
+  }
+  pthread_mutex_unlock(&mutex);
+  return 1;
 }
 
 static int concerned(int file) {
   char link[64], path[4096];
-  if (control == NULL) return 0;
+  if (!asked_for()) return 0;
   snprintf(link, sizeof link, "/proc/self/fd/%d", file);
   ssize_t size = readlink(link, path, sizeof path - 1);
   if (size < 0) return 0;
@@ -166,7 +180,7 @@ int ftruncate64(int file, off_t size) {
 int ftruncate(int file, off_t size) { return ftruncate64(file, size); }
 
 static int opens_to_write(const char *path, int flags) {
-  return control != NULL && control->write_error == EROFS && strncmp(path, folder, strlen(folder)) == 0 &&
+  return asked_for() && control->write_error == EROFS && strncmp(path, folder, strlen(folder)) == 0 &&
          ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC)));
 }
 

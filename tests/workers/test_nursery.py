@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,15 @@ from workers.connections import OPTIONS, Connection, nursery_of, to_each_worker,
 REPLACED_S = 60.0
 
 
+@dataclass
+class Hanging:
+    """A server, its nursery that was stopped, and the workers that it had then."""
+
+    running: RunningServer
+    nursery: int
+    workers: list[int]
+
+
 @pytest.fixture
 def enrolled(tmp_path: Path) -> Path:
     """A data folder in the clear with somebody enrolled: `first`."""
@@ -31,6 +43,20 @@ def enrolled(tmp_path: Path) -> Path:
         one.enroll("first", 1)
         one.channel.close()
     return data
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hanging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hanging]:
+    """A server whose nursery hangs from before the first test of this file on: it takes half a minute to be noticed."""
+    with RunningServer(tmp_path_factory.mktemp("hanging") / "data", *OPTIONS, "--no-encryption") as running:
+        nursery, workers = nursery_of(running.pid), workers_of(running.pid)
+        assert nursery is not None
+        os.kill(nursery, signal.SIGSTOP)
+        try:
+            yield Hanging(running, nursery, workers)
+        finally:
+            with suppress(ProcessLookupError):  # its test was not run
+                os.kill(nursery, signal.SIGCONT)
 
 
 def replaced(running: RunningServer, victim: int) -> None:
@@ -93,17 +119,6 @@ def test_a_worker_that_dies_while_there_is_no_nursery_is_replaced_when_there_is(
         assert running.stop() == 0
 
 
-def test_a_nursery_that_hangs_is_killed_and_replaced(enrolled: Path) -> None:
-    with RunningServer(enrolled, *OPTIONS, "--no-encryption") as running:
-        nursery, workers = nursery_of(running.pid), workers_of(running.pid)
-        assert nursery is not None
-        os.kill(nursery, signal.SIGSTOP)
-        wait_for(lambda: nursery_of(running.pid) not in (None, nursery), REPLACED_S)
-        assert f"nursery, process {nursery}, has not answered for 30 s and is killed" in running.stderr
-        assert workers_of(running.pid) == workers
-        assert running.stop() == 0
-
-
 def test_metrics_tell_whether_a_worker_could_be_replaced(enrolled: Path) -> None:
     """Each worker's own say so, while there is a nursery and while there is none."""
     options = (*OPTIONS, "--no-encryption", "--metrics-listen", "127.0.0.1:0")
@@ -128,3 +143,12 @@ def test_several_workers_are_refused_where_they_can_not_be_forked(monkeypatch: p
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(StartupError, match="setting workers: several need Linux"):
         child.adopt_descendants()
+
+
+def test_a_nursery_that_hangs_is_killed_and_replaced(hanging: Hanging) -> None:
+    """Last: the others are run while it is not noticed yet."""
+    running, nursery = hanging.running, hanging.nursery
+    wait_for(lambda: nursery_of(running.pid) not in (None, nursery), REPLACED_S)
+    assert f"nursery, process {nursery}, has not answered for 30 s and is killed" in running.stderr
+    assert workers_of(running.pid) == hanging.workers
+    assert running.stop() == 0
