@@ -247,3 +247,11 @@ def test_lists_that_are_not_there_are_told_together_with_their_rows(desk: Desk) 
     assert "row 2: watchlists: there is no list 'nolist'" in refused.output
     assert "row 4: watchlists: there is no list 'Nolist'" in refused.output
     assert desk.templates() == {}
+
+
+def test_verify_names_the_photo_that_is_refused(desk: Desk) -> None:
+    """Of the two, whose file's name the officer gave."""
+    refused = desk.run("verify", desk.folder / "1.jpg", desk.write([desk.row(1)]), "--json")
+    assert refused.exit_code == 3
+    assert f"{desk.folder / 'people.csv'}: IMAGE_UNREADABLE" in refused.output
+    assert '"reason": "IMAGE_UNREADABLE"' in refused.output

@@ -115,9 +115,9 @@ class Output:
         if self.as_json:
             self.document({"error": error_document(error)})
 
-    def fatal(self, error: GerbangError) -> None:
-        """Say that the command failed: on stderr, and with `as_json` as the document."""
-        self.failure(error)
+    def fatal(self, error: GerbangError, *, about: str = "") -> None:
+        """Say that the command failed: on stderr, and with `as_json` as the document. `about`: as of `failure`."""
+        self.failure(error, about=about)
         if self.as_json:
             self.document({"error": error_document(error)})
 

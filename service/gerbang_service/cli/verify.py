@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from gerbang import CounterClient
+from gerbang import CounterClient, GerbangError
 from gerbang_service.cli.documents import document
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import Session, asks_server, face_option, threshold_option
@@ -50,15 +50,20 @@ def verify(
     if (reference is None) == (subject is None):
         raise click.UsageError("give either a REFERENCE_PHOTO or --subject ID")
     started = time.perf_counter()
-    with session.client(CounterClient) as counter:
-        answer = counter.verify(
-            probe,
-            subject_id=subject,
-            reference=reference,
-            threshold=threshold,
-            min_revision=min_revision,
-            face_choice=face_choice,
-        )
+    try:
+        with session.client(CounterClient) as counter:
+            answer = counter.verify(
+                probe,
+                subject_id=subject,
+                reference=reference,
+                threshold=threshold,
+                min_revision=min_revision,
+                face_choice=face_choice,
+            )
+    except GerbangError as error:
+        photo = {"probe": probe, "sample": reference}.get(error.metadata.get("field", ""))
+        session.output.fatal(error, about=str(photo or ""))
+        return ExitCode.ERROR
     ms = (time.perf_counter() - started) * 1000
     output = session.output
     if output.as_json:
