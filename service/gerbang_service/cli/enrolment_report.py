@@ -119,7 +119,7 @@ def _summary(tally: Tally, output: Output) -> None:
         output.line(Text(f"Not found by Identify, since the time is over: {_first(expired)}", style="bold red"))
     if tally.skipped:
         names = [str(path) for path in tally.skipped]
-        output.line(Text(f"Not sent, since it is in nobody's folder: {_first(names)}", style="bold red"))
+        output.line(Text(f"Not sent, since it is not clear whose it is: {_first(names)}", style="bold red"))
     if tally.hidden:
         files = "file was" if tally.hidden == 1 else "files were"
         output.line(Text(f"{tally.hidden} hidden {files} left out", style="dim"))
