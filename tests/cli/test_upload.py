@@ -23,7 +23,7 @@ from cli.photo_files import photos
 from gerbang import EnrollRequest, EnrollResponse, EnrollWarning, OnExisting
 from gerbang_service.cli import upload
 from gerbang_service.cli.enrolment_report import Tally, report
-from gerbang_service.cli.enrolments import Enrolment, Outcome, Terms, request_for, request_id, results_of
+from gerbang_service.cli.enrolments import Enrolment, Outcome, PhotoResult, Terms, request_for, request_id, results_of
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.cli.photos import Person, find_people
@@ -279,6 +279,20 @@ def test_each_photo_is_told_why_it_was_not_used(tmp_path: Path) -> None:
     }
     assert tally.without_photo == ["P2", "P3"]
     assert tally.exit_code == ExitCode.NO
+
+
+def test_duplicates_are_told_by_person(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody with many photos does not hide the others: a line for two people, with the highest similarity."""
+    tally = Tally(["P-1", "P-2"], 31)
+    for number in range(30):
+        found = gerbang.Candidate(subject_id="Q-1", similarity=0.5 + number / 100)
+        tally.add(PhotoResult(tmp_path / f"{number}.jpg", "P-1", Outcome.ENROLLED, duplicates=(found,)))
+    last = gerbang.Candidate(subject_id="Q-2", similarity=0.6)
+    tally.add(PhotoResult(tmp_path / "x.jpg", "P-2", Outcome.ENROLLED, duplicates=(last,)))
+    report(tally, Output(as_json=False))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["P-1", "Q-1", "30", "0.7900"] in rows
+    assert ["P-2", "Q-2", "1", "0.6000"] in rows
 
 
 def test_whoever_is_left_without_a_photo_is_in_the_exit_code(tmp_path: Path) -> None:

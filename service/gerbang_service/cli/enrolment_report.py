@@ -148,17 +148,19 @@ def _rejections(tally: Tally, output: Output) -> None:
 
 
 def _duplicates(tally: Tally, output: Output) -> None:
-    found = [
-        (_short(result), result.subject_id, other.subject_id, f"{other.similarity:.4f}")
-        for result in tally.results
-        for other in result.duplicates
-    ]
-    if not found:
+    # A line for two people, not for each photo: somebody with many would hide the others.
+    best: dict[tuple[str, str], float] = {}
+    photos: Counter[tuple[str, str]] = Counter()
+    for result in tally.results:
+        for other in result.duplicates:
+            pair = (result.subject_id, other.subject_id)
+            best[pair] = max(best.get(pair, -1.0), other.similarity)
+            photos[pair] += 1
+    if not best:
         return
+    found = [(one, other, str(photos[one, other]), f"{best[one, other]:.4f}") for one, other in best]
     output.table(
-        ("photo", "enrolled as", "has the face of", ">similarity"),
-        found[:_SHOWN],
-        title="Enrolled twice, perhaps",
+        ("enrolled as", "has the face of", ">photos", ">similarity"), found[:_SHOWN], title="Enrolled twice, perhaps"
     )
     _and_more(len(found), output)
 
