@@ -55,6 +55,10 @@ _CLIENTS_OWN: Final = (
     "over TLS, --ca says whom to trust, and it may want --client-certificate and --client-key of an authority that it "
     "knows, not expired"
 )
+# gRPC words it alike whether the server was killed, or did not take a client's certificate after its own handshake.
+_BROKEN_OFF: Final = (
+    f"has the server ended meanwhile? Else who listens there turned the connection away: {_CLIENTS_OWN}"
+)
 _BY_HANDSHAKE: Final[dict[str, str]] = {
     "WRONG_VERSION_NUMBER": "who listens there speaks no TLS: is it the right port? Without --ca it is asked in the "
     "clear",
@@ -62,9 +66,9 @@ _BY_HANDSHAKE: Final[dict[str, str]] = {
     "CERTIFICATE_VERIFY_FAILED": "the server's certificate is not of an authority in --ca",
     "Hostname Verification Check failed": "the server's certificate is not for this name or address: ask under one "
     "that it has",
-    "Socket closed": f"who listens there turned the connection away: {_CLIENTS_OWN}",
+    "Socket closed": _BROKEN_OFF,
     "handshake failed": f"the handshake failed: {_CLIENTS_OWN}",
-    "Connection reset": f"who listens there turned the connection away: {_CLIENTS_OWN}",
+    "Connection reset": _BROKEN_OFF,
 }
 """By how gRPC words a handshake that this end or the other refused; the first that fits. The other gives no reason."""
 
