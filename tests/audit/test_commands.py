@@ -107,6 +107,13 @@ def test_verify_names_file_and_line(data: Path, tmp_path: Path) -> None:
     assert (document["sound"], first["line"], first["kind"]) == (False, 5, "changed")
 
 
+def test_a_data_folder_is_not_taken_for_a_broken_log(data: Path) -> None:
+    """It has no records and no head: that is a slip at the command line, and no cut log."""
+    found = gerbang("verify", data)
+    assert found.returncode == ExitCode.USAGE, found.stdout
+    assert f"say --data {data}" in found.stderr
+
+
 def test_no_log_is_an_error(tmp_path: Path) -> None:
     """Where there is no log, that is said, and nothing is called sound."""
     (tmp_path / "audit").mkdir()

@@ -72,15 +72,15 @@ def test_who_leaves_a_list_is_said_before(desk: WatchlistClient, options: list[s
     before = desk.get_subject(who)
     refused = gerbang(desk, *command)
     assert refused.exit_code == ExitCode.USAGE, refused.output
-    assert f"{who} leaves {first}" in refused.output
+    assert f"{who} would leave {first}" in refused.output
     assert "--yes" in refused.output
     dry = gerbang(desk, *command, "--dry-run", "--json")
     assert dry.exit_code == ExitCode.YES, dry.output
-    assert f"{who} leaves {first}" in json.loads(dry.stdout)["losses"]
+    assert f"{who} would leave {first}" in json.loads(dry.stdout)["losses"]
     assert desk.get_subject(who) == before
     done = gerbang(desk, *command, "--yes")
     assert done.exit_code == ExitCode.YES, done.output
-    assert f"{who} leaves {first}" in done.output
+    assert f"{who} would leave {first}" in done.output
     try:
         assert first not in desk.get_subject(who).watchlists
     except SubjectNotFound:
@@ -128,17 +128,17 @@ def test_at_a_terminal_it_asks(desk: WatchlistClient) -> None:
         os.write(ours, b"n\n")
         assert asking.wait(60) == ExitCode.NO
     os.close(ours)
-    assert f"{who} leaves {name}".encode() in said
+    assert f"{who} would leave {name}".encode() in said
     assert list(desk.get_subject(who).watchlists) == [name]
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--threshold", "0.6"], "may stop fewer people: threshold 0.6 (now: 0.5)"),
-        (["--no-threshold"], "may stop fewer people: another threshold: the server's (now: 0.5)"),
-        (["--action", "silent_alert"], "has a milder action: silent_alert (now: refer_to_officer)"),
-        (["--direction", "arrival"], "is searched at arrival only (now: both)"),
+        (["--threshold", "0.6"], "might stop fewer people: threshold 0.6 (now: 0.5)"),
+        (["--no-threshold"], "might stop fewer people: another threshold: the server's (now: 0.5)"),
+        (["--action", "silent_alert"], "would have a milder action: silent_alert (now: refer_to_officer)"),
+        (["--direction", "arrival"], "would be searched at arrival only (now: both)"),
     ],
 )
 def test_by_what_a_list_may_stop_fewer_people_is_said_before(

@@ -124,6 +124,8 @@ def test_two_runs_of_different_people_never_merge(desk: Desk) -> None:
     refused = desk.run("enroll", desk.folder / "other")
     assert refused.exit_code == 3
     assert "SUBJECT_EXISTS" in refused.output
+    assert "--on-existing add" in refused.output, "advice for one photo too"
+    assert "On no list" not in refused.output
     assert len(desk.office.get_subject(desk.tag).templates) == 1
     assert desk.run("enroll", desk.folder / "other", "--on-existing", "add").exit_code == 0
     assert len(desk.office.get_subject(desk.tag).templates) == 2
@@ -150,7 +152,7 @@ def test_nothing_is_sent_of_a_manifest_with_a_fault(desk: Desk) -> None:
     faulty = desk.run("enroll", "--manifest", desk.write([desk.row(1), desk.row(2, photo="none.jpg")]))
     assert faulty.exit_code == 2
     assert "row 3: photo: there is no 'none.jpg'" in faulty.output
-    assert desk.run("enroll", "--manifest", desk.write([desk.row(1, watchlists="nowhere-1")])).exit_code == 3
+    assert desk.run("enroll", "--manifest", desk.write([desk.row(1, watchlists="nowhere-1")])).exit_code == 2
     manifest = desk.write([desk.row(1)])
     assert desk.run("enroll", "--manifest", manifest, "--results", desk.folder / "no" / "x.csv").exit_code == 3
     assert desk.run("enroll", "--manifest", manifest, "--results", manifest).exit_code == 2
@@ -235,3 +237,21 @@ def test_who_was_there_already_is_said_to_be_put_on_a_further_list(desk: Desk) -
     again = desk.run("enroll", "--manifest", desk.write(rows, "more.csv"))
     assert again.exit_code == 0, again.output
     assert f"{desk.tag}-1 was there already, and is now on {other} too" in again.output
+
+
+def test_lists_that_are_not_there_are_told_together_with_their_rows(desk: Desk) -> None:
+    """Before anything is sent, as every other fault of a manifest."""
+    rows = [desk.row(1, watchlists=f"{desk.tag};nolist"), desk.row(2), desk.row(3, watchlists="Nolist")]
+    refused = desk.run("enroll", "--manifest", desk.write(rows))
+    assert refused.exit_code == 2, refused.output
+    assert "row 2: watchlists: there is no list 'nolist'" in refused.output
+    assert "row 4: watchlists: there is no list 'Nolist'" in refused.output
+    assert desk.templates() == {}
+
+
+def test_verify_names_the_photo_that_is_refused(desk: Desk) -> None:
+    """Of the two, whose file's name the officer gave."""
+    refused = desk.run("verify", desk.folder / "1.jpg", desk.write([desk.row(1)]), "--json")
+    assert refused.exit_code == 3
+    assert f"{desk.folder / 'people.csv'}: IMAGE_UNREADABLE" in refused.output
+    assert '"reason": "IMAGE_UNREADABLE"' in refused.output

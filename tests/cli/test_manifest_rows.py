@@ -64,7 +64,7 @@ def test_what_dates_were_taken_for_is_said(tmp_path: Path) -> None:
     notes = read(tmp_path, HEADER + "P-1,a.jpg,,,2027-01-31,,\nP-2,b.jpg,,,2020-01-31,,\n").notes
     assert notes == (
         "valid_until 2027-01-31: the end of that day in Asia/Jakarta, 2027-02-01T00:00:00+07:00; 1 more likewise",
-        "valid_until is in the past in row 3: Identify does not see who ended then",
+        "valid_until is in the past in row 3: Identify does not find them",
     )
 
 
@@ -130,7 +130,7 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, content: bytes, fault: s
         ('{"subject_id": 7}', "line 2: subject_id is not a text in quotes"),
         ('{"subject_id": "P-1", "subject_id": "P-2"}', "line 2: a name is there twice"),
         ('{"subject_id": "P-1", "label.name": "\\ud800"}', "line 2: "),
-        ("{", "line 2: "),
+        ("{", "line 2: is not a JSON object"),
         ('{"subject_id": "P-1", "list": "v"}', "unknown column 'list'"),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_time_with_an_offset_is_taken_as_it_is() -> None:
 
 def test_an_end_in_the_past_is_told() -> None:
     """Often a wrong year, or a wrong zone: nobody would be found."""
-    assert "--expires 2026-03-01 is in the past: Identify does not see" in told("--expires", "2026-03-01").stderr
+    assert "--expires 2026-03-01 is in the past: Identify does not find them" in told("--expires", "2026-03-01").stderr
     assert told("--valid-from", "2026-03-01T00:00Z").stderr == ""
 
 

@@ -50,7 +50,7 @@ def test_a_picture_is_known_by_its_content(tmp_path: Path) -> None:
         (folder / "scan").write_bytes(beginning + bytes(20))
         assert ids(find_people(folder)) == {f"{number}": ["scan"]}
         (folder / "Bo").mkdir()
-        with pytest.raises(UnclearPhotosError, match="holds photos and folders"):
+        with pytest.raises(UnclearPhotosError, match=r"holds photos .* and folders"):
             find_people(folder)
 
 
@@ -65,7 +65,7 @@ def test_names_that_are_no_ids_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "subject_id", "why"),
     [
-        (["a/1.jpg", "1.jpg"], None, "holds photos and folders"),
+        (["a/1.jpg", "1.jpg"], None, "holds photos .* and folders"),
         (["Jose\u0301/1.jpg", "Jos\u00e9/1.jpg"], None, "would both be the subject Jose:made-"),
         (["a/1.jpg"], "S-1", "names one person"),
         (["a/.x"], None, "none of the folders holds a photo"),

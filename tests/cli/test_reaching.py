@@ -11,7 +11,8 @@ import click
 import pytest
 
 from access.pki import Pki
-from gerbang_service.cli.advice import advice_on
+from gerbang import Unavailable
+from gerbang_service.cli.advice import advice, advice_on
 from gerbang_service.cli.way import Target, way_by
 from running import RunningServer
 
@@ -113,5 +114,11 @@ def test_the_core_of_grpc_says_nothing_of_its_own_unless_it_is_asked_to(
 
 def test_advice_is_right_for_every_role() -> None:
     """A counter may not list subjects, and a list may be denied for what the subject is left on."""
-    assert "Who may call 'gerbang subject list'" in advice_on("SUBJECT_NOT_FOUND")
+    assert "'gerbang subject list', for those who may ask it" in advice_on("SUBJECT_NOT_FOUND")
     assert "leave the subject on one" in advice_on("WATCHLIST_DENIED")
+
+
+def test_a_server_that_was_killed_is_not_taken_for_one_that_turns_away() -> None:
+    """As gRPC words it when a stream ends with its server; without TLS there is no certificate to mend."""
+    said = advice(Unavailable("x:1 is unavailable: Stream removed (recvmsg:Connection reset by peer (104))"))
+    assert said.startswith("has the server ended meanwhile?")

@@ -23,7 +23,7 @@ from cli.photo_files import photos
 from gerbang import EnrollRequest, EnrollResponse, EnrollWarning, OnExisting
 from gerbang_service.cli import upload
 from gerbang_service.cli.enrolment_report import Tally, report
-from gerbang_service.cli.enrolments import Enrolment, Outcome, Terms, request_for, request_id, results_of
+from gerbang_service.cli.enrolments import Enrolment, Outcome, PhotoResult, Terms, request_for, request_id, results_of
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.output import Output
 from gerbang_service.cli.photos import Person, find_people
@@ -161,6 +161,22 @@ def test_second_run_finishes_the_first(tmp_path: Path) -> None:
     assert second.exit_code == ExitCode.YES
 
 
+def test_after_a_refusal_it_says_to_mend_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sent again as it is, it would be refused again; and nothing was kept that was not told."""
+
+    class Refusing(Office):
+        def enroll_stream(self, requests: Iterable[EnrollRequest], **_: object) -> Iterator[EnrollResponse]:
+            next(iter(requests))
+            raise gerbang.RoleDenied("role gate may not call EnrollStream", reason="ROLE_DENIED")
+            yield
+
+    report(run(Refusing(), crowd(tmp_path, 1)), Output(as_json=False))
+    said = capsys.readouterr().err
+    assert "not finished: 0 of 1 photos are kept, 1 to be sent again (mend that, then run" in said
+    report(run(Office(breaks_after=0), crowd(tmp_path, 1)), Output(as_json=False))
+    assert "may have kept them without saying so (run the same command again" in capsys.readouterr().err
+
+
 def test_deleted_people_come_back_only_when_asked_for(tmp_path: Path) -> None:
     """A repeated run does not undo a deletion; --again does, once."""
     people = crowd(tmp_path, 2)
@@ -184,7 +200,7 @@ def test_whose_end_of_validity_has_passed_is_told(tmp_path: Path, capsys: pytest
 
     tally = run(Expired(), crowd(tmp_path, 2))
     report(tally, Output(as_json=False))
-    assert "The end of validity has passed for 2: Identify does not see them" in capsys.readouterr().out
+    assert "Not found by Identify, since the time is over: P000, P001" in capsys.readouterr().out
     report(tally, Output(as_json=True))
     assert [each["expired"] for each in json.loads(capsys.readouterr().out)["results"]] == [True, True]
 
@@ -263,6 +279,20 @@ def test_each_photo_is_told_why_it_was_not_used(tmp_path: Path) -> None:
     }
     assert tally.without_photo == ["P2", "P3"]
     assert tally.exit_code == ExitCode.NO
+
+
+def test_duplicates_are_told_by_person(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody with many photos does not hide the others: a line for two people, with the highest similarity."""
+    tally = Tally(["P-1", "P-2"], 31)
+    for number in range(30):
+        found = gerbang.Candidate(subject_id="Q-1", similarity=0.5 + number / 100)
+        tally.add(PhotoResult(tmp_path / f"{number}.jpg", "P-1", Outcome.ENROLLED, duplicates=(found,)))
+    last = gerbang.Candidate(subject_id="Q-2", similarity=0.6)
+    tally.add(PhotoResult(tmp_path / "x.jpg", "P-2", Outcome.ENROLLED, duplicates=(last,)))
+    report(tally, Output(as_json=False))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["P-1", "Q-1", "30", "0.7900"] in rows
+    assert ["P-2", "Q-2", "1", "0.6000"] in rows
 
 
 def test_whoever_is_left_without_a_photo_is_in_the_exit_code(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -118,3 +119,26 @@ def test_template_of_another_recogniser_is_model_mismatch(wire: Wire) -> None:
 def test_image_at_a_server_of_templates_is_no_face_pack(bare: Wire, call: Callable[[Wire, bytes], object]) -> None:
     """A server without a face pack answers an image with NO_FACE_PACK."""
     expect(failure(lambda: call(bare, photo(1))), "NO_FACE_PACK")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Sample(image=b"no image"),
+        Sample(image=crowd()),
+        Sample(image=spoiled(Problem.BLURRED)),
+        Sample(template=Template(vector=b"\0" * 4)),
+        template(1, model="f" * 64),
+    ],
+    ids=["unreadable", "no face", "blurred", "vector", "model"],
+)
+def test_which_of_two_samples_is_refused_is_told(wire: Wire, bad: Sample) -> None:
+    """The officer has to know whether to take another photo of the traveller, or to look at the passport's."""
+    good = Sample(image=photo(1))
+    for field, request in (
+        ("probe", pb.VerifyRequest(probe=bad, sample=good)),
+        ("sample", pb.VerifyRequest(probe=good, sample=bad)),
+        ("probe", pb.VerifyRequest(probe=bad, subject_id="anybody")),
+    ):
+        failed = failure(partial(wire.matching.Verify, request, timeout=TIMEOUT_S))
+        assert failed.metadata["field"] == field, failed

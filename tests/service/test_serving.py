@@ -181,3 +181,13 @@ def test_the_client_needs_no_neural_network_runtime() -> None:
     code = "import sys, gerbang; print([m for m in ('numpy', 'onnxruntime', 'gerbang_service') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_wrong_setting_is_wrong_usage(data: Path) -> None:
+    """As a wrong option is: what restarts a server can tell it from a folder that is in use."""
+    for options in (["--time-zone", "Asia/Jakata"], ["--target-fpir", "0.1", "--threshold", "0.4"]):
+        with pytest.raises(StartRefused) as refused:
+            RunningServer(data, "--pack", "none", "--dimension", "4", *options)
+        assert refused.value.returncode == 2
+        assert options[1] in refused.value.stderr or "not together" in refused.value.stderr
+    assert not data.exists()

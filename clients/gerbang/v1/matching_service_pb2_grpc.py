@@ -93,7 +93,8 @@ class MatchingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Verify(self, request, context):
-        """1:1: is the probe the enrolled subject, or the person of the reference sample?
+        """1:1: is the probe the enrolled subject, or the person of the reference sample? Where one of two samples is refused,
+        `field` in the error's metadata is `probe` or `sample`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

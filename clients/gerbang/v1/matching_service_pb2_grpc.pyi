@@ -42,7 +42,9 @@ class MatchingServiceStub:
     kept as soon as its answer is sent.
     """
     Verify: _grpc.UnaryUnaryMultiCallable[_matching_service_pb2.VerifyRequest, _matching_service_pb2.VerifyResponse]
-    """1:1: is the probe the enrolled subject, or the person of the reference sample?"""
+    """1:1: is the probe the enrolled subject, or the person of the reference sample? Where one of two samples is refused,
+    `field` in the error's metadata is `probe` or `sample`.
+    """
     Identify: _grpc.UnaryUnaryMultiCallable[_matching_service_pb2.IdentifyRequest, _matching_service_pb2.IdentifyResponse]
     """1:N: is the probe on a watchlist? No candidate is a normal answer."""
     IdentifyStream: _grpc.StreamStreamMultiCallable[_matching_service_pb2.IdentifyRequest, _matching_service_pb2.IdentifyResponse]
@@ -68,7 +70,9 @@ class MatchingServiceAsyncStub(MatchingServiceStub):
     kept as soon as its answer is sent.
     """
     Verify: _aio.UnaryUnaryMultiCallable[_matching_service_pb2.VerifyRequest, _matching_service_pb2.VerifyResponse]  # type: ignore[assignment]
-    """1:1: is the probe the enrolled subject, or the person of the reference sample?"""
+    """1:1: is the probe the enrolled subject, or the person of the reference sample? Where one of two samples is refused,
+    `field` in the error's metadata is `probe` or `sample`.
+    """
     Identify: _aio.UnaryUnaryMultiCallable[_matching_service_pb2.IdentifyRequest, _matching_service_pb2.IdentifyResponse]  # type: ignore[assignment]
     """1:N: is the probe on a watchlist? No candidate is a normal answer."""
     IdentifyStream: _aio.StreamStreamMultiCallable[_matching_service_pb2.IdentifyRequest, _matching_service_pb2.IdentifyResponse]  # type: ignore[assignment]
@@ -109,7 +113,9 @@ class MatchingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _matching_service_pb2.VerifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_matching_service_pb2.VerifyResponse, _abc.Awaitable[_matching_service_pb2.VerifyResponse]]:
-        """1:1: is the probe the enrolled subject, or the person of the reference sample?"""
+        """1:1: is the probe the enrolled subject, or the person of the reference sample? Where one of two samples is refused,
+        `field` in the error's metadata is `probe` or `sample`.
+        """
 
     @_abc_1.abstractmethod
     def Identify(

@@ -16,7 +16,7 @@ from gerbang_service.asking.duplicates import DUPLICATES, Sought, best_of_all
 from gerbang_service.asking.recall_check import RecallCheck
 from gerbang_service.asking.revisions import Revisions
 from gerbang_service.domain.decision import Candidate
-from gerbang_service.domain.errors import NoFacePack
+from gerbang_service.domain.errors import NoFacePack, naming_the_sample
 from gerbang_service.domain.faces import CaptureChain, DetectedFace, ExtractedFace
 from gerbang_service.domain.questions import (
     Answer,
@@ -237,7 +237,7 @@ class Asking:
         RevisionNotReached.
         """
         if isinstance(wanted.reference, str):
-            features = await self.features(wanted.probe, PROBE, deadline)
+            features = await self._named("probe", wanted.probe, deadline)
             await self._revisions.reached(wanted.min_revision, deadline)
             # A dot product with each of a few templates: less work than handing it to a thread.
             found = self._gallery.compare(features.vector, wanted.reference, wanted.seen_by)
@@ -245,9 +245,14 @@ class Asking:
                 wanted, found.similarity, (features, None), template_id=found.template_id, revision=found.revision
             )
         features, other = await asyncio.gather(
-            self.features(wanted.probe, PROBE, deadline), self.features(wanted.reference, PROBE, deadline)
+            self._named("probe", wanted.probe, deadline), self._named("sample", wanted.reference, deadline)
         )
         return self._verification(wanted, _cosine(features.vector, other.vector), (features, other))
+
+    async def _named(self, field: str, sample: Sample, deadline: Deadline) -> Features:
+        """Reduce one of two samples; a refusal names its field: the officer must know which photo to take again."""
+        with naming_the_sample(field):
+            return await self.features(sample, PROBE, deadline)
 
     def _verification(
         self,

@@ -11,7 +11,7 @@ from gerbang_service.access.calls import Call
 from gerbang_service.access.identity import Identity
 from gerbang_service.changing.storing import OnExisting
 from gerbang_service.domain.decision import Candidate
-from gerbang_service.domain.errors import FaceRejected, InputError, ModelMismatch
+from gerbang_service.domain.errors import REFUSALS_OF_A_SAMPLE, FaceRejected, InputError, ModelMismatch
 from gerbang_service.domain.faces import DetectedFace
 from gerbang_service.domain.questions import Features
 from gerbang_service.domain.samples import ImageSample, UncheckedTemplate
@@ -21,7 +21,7 @@ from gerbang_service.threads.admission import Deadline
 
 Rejection: TypeAlias = FaceRejected | InputError | ModelMismatch
 """What makes one sample unusable, as opposed to the whole request."""
-REJECTIONS: Final = (FaceRejected, InputError, ModelMismatch)
+REJECTIONS: Final = REFUSALS_OF_A_SAMPLE
 
 
 class Content(Protocol):

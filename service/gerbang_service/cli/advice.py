@@ -18,19 +18,18 @@ _BY_REASON: Final[dict[str, str]] = {
     "IMAGE_TOO_LARGE": "send a smaller file; 1000 pixels across are plenty",
     "NO_FACE_PACK": "ask a server that was started with a face pack",
     "DATA_DAMAGED": "tell an operator: 'gerbang check' names what is damaged, and a backup has it",
-    "SUBJECT_NOT_FOUND": "is the id right? Who may call 'gerbang subject list' sees there who is enrolled",
+    "SUBJECT_NOT_FOUND": "'gerbang subject list', for those who may ask it, shows who is enrolled",
     "TEMPLATE_NOT_FOUND": "'gerbang subject show' lists the subject's templates",
-    "WATCHLIST_NOT_FOUND": "is the id right? Who may call 'gerbang watchlist list' sees there those there are, and an "
-    "administrator makes one with 'gerbang watchlist create'",
-    "SUBJECT_EXISTS": "'gerbang subject show' tells who that is. The same person: --on-existing add adds the photos, "
-    "replace puts them in the place of all there is. Another: choose another id",
+    "WATCHLIST_NOT_FOUND": "'gerbang watchlist list', for those who may ask it, shows all; an administrator makes "
+    "one with 'gerbang watchlist create'",
+    "SUBJECT_EXISTS": "the same person: --on-existing add, or replace for all there is; another: choose another id",
     "WATCHLIST_EXISTS": "'gerbang watchlist update' changes it",
     "WATCHLIST_NOT_EMPTY": "--force deletes it; its subjects stay enrolled",
     "SAMPLES_DIFFER": "look at the photos: is one of somebody else? --allow-different enrols them as one person anyway",
     "SECOND_PERSON_NEEDED": "'gerbang proposal confirm NUMBER' makes it, asked by somebody else",
     "PROPOSAL_NOT_FOUND": "'gerbang proposal list' shows those that wait",
     "TOO_MANY_PROPOSALS": "'gerbang proposal list' shows them; 'gerbang proposal withdraw NUMBER' gives one up",
-    "SAME_PERSON": "ask somebody else whose role it is",
+    "SAME_PERSON": "ask somebody else whose role allows it",
     "REVISION_CONFLICT": "somebody changed it meanwhile: look at it again ('show'), and decide anew",
     "SUBJECT_HAS_NO_TEMPLATE": "enrol a photo of the subject first",
     "OVERLOADED": "try again in a moment",
@@ -57,6 +56,10 @@ _CLIENTS_OWN: Final = (
     "over TLS, --ca says whom to trust, and it may want --client-certificate and --client-key of an authority that it "
     "knows, not expired"
 )
+# gRPC words it alike whether the server was killed, or did not take a client's certificate after its own handshake.
+_BROKEN_OFF: Final = (
+    f"has the server ended meanwhile? Else who listens there turned the connection away: {_CLIENTS_OWN}"
+)
 _BY_HANDSHAKE: Final[dict[str, str]] = {
     "WRONG_VERSION_NUMBER": "who listens there speaks no TLS: is it the right port? Without --ca it is asked in the "
     "clear",
@@ -64,9 +67,9 @@ _BY_HANDSHAKE: Final[dict[str, str]] = {
     "CERTIFICATE_VERIFY_FAILED": "the server's certificate is not of an authority in --ca",
     "Hostname Verification Check failed": "the server's certificate is not for this name or address: ask under one "
     "that it has",
-    "Socket closed": f"who listens there turned the connection away: {_CLIENTS_OWN}",
+    "Socket closed": _BROKEN_OFF,
     "handshake failed": f"the handshake failed: {_CLIENTS_OWN}",
-    "Connection reset": f"who listens there turned the connection away: {_CLIENTS_OWN}",
+    "Connection reset": _BROKEN_OFF,
 }
 """By how gRPC words a handshake that this end or the other refused; the first that fits. The other gives no reason."""
 

@@ -21,8 +21,8 @@ from gerbang_service.audit.verdict import Verdict
 from gerbang_service.audit.verifying import Unkeyed, verify_files, verify_logs
 from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.folder import key_file_option, works_on_files
-from gerbang_service.cli.moments import Moment, zone_option
-from gerbang_service.cli.output import Output
+from gerbang_service.cli.moments import Moment, machines_zone_option
+from gerbang_service.cli.output import Output, counted
 from gerbang_service.domain.errors import StartupError
 from gerbang_service.store.sealing.keys import find_key
 from gerbang_service.store.sqlite.commands import derived_key
@@ -49,7 +49,7 @@ class _HeadType(click.ParamType[Head]):
             self.fail(str(error), param, ctx)
 
 
-@click.command()
+@click.command(short_help="Prove that nothing was cut or changed.")
 @_paths
 @_data
 @key_file_option("File with the key of the data folder. Else GERBANG_KEY holds it. Without: only hashes are checked.")
@@ -82,7 +82,7 @@ def verify(
     return ExitCode.YES if all(each.sound for each in verdicts) else ExitCode.NO
 
 
-@click.command()
+@click.command(short_help="Print where each log ends, to be noted elsewhere.")
 @_paths
 @_data
 @works_on_files
@@ -102,12 +102,12 @@ def head(output: Output, paths: tuple[Path, ...], data: Path | None) -> ExitCode
     return ExitCode.YES if all(found.values()) else ExitCode.NO
 
 
-@click.command()
+@click.command(short_help="Show what was recorded, by time.")
 @_paths
 @_data
 @click.option("--since", type=Moment(), help="From this date on, or this time with its offset.")
 @click.option("--until", type=Moment(to_its_end=True), help="To the end of this date, or before this time.")
-@zone_option
+@machines_zone_option
 @click.option("--identity", default="", metavar="NAME", help="Calls of this identity.")
 @click.option("--role", type=click.Choice([each.value for each in Role]), help="Calls of this role.")
 @click.option("--rpc", type=click.Choice(sorted(RPCS[Role.ADMIN])), help="Calls of this rpc.")
@@ -158,6 +158,8 @@ def _logs(paths: tuple[Path, ...], data: Path | None, *, whole: bool = False) ->
         if data is None:
             raise click.UsageError("name a folder or files of a log, or say --data")
         paths = (data / AUDIT_FOLDER,)
+    if whole_data := [each for each in paths if (each / DATABASE_FILE).exists()]:
+        raise click.UsageError(f"{whole_data[0]} is a data folder, and no log: say --data {whole_data[0]}")
     given = [each for each in paths if each.is_dir() or not each.exists()]
     if missing := [each for each in given if not each.is_dir()]:
         raise StartupError(f"{missing[0]}: {_NO_LOG}")
@@ -209,7 +211,9 @@ def _show_verdict(output: Output, verdict: Verdict) -> None:
         output.line(f"and {len(verdict.breaks) - 20} more breaks")
     ends = f", {verdict.first} to {verdict.last.sequence}" if verdict.last is not None else ""
     state = Text("sound", style="green") if verdict.sound else Text("broken", style="bold red")
-    output.line(f"{verdict.name}: {verdict.records} records{ends} in {verdict.files} files: ", state)
+    output.line(
+        f"{verdict.name}: {counted(verdict.records, 'record')}{ends} in {counted(verdict.files, 'file')}: ", state
+    )
     if verdict.sound and verdict.last is not None:
         output.line(f"head {verdict.last}")
 

@@ -11,7 +11,7 @@ from typing import TypedDict, Unpack
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gerbang import GerbangError, WatchlistClient
+from gerbang import GerbangError, WatchlistClient, WatchlistNotFound
 from gerbang_service.cli.enrolment_report import Tally, report
 from gerbang_service.cli.enrolments import Enrolment, Terms
 from gerbang_service.cli.exits import ExitCode
@@ -109,7 +109,7 @@ def enroll(
         if manifest is not None:
             return _by_manifest(session, manifest, results, terms, options, path=path, again=again)
         if path is None or results is not None:
-            raise click.UsageError("give PATH, or --manifest FILE, which --results belongs to")
+            raise click.UsageError("--results needs --manifest FILE" if path else "give PATH, or --manifest FILE")
         return _by_path(session, path, terms, options, again=again)
     except (UnclearPhotosError, ManifestError) as error:
         raise click.UsageError(str(error)) from error
@@ -133,7 +133,7 @@ def _by_path(session: Session, path: Path, terms: Terms, options: _Options, *, a
         _require_watchlists(office, terms.watchlists)
         _send(session, Upload(office, people, timeout=session.timeout, again=again), tally)
     report(tally, session.output)
-    _tell_unlisted(session, people)
+    _tell_unlisted(session, people, tally)
     return tally.exit_code
 
 
@@ -162,19 +162,21 @@ def _by_manifest(
     again: bool,
 ) -> ExitCode:
     if path is not None or any(value not in (None, (), {}) for value in options.values()):
-        raise click.UsageError("a manifest says who goes where: leave PATH and the options for everybody out")
+        raise click.UsageError(
+            "a manifest says it row by row: leave out PATH, --watchlist and whatever else is for everybody"
+        )
     manifest = read_manifest(file, time_zone(click.get_current_context()), terms, results)
     for note in manifest.notes:
         session.output.note(note)
     people = manifest.people
     tally = Tally([each.subject_id for each in people], manifest.left, unit="row")
     with session.client(WatchlistClient) as office:
-        _require_watchlists(office, sorted({name for each in people for name in each.terms.watchlists}))
+        _require_lists_of(office, manifest, file)
         with manifest.keeping(tally.results):
             _send(session, Upload(office, people, timeout=session.timeout, again=again), tally)
             _compare(office, manifest, tally)
     report(tally, session.output)
-    _tell_unlisted(session, people)
+    _tell_unlisted(session, people, tally)
     session.output.line(f"Each row's outcome is in {manifest.results}")
     return tally.exit_code
 
@@ -190,17 +192,32 @@ def _compare(office: WatchlistClient, manifest: Manifest, tally: Tally) -> None:
         tally.interrupted = True
 
 
-def _tell_unlisted(session: Session, people: Sequence[Enrolment]) -> None:
+def _tell_unlisted(session: Session, people: Sequence[Enrolment], tally: Tally) -> None:
     """Say who is on no list by this; those who are added to stay on theirs."""
-    unlisted = sum(not each.terms.watchlists and each.terms.on_existing != "add" for each in people)
+    bare = set(tally.without_photo)
+    kept = [each for each in people if each.subject_id not in bare]
+    unlisted = sum(not each.terms.watchlists and each.terms.on_existing != "add" for each in kept)
     if unlisted:
-        session.output.line(f"On no list, so that they can be verified and not identified: {unlisted} of {len(people)}")
+        session.output.line(f"On no list, so that they can be verified and not identified: {unlisted} of {len(kept)}")
 
 
 def _require_watchlists(office: WatchlistClient, watchlists: Iterable[str]) -> None:
     """Fail once and at once for a list that is not there, not once a photo."""
     for watchlist_id in watchlists:
         office.get_watchlist(watchlist_id)
+
+
+def _require_lists_of(office: WatchlistClient, manifest: Manifest, file: Path) -> None:
+    """Refuse a manifest that names lists which are not there, each with its rows."""
+    missing = set()
+    for watchlist_id in {name for each in manifest.people for name in each.terms.watchlists}:
+        try:
+            office.get_watchlist(watchlist_id)
+        except WatchlistNotFound:
+            missing.add(watchlist_id)
+    rows = [(row.number, name) for row in manifest.rows for name in row.watchlists if name in missing]
+    if rows:
+        raise ManifestError(file, [f"row {number}: watchlists: there is no list {name!r}" for number, name in rows])
 
 
 def _send(session: Session, upload: Upload, tally: Tally) -> None:

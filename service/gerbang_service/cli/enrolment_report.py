@@ -11,11 +11,11 @@ from typing import Any, Final
 from rich.text import Text
 
 from gerbang import GerbangError
-from gerbang_service.cli.advice import advice_on
+from gerbang_service.cli.advice import advice_on, may_succeed_later
 from gerbang_service.cli.documents import error_document
 from gerbang_service.cli.enrolments import KEPT, Outcome, PhotoResult
 from gerbang_service.cli.exits import ExitCode
-from gerbang_service.cli.output import Output, listed
+from gerbang_service.cli.output import Output, counted, listed
 
 PROPOSED: Final = "SECOND_PERSON_NEEDED"
 """Reason of a photo that would take somebody off a list that asks for two people."""
@@ -93,16 +93,15 @@ def report(tally: Tally, output: Output) -> None:
     if tally.broken is not None:
         output.failure(tally.broken)
     if not tally.finished:
-        output.complain(
-            _unfinished_line(tally), hint="run the same command again: the server takes only what it has not got yet"
-        )
+        again = "run the same command again: the server takes only what it has not got yet"
+        output.complain(_unfinished_line(tally), hint=again if _is_passing(tally) else f"mend that, then {again}")
 
 
 def _summary(tally: Tally, output: Output) -> None:
     counts = tally.counts
     people, asked = len(tally.people), tally.asked
     output.line(
-        f"{people} {'person' if people == 1 else 'people'}, {asked} {tally.unit}{'' if asked == 1 else 's'}: ",
+        f"{people} {'person' if people == 1 else 'people'}, {counted(asked, tally.unit)}: ",
         Text(f"{counts[Outcome.ENROLLED]} enrolled", style="bold green" if counts[Outcome.ENROLLED] else ""),
         f", {counts[Outcome.ALREADY_THERE]} already there, ",
         Text(f"{counts[Outcome.REJECTED]} rejected", style="bold red" if counts[Outcome.REJECTED] else ""),
@@ -113,14 +112,14 @@ def _summary(tally: Tally, output: Output) -> None:
         output.line(
             Text(f"Not done, but proposed; another person has to confirm it: {_first(proposed)}", style="bold red")
         )
-    missing = tally.without_photo if tally.finished else []
+    missing = [each for each in tally.without_photo if each not in proposed] if tally.finished else []
     if missing:
-        output.line(Text(f"Not enrolled by this, no photo was kept: {_first(missing)}", style="bold red"))
-    if expired := sum(result.expired for result in tally.results):
-        output.line(Text(f"The end of validity has passed for {expired}: Identify does not see them", style="bold red"))
+        output.line(Text(f"No photo was kept of {_first(missing)}", style="bold red"))
+    if expired := list(dict.fromkeys(result.subject_id for result in tally.results if result.expired)):
+        output.line(Text(f"Not found by Identify, since the time is over: {_first(expired)}", style="bold red"))
     if tally.skipped:
         names = [str(path) for path in tally.skipped]
-        output.line(Text(f"Not sent, since it is nobody's: {_first(names)}", style="bold red"))
+        output.line(Text(f"Not sent, since it is not clear whose it is: {_first(names)}", style="bold red"))
     if tally.hidden:
         files = "file was" if tally.hidden == 1 else "files were"
         output.line(Text(f"{tally.hidden} hidden {files} left out", style="dim"))
@@ -143,23 +142,25 @@ def _rejections(tally: Tally, output: Output) -> None:
     output.table((tally.unit, "reason", "detail"), rows)
     _and_more(len(bad), output)
     reasons = Counter(result.reason for result in bad)
-    if len(bad) > 1:
-        rows = [(reason, str(count), advice_on(reason)) for reason, count in reasons.most_common()]
+    rows = [(reason, str(count), advice) for reason, count in reasons.most_common() if (advice := advice_on(reason))]
+    if rows:
         output.table(("reason", f">{tally.unit}s", "what to do"), rows)
 
 
 def _duplicates(tally: Tally, output: Output) -> None:
-    found = [
-        (_short(result), result.subject_id, other.subject_id, f"{other.similarity:.4f}")
-        for result in tally.results
-        for other in result.duplicates
-    ]
-    if not found:
+    # A line for two people, not for each photo: somebody with many would hide the others.
+    best: dict[tuple[str, str], float] = {}
+    photos: Counter[tuple[str, str]] = Counter()
+    for result in tally.results:
+        for other in result.duplicates:
+            pair = (result.subject_id, other.subject_id)
+            best[pair] = max(best.get(pair, -1.0), other.similarity)
+            photos[pair] += 1
+    if not best:
         return
+    found = [(one, other, str(photos[one, other]), f"{best[one, other]:.4f}") for one, other in best]
     output.table(
-        ("photo", "enrolled as", "has the face of", ">similarity"),
-        found[:_SHOWN],
-        title="Enrolled twice, perhaps",
+        ("enrolled as", "has the face of", ">photos", ">similarity"), found[:_SHOWN], title="Enrolled twice, perhaps"
     )
     _and_more(len(found), output)
 
@@ -171,10 +172,15 @@ def _and_more(total: int, output: Output) -> None:
 
 def _unfinished_line(tally: Tally) -> str:
     left = tally.asked - len(tally.results) + tally.counts[Outcome.NOT_DONE]
-    line = f"not finished: {tally.kept} of {tally.asked} {tally.unit}s are kept, {left} are to be sent again"
-    if tally.unanswered:
+    line = f"not finished: {tally.kept} of {tally.asked} {tally.unit}s are kept, {left} to be sent again"
+    if tally.unanswered and (tally.results or _is_passing(tally)):
         line += f"; {tally.unanswered} of those were sent, and the server may have kept them without saying so"
     return line
+
+
+def _is_passing(tally: Tally) -> bool:
+    """Tell whether what broke it off may be over when it is run again: it was not refused."""
+    return tally.broken is None or may_succeed_later(tally.broken)
 
 
 def _document(tally: Tally) -> dict[str, Any]:

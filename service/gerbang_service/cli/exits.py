@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
     """Ctrl-C; what shells expect after SIGINT."""
 
 
-EXIT_HELP = "Exit codes: 0 hit, match or done; 1 no hit or no match; 2 wrong usage; 3 error; 4 silent hit."
+EXIT_HELP = "Exit codes: 0 hit, match or done; 1 no hit, no match, or not all; 2 wrong usage; 3 error; 4 silent hit."
 CHANGE_EXIT_HELP = "5 not done but proposed: a second person has to confirm it."
 
 

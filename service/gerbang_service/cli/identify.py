@@ -12,7 +12,7 @@ from rich.text import Text
 from gerbang import GateClient, GerbangError
 from gerbang.v1.matching_service_pb2 import Decision, IdentifyResponse
 from gerbang_service.cli.documents import document, error_document
-from gerbang_service.cli.exits import EXIT_HELP, ExitCode, overall
+from gerbang_service.cli.exits import ExitCode, overall
 from gerbang_service.cli.options import Session, asks_server, face_option, threshold_option, watchlists_option
 from gerbang_service.cli.output import Output, labels_text, listed
 from gerbang_service.cli.threshold_text import threshold_text
@@ -37,8 +37,8 @@ class _Options(TypedDict):
 
 @click.command(
     short_help="Is the person in a photo on a watchlist?",
-    epilog=f"{EXIT_HELP} With several photos: 3 if any could not be answered, else 0 if any was a "
-    "hit, else 4 if any was a silent one, else 1.",
+    epilog="Exit codes: 0 hit; 1 no hit; 2 wrong usage; 3 error; 4 silent hit. With several photos: 3 if any could not "
+    "be answered, else 0 if any was a hit, else 4 if any was a silent one, else 1.",
 )
 @click.argument(
     "photos",

@@ -13,7 +13,7 @@ import click
 from gerbang.v1.subject_pb2 import Subject
 from gerbang.v1.watchlist_pb2 import Watchlist
 from gerbang_service.cli.options import Session
-from gerbang_service.cli.output import listed
+from gerbang_service.cli.output import counted, listed
 from gerbang_service.cli.words import ACTIONS, direction_word
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,7 +70,9 @@ def consented(session: Session, losses: Sequence[str], consent: Consent) -> bool
     if not losses or consent.yes:
         return True
     if not (sys.stdin.isatty() and session.output.for_people_at_a_terminal):
-        raise click.UsageError("nobody is there to be asked: say --yes, or --dry-run to see what it would take away")
+        raise click.UsageError(
+            "nothing was changed, since nobody can be asked here: say --yes, or --dry-run to see what it takes away"
+        )
     return click.confirm("Go on?", err=True)
 
 
@@ -83,10 +85,10 @@ def of_update(before: Subject, fields: Mapping[str, Any]) -> list[str]:
     end, begin = fields.get("expire_time"), fields.get("valid_from")
     if end is not None and (not before.HasField("expire_time") or end < _moment(before, "expire_time")):
         now = _text(before, "expire_time", "never ends")
-        lost.append(f"{name} is found until {end.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z only (now: {now})")
+        lost.append(f"{name} would be found until {end.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z only (now: {now})")
     if begin is not None and (not before.HasField("valid_from") or begin > _moment(before, "valid_from")):
         now = _text(before, "valid_from", "has always been valid")
-        lost.append(f"{name} is found from {begin.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z on only (now: {now})")
+        lost.append(f"{name} would be found from {begin.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z on only (now: {now})")
     return lost
 
 
@@ -94,15 +96,15 @@ def of_watchlist(before: Watchlist, fields: Mapping[str, Any]) -> list[str]:
     """Say by what an update of a list makes it stop fewer people. `fields`: as `WatchlistClient.update_watchlist`."""
     name, lost = before.watchlist_id, []
     if (text := _higher_threshold(before, fields)) is not None:
-        lost.append(f"{name} may stop fewer people: {text}")
+        lost.append(f"{name} might stop fewer people: {text}")
     action, was = fields.get("action"), before.action - 1
     if action is not None and ACTIONS.index(action) < was:
-        lost.append(f"{name} has a milder action: {action} (now: {ACTIONS[was]})")
+        lost.append(f"{name} would have a milder action: {action} (now: {ACTIONS[was]})")
     direction = fields.get("direction")
     if direction is not None and direction not in ("both", direction_word(before.direction)):
-        lost.append(f"{name} is searched at {direction} only (now: {direction_word(before.direction)})")
+        lost.append(f"{name} would be searched at {direction} only (now: {direction_word(before.direction)})")
     if before.two_person_removal and fields.get("two_person_removal") is False:
-        lost.append(f"{name} needs no second person any more")
+        lost.append(f"{name} would need no second person any more")
     return lost
 
 
@@ -131,7 +133,10 @@ def _source(values: Mapping[str, Any]) -> str:
 
 def of_deletion(before: Subject) -> list[str]:
     """Say what the deletion of a subject takes away."""
-    return [*_left(before, before.watchlists), f"{before.subject_id} is erased, with {_count(before)}"]
+    return [
+        *_left(before, before.watchlists),
+        f"{before.subject_id} would be erased, with {counted(len(before.templates), 'template')}",
+    ]
 
 
 def of_last_template(before: Subject, template_id: str) -> list[str]:
@@ -139,15 +144,11 @@ def of_last_template(before: Subject, template_id: str) -> list[str]:
     if [each.template_id for each in before.templates] != [template_id]:
         return []
     lists = listed(before.watchlists) if before.watchlists else "no list"
-    return [f"{before.subject_id} (on {lists}) is found no more: it is the last template"]
+    return [f"{before.subject_id} (on {lists}) would be found no more: it is the last template"]
 
 
 def _left(before: Subject, removed: Collection[str]) -> list[str]:
-    return [f"{before.subject_id} leaves {each}" for each in before.watchlists if each in removed]
-
-
-def _count(subject: Subject) -> str:
-    return "1 template" if len(subject.templates) == 1 else f"{len(subject.templates)} templates"
+    return [f"{before.subject_id} would leave {each}" for each in before.watchlists if each in removed]
 
 
 def _moment(subject: Subject, field: str) -> datetime:

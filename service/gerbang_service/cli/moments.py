@@ -79,7 +79,7 @@ class Moment(click.ParamType[datetime]):
         if (day := day_of(text)) is not None:
             output.note(f"{option} {explained(day, moment, zone, to_its_end=self._to_its_end)}")
         if self._told_if_past and moment <= datetime.now(UTC):
-            output.note(f"{option} {text} is in the past: Identify does not see who ended then")
+            output.note(f"{option} {text} is in the past: Identify does not find them")
         return moment
 
 
@@ -115,8 +115,8 @@ def _servers_zone(ctx: click.Context) -> ZoneInfo | None:
         raise click.ClickException(f"the server's zone {name!r} is not known here: say --time-zone") from error
 
 
-def zone_option(command: F) -> F:
-    """--time-zone, for all dates of a command."""
+def _zone_option(default: str) -> Callable[[F], F]:
+    """--time-zone, for all dates of a command. `default`: whose zone it is otherwise, as `time_zone` finds it."""
     return click.option(
         "--time-zone",
         "--zone",
@@ -126,9 +126,8 @@ def zone_option(command: F) -> F:
         is_eager=True,
         expose_value=False,
         callback=_remember,
-        help="Zone of dates that are given without a time, such as Asia/Jakarta. Default: the server's, "
-        "else this machine's.",
-    )(command)
+        help=f"Zone of dates that are given without a time, such as Asia/Jakarta. Default: {default}.",
+    )
 
 
 def _remember(ctx: click.Context, param: click.Parameter, name: str | None) -> None:
@@ -138,6 +137,10 @@ def _remember(ctx: click.Context, param: click.Parameter, name: str | None) -> N
         ctx.meta[_ZONE] = ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise click.BadParameter(f"there is no zone {name!r} on this machine", ctx, param) from error
+
+
+zone_option: Final = _zone_option("the server's, else this machine's")
+machines_zone_option: Final = _zone_option("this machine's")  # of commands that ask no server
 
 
 def valid_from_option(command: F) -> F:

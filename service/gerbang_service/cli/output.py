@@ -115,9 +115,9 @@ class Output:
         if self.as_json:
             self.document({"error": error_document(error)})
 
-    def fatal(self, error: GerbangError) -> None:
-        """Say that the command failed: on stderr, and with `as_json` as the document."""
-        self.failure(error)
+    def fatal(self, error: GerbangError, *, about: str = "") -> None:
+        """Say that the command failed: on stderr, and with `as_json` as the document. `about`: as of `failure`."""
+        self.failure(error, about=about)
         if self.as_json:
             self.document({"error": error_document(error)})
 
@@ -153,6 +153,11 @@ def time_text(message: Any, field: str) -> Cell:  # noqa: ANN401 - any message w
 def listed(names: Iterable[str]) -> Cell:
     """Put names in one cell; a dash for none."""
     return ", ".join(names) or NONE
+
+
+def counted(number: int, thing: str) -> str:
+    """Put a number before what is counted: `1 file`, `2 files`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _safe(cell: Cell) -> Text:

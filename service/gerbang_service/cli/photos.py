@@ -80,7 +80,8 @@ def find_people(path: Path, *, subject_id: str | None = None, limit: int | None 
         return Found((_person(path.resolve(), files[:limit], subject_id),), hidden=hidden)
     if pictures:
         raise UnclearPhotosError(
-            f"{path} holds photos and folders: of one person ({pictures[0].name}) or of several ({folders[0].name})?"
+            f"{path} holds photos ({pictures[0].name!r}, ...) and folders ({folders[0].name!r}, ...): are they of one "
+            "person or of several? Put each person's photos in a folder of their own"
         )
     if subject_id:
         raise UnclearPhotosError(f"--subject names one person, and {path} holds {len(folders)} folders, one a person")

@@ -83,15 +83,17 @@ def serve(**values: Any) -> None:  # noqa: ANN401 - checked by Settings
     """Run the server until SIGTERM or Ctrl-C, then finish the calls in flight.
 
     Prints the bound address, and "ready" once everyone enrolled can be found.
-    Exit status: 0 after an orderly stop, 2 for a wrong option or configuration file, 3 when it refuses to start, 4 when
-    it had to give up.
+    Exit status: 0 after an orderly stop, 2 for a wrong option, setting or configuration file, 3 when it refuses to
+    start, 4 when it had to give up.
     """
     process.prepare()
-    json = False
     try:
         settings = Settings(**values)
+    except StartupError as error:
+        raise click.UsageError(str(error)) from error
+    json = settings.log_format == "json"
+    try:
         process.log_as(settings)
-        json = settings.log_format == "json"
         if settings.workers == 1:
             process.run(process.serve(settings))
         else:

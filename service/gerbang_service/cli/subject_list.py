@@ -79,7 +79,7 @@ def list_some(session: Session, /, limit: int, **which: Unpack[Which]) -> ExitCo
 
 def _nobody(which: Which) -> str:
     if which["expires_before"] or which["labels"]:
-        return "There is nobody of whom all that holds."
+        return "Nobody matches all of that."
     return f"Nobody is on {which['watchlist']}." if which["watchlist"] else "Nobody is enrolled."
 
 

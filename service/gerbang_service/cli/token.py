@@ -14,7 +14,7 @@ import click
 from gerbang_service.access.identity import Role
 from gerbang_service.access.tokens import id_of, is_token, is_token_id, new_token
 from gerbang_service.cli.folder import audit_folder_option, command_log, key_file_option
-from gerbang_service.cli.moments import Moment, zone_option
+from gerbang_service.cli.moments import Moment, machines_zone_option
 from gerbang_service.cli.options import InOrder, watchlists_option
 from gerbang_service.cli.output import NONE, Cell, Output, listed
 from gerbang_service.domain.errors import DataDamaged, FieldInvalid, StartupError, StoreUnavailable
@@ -55,7 +55,7 @@ def token() -> None:
     type=Moment(to_its_end=True),
     help="Until when it lets somebody in: a date, which is its last day, or a time with its offset. Default: for ever.",
 )
-@zone_option
+@machines_zone_option
 @_key_file
 @audit_folder_option
 @_json

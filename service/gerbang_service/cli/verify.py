@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from gerbang import CounterClient
+from gerbang import CounterClient, GerbangError
 from gerbang_service.cli.documents import document
-from gerbang_service.cli.exits import EXIT_HELP, ExitCode
+from gerbang_service.cli.exits import ExitCode
 from gerbang_service.cli.options import Session, asks_server, face_option, threshold_option
 from gerbang_service.cli.threshold_text import threshold_text
 from gerbang_service.cli.words import face_text
@@ -18,7 +18,10 @@ from gerbang_service.cli.words import face_text
 _PHOTO = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
-@click.command(short_help="Is it the person that the passport says?", epilog=EXIT_HELP)
+@click.command(
+    short_help="Is it the person that the passport says?",
+    epilog="Exit codes: 0 match; 1 no match; 2 wrong usage; 3 error.",
+)
 @click.argument("probe", type=_PHOTO)
 @click.argument("reference", metavar="[REFERENCE_PHOTO]", required=False, type=_PHOTO)
 @click.option("--subject", metavar="ID", help="Compare with this enrolled subject, whatever its validity.")
@@ -47,15 +50,20 @@ def verify(
     if (reference is None) == (subject is None):
         raise click.UsageError("give either a REFERENCE_PHOTO or --subject ID")
     started = time.perf_counter()
-    with session.client(CounterClient) as counter:
-        answer = counter.verify(
-            probe,
-            subject_id=subject,
-            reference=reference,
-            threshold=threshold,
-            min_revision=min_revision,
-            face_choice=face_choice,
-        )
+    try:
+        with session.client(CounterClient) as counter:
+            answer = counter.verify(
+                probe,
+                subject_id=subject,
+                reference=reference,
+                threshold=threshold,
+                min_revision=min_revision,
+                face_choice=face_choice,
+            )
+    except GerbangError as error:
+        photo = {"probe": probe, "sample": reference}.get(error.metadata.get("field", ""))
+        session.output.fatal(error, about=str(photo or ""))
+        return ExitCode.ERROR
     ms = (time.perf_counter() - started) * 1000
     output = session.output
     if output.as_json:

@@ -137,7 +137,7 @@ def delete(session: Session, /, watchlist_id: str, force: bool, **given: Any) ->
     with session.client(WatchlistClient) as office:
         before = office.get_watchlist(watchlist_id)
         members = office.list_subjects(watchlist=watchlist_id) if force else iter(())
-        named = [f"{each.subject_id} leaves {watchlist_id}" for each in islice(members, _NAMED)]
+        named = [f"{each.subject_id} would leave {watchlist_id}" for each in islice(members, _NAMED)]
         if more := before.subject_count - len(named) if force else 0:
             named.append(
                 f"... and {more:,} more; 'gerbang subject list --watchlist {watchlist_id} --limit 0' shows all"

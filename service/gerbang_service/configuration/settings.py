@@ -179,7 +179,7 @@ class Settings:
             target is None or 0 < target <= MAX_TARGET_FPIR,
             f"must be above 0 and at most {MAX_TARGET_FPIR}",
         )
-        self._require("target_fpir", target is None or self.threshold is None, "not together with threshold")
+        self._require("target_fpir", target is None or self.threshold is None, "not together with threshold: give one")
         self._require("sketch_bits", self.sketch_bits >= 0 and self.sketch_bits % 8 == 0, "must be a multiple of 8")
         self._require("graph_max_tombstones", 0 < self.graph_max_tombstones < 1, "must be between 0 and 1")
         self._require("det_size", self.det_size > 0 and self.det_size % 32 == 0, "must be a multiple of 32")
@@ -187,7 +187,8 @@ class Settings:
             choices = field.metadata.get("choices")
             if choices:
                 self._require(field.name, getattr(self, field.name) in choices, f"must be one of {choices}")
-        self._require("time_zone", not self.time_zone or is_zone(self.time_zone), "is no zone that this machine knows")
+        known = not self.time_zone or is_zone(self.time_zone)
+        self._require("time_zone", known, f"{self.time_zone!r} is no zone that this machine knows")
         self._check_telemetry()
         self._check_access()
 

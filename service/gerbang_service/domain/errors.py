@@ -50,6 +50,10 @@ Messages never contain a vector, an image or a label.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
 from gerbang_service.domain.face_errors import (
     FaceBlurred,
     FaceRejected,
@@ -284,3 +288,17 @@ class StartupError(GerbangError):
     """The server refuses to start, and says why."""
 
     reason = "STARTUP_REFUSED"
+
+
+REFUSALS_OF_A_SAMPLE: Final = (FaceRejected, InputError, ModelMismatch)
+"""What makes one sample unusable, as opposed to the whole request."""
+
+
+@contextmanager
+def naming_the_sample(field: str) -> Iterator[None]:
+    """Say of which field's sample a refusal is, as `metadata["field"]`, where it does not name a field itself."""
+    try:
+        yield
+    except REFUSALS_OF_A_SAMPLE as refused:
+        refused.metadata.setdefault("field", field)
+        raise

@@ -9,7 +9,7 @@ from gerbang_service.access.identity import Identity
 from gerbang_service.changing.enrolment import REJECTIONS, Enrolment, Rejection
 from gerbang_service.changing.storing import OnExisting
 from gerbang_service.domain.decision import DEFAULT_CANDIDATES, MAX_CANDIDATES
-from gerbang_service.domain.errors import FieldInvalid
+from gerbang_service.domain.errors import FieldInvalid, naming_the_sample
 from gerbang_service.domain.faces import FaceChoice
 from gerbang_service.domain.identifiers import check_id, check_request_id, check_threshold
 from gerbang_service.domain.questions import Search1N, Verify1
@@ -36,8 +36,9 @@ class Parser:
         if content == "image":
             return self.image(f"{field}.", sample.image, sample.face_choice, default)
         if content == "template":
-            check_model(sample.template.model, self.model)
-            return TemplateSample(unit_vector(sample.template.vector, self._dimension))
+            with naming_the_sample(field):
+                check_model(sample.template.model, self.model)
+                return TemplateSample(unit_vector(sample.template.vector, self._dimension))
         raise _nothing(field)
 
     def image(self, field: str, data: bytes, face_choice: int, default: FaceChoice) -> ImageSample:

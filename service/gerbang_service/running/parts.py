@@ -125,7 +125,7 @@ def _recogniser(settings: Settings, store: SqliteStore, meter: Meter) -> Recogni
         if settings.model and settings.model != model:
             raise StartupError(f"{store.folder} is of recogniser {model}, not of {settings.model}")
         if settings.dimension and settings.dimension != dimension:
-            raise StartupError(f"{store.folder} is of dimension {dimension}, not {settings.dimension}")
+            raise StartupError(f"data folder {store.folder} is of dimension {dimension}, not {settings.dimension}")
         if not dimension:
             raise StartupError("a new data folder without a face pack needs --dimension")
         return Recogniser(NO_PACK, model, dimension, _defaults(settings, model), None)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gerbang_service.cli.doctor.finding import Finding
+from gerbang_service.cli.output import counted
 from gerbang_service.configuration.settings import Settings
 from gerbang_service.store.sqlite.connection import DATABASE_FILE
 from gerbang_service.threads.cpu_quota import cpu_quota
@@ -33,7 +34,9 @@ _UNSYNCHRONISED = 0x0040
 
 def check_machine(settings: Settings, templates: int, dimension: int) -> Iterator[Finding]:
     """Yield whether processors, memory and files suffice for so many templates of a dimension."""
-    yield Finding.ok(_MACHINE, f"{cpu_quota()} processors by affinity and quota, {settings.workers} worker(s)")
+    yield Finding.ok(
+        _MACHINE, f"{counted(cpu_quota(), 'processor')} by affinity and quota, {counted(settings.workers, 'worker')}"
+    )
     yield from _memory(settings.workers, templates, dimension)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < _FILES:

@@ -148,7 +148,7 @@ class _Reading:
         for column, said in self.dates.items():
             yield f"{column} {said[0]}" + (f"; {len(said) - 1} more likewise" if len(said) > 1 else "")
         if self.past:
-            yield f"valid_until is in the past in {_rows(self.past)}: Identify does not see who ended then"
+            yield f"valid_until is in the past in {_rows(self.past)}: Identify does not find them"
 
 
 def _subject_id(text: str) -> str:

@@ -105,7 +105,10 @@ def _from_json(path: Path, text: str) -> Table:
         try:
             row = json.loads(line, object_pairs_hook=_once)
             cells = {name: cell for name, value in _object(row).items() if (cell := _cell(name, value)) is not None}
-        except (ValueError, RecursionError) as error:
+        except (json.JSONDecodeError, RecursionError):
+            faults.append(f"line {number}: is not a JSON object")
+            continue
+        except ValueError as error:
             faults.append(f"line {number}: {error}")
             continue
         columns.update(dict.fromkeys(cells))

@@ -96,9 +96,9 @@ class SqliteStore:
         if others and not ignore_others:
             named = ", ".join(f"{count} of recogniser {name}" for name, count in others.items())
             raise StartupError(
-                f"{self.folder} holds templates: {named}; the face pack's recogniser is {model}. Templates of "
-                "different recognisers are never compared: start with the pack they were made with, or enrol again in "
-                "a new folder, or say other_models=ignore to leave them unused"
+                f"data folder {self.folder} holds templates: {named}; the face pack's recogniser is {model}. "
+                "Templates of different recognisers are never compared: start with the pack they were made with, or "
+                "enrol again in a new folder, or leave them unused with --other-models ignore"
             )
         if others:
             log.warning("ignoring stored templates of other recognisers: %s", others)

@@ -41,7 +41,7 @@ def key_for(folder: Path, key_file: Path | None) -> OperatorKey:
     key = find_key(key_file)
     if key is not None:
         return key
-    raise WrongKey(f"{folder} {_wanting(folder / DATABASE_FILE)}")
+    raise WrongKey(f"data folder {folder} {_wanting(folder / DATABASE_FILE)}")
 
 
 def _wanting(database: Path) -> str:
