@@ -61,7 +61,7 @@ def test_another_address_without_tls_is_refused_and_with_the_word_said_loudly(da
     """One line that says what is missing: encryption and authentication."""
     with pytest.raises(StartRefused) as refused:
         RunningServer(data, *TEMPLATES, "--listen", "0.0.0.0:0")
-    assert refused.value.returncode == 3
+    assert refused.value.returncode == 2
     assert "say insecure if that is meant" in refused.value.stderr
     with RunningServer(data, *TEMPLATES, "--listen", "0.0.0.0:0", "--insecure") as running:
         (line,) = [each for each in running.stderr.splitlines() if "NO ENCRYPTION and NO AUTHENTICATION" in each]

@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
 
 
 EXIT_HELP = "Exit codes: 0 hit, match or done; 1 no hit, no match, or not all; 2 wrong usage; 3 error; 4 silent hit."
-CHANGE_EXIT_HELP = "5 not done but proposed: a second person has to confirm it."
+CHANGE_EXIT_HELP = "5 not done, but proposed: a second person has to confirm it."
 
 
 def overall(codes: Iterable[ExitCode]) -> ExitCode:
