@@ -32,7 +32,9 @@ def _context() -> ForkServerContext:
     """Begin the process from which all others are forked. It has one thread, as has to be."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["preloaded"])
-    environment = {"OPENBLAS_NUM_THREADS": "1"}  # as `gerbang serve` has it before it imports
+    # One thread, as `gerbang serve` has it before it imports. Where tests are, multiprocessing does not tell it.
+    paths = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))
+    environment = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     if (disks := library()) is not None:
         environment["LD_PRELOAD"] = str(disks)
     with mock.patch.dict(os.environ, environment):
